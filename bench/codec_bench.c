@@ -147,9 +147,8 @@ capture_read(const char *path, struct capture *capture)
         if (fread(packed, 1, size, f) != size) die("short file");
         if (snappy_uncompressed_length((char *)packed, size, &raw_size) != SNAPPY_OK) die("snappy");
         raw = grow(raw, raw_size);
-        if (snappy_uncompress((char *)packed, size, (char *)raw, &raw_size) != SNAPPY_OK) {
+        if (snappy_uncompress((char *)packed, size, (char *)raw, &raw_size) != SNAPPY_OK)
             die("snappy");
-        }
         struct cursor c = cursor_of(bytes_of(raw, raw_size));
         while (cursor_left(&c) > 0) {
             uint64_t tag = cursor_varint(&c);
@@ -253,9 +252,8 @@ measure(struct codec_scratch *scratch, struct block *blocks, uint32_t count, int
         r.blocks++;
         r.samples += b->count;
         if (codec_float_decode_from(bytes_of(out.at + b->at, b->size), 0, b->count, values) != OK ||
-            memcmp(values, b->series->values + b->from, b->count * sizeof *values) != 0) {
+            memcmp(values, b->series->values + b->from, b->count * sizeof *values) != 0)
             die("a block did not come back");
-        }
     }
     done = 0;
     start = cpu_seconds();
@@ -369,11 +367,9 @@ bench(struct codec_scratch *scratch, const char *path)
                    r.stats_m);
         }
         measure_times(scratch, blocks, count);
-        if (i == 0) {
-            for (int group = 0; group <= GROUP_COUNT; group++) {
+        if (i == 0)
+            for (int group = 0; group <= GROUP_COUNT; group++)
                 measure_decimal(blocks, count, group);
-            }
-        }
         free(blocks);
     }
     for (uint32_t i = 0; i < capture->count; i++) {
@@ -390,9 +386,8 @@ main(int argc, char **argv)
 {
     struct codec_scratch *scratch;
     if (codec_scratch_new(NULL, &scratch)) die("out of memory");
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i++)
         bench(scratch, argv[i]);
-    }
     if (argc == 1) {
         const char *shared = getenv("FIREKEEP_SHARED");
         static const char *const names[] = {"node15s.rw", "node1s.rw"};

@@ -51,24 +51,22 @@ static void
 count_chunk(struct answer *a, struct cursor c)
 {
     struct bytes data = {NULL, 0};
-    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;)
         if (tag == PROTO_TAG(4, PROTO_BYTES))
             data = proto_bytes(&c);
         else
             proto_skip(&c, tag, 0);
-    }
     if (data.size >= 2) a->samples += (uint64_t)data.at[0] << 8 | data.at[1];
 }
 
 static void
 count_series(struct answer *a, struct cursor c)
 {
-    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;)
         if (tag == PROTO_TAG(2, PROTO_BYTES))
             count_chunk(a, cursor_of(proto_bytes(&c)));
         else
             proto_skip(&c, tag, 0);
-    }
 }
 
 static void
@@ -163,9 +161,8 @@ put_request(const struct options *o, struct buf *to)
 static void
 parse_form(struct options *o, const char *text)
 {
-    for (o->form = 0; o->form < FORMS; o->form++) {
+    for (o->form = 0; o->form < FORMS; o->form++)
         if (strcmp(text, form_names[o->form]) == 0) return;
-    }
     die("--form: xor, samples or plain");
 }
 
@@ -186,7 +183,7 @@ parse_arguments(struct options *o, int argc, char **argv)
         {"end", required_argument, NULL, 'e'},  {"match", required_argument, NULL, 'm'},
         {"help", no_argument, NULL, 'h'},       {0},
     };
-    for (int got; (got = getopt_long(argc, argv, "h", known, NULL)) != -1;) {
+    for (int got; (got = getopt_long(argc, argv, "h", known, NULL)) != -1;)
         if (got == 'f')
             parse_form(o, optarg);
         else if (got == 's')
@@ -197,7 +194,6 @@ parse_arguments(struct options *o, int argc, char **argv)
             add_matcher(o, optarg);
         else
             tell_usage(USAGE, got == 'h');
-    }
     if (argc - optind != 1) tell_usage(USAGE, 0);
     if (o->matcher_count == 0) add_matcher(o, "__name__=.+");
     o->url = argv[optind];

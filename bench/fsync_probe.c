@@ -32,9 +32,8 @@ static int
 measure(int fd, double *ms)
 {
     static char piece[PIECE];
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS; i++)
         if (pwrite(fd, piece, PIECE, (off_t)i * PIECE) != PIECE) return -1;
-    }
     if (fsync(fd) != 0) return -1;
     memset(piece, 1, PIECE);
     for (int i = 0; i < ROUNDS; i++) {

@@ -110,9 +110,8 @@ read_request(struct bench *b, const uint8_t *packed, size_t size)
         die("snappy");
     uint8_t *raw = malloc(raw_size + 1);
     if (raw == NULL) die("out of memory");
-    if (snappy_uncompress((const char *)packed, size, (char *)raw, &raw_size) != SNAPPY_OK) {
+    if (snappy_uncompress((const char *)packed, size, (char *)raw, &raw_size) != SNAPPY_OK)
         die("snappy");
-    }
     struct cursor c = cursor_of(bytes_of(raw, raw_size));
     while (cursor_left(&c) > 0) {
         uint64_t tag = cursor_varint(&c);
@@ -208,9 +207,8 @@ sorted(uint32_t count, int (*compare)(const void *, const void *))
 {
     uint32_t *ids = malloc((count + 1) * sizeof *ids);
     if (ids == NULL) die("out of memory");
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         ids[i] = i;
-    }
     qsort(ids, count, sizeof *ids, compare);
     return ids;
 }
@@ -239,9 +237,8 @@ bench_read_head(struct bench *b)
     uint64_t got = 0;
     interleave_init(&m, NULL, NULL);
     double start = cpu_seconds();
-    for (uint32_t i = 0; i < b->registry->series.count; i++) {
+    for (uint32_t i = 0; i < b->registry->series.count; i++)
         got += drain(&m, b->gen, gen_series(b->gen, i), NULL);
-    }
     printf("          read back: %.2f ns a sample\n", 1e9 * (cpu_seconds() - start) / (double)got);
     interleave_fini(&m);
 }
@@ -272,9 +269,8 @@ write_part(struct bench *b, struct gen *gen, uint64_t number, struct budget *bud
         const struct series_pairs *row = registry_series(r, series[i])->pairs;
         uint32_t own[64];
         if (row->count > 64) die("too many labels");
-        for (uint32_t j = 0; j < row->count; j++) {
+        for (uint32_t j = 0; j < row->count; j++)
             own[j] = places[row->ids[j]];
-        }
         must(part_write_series(w, own, row->count, NULL));
         (void)drain(&m, gen, gen_series(gen, series[i]), w);
     }
@@ -362,9 +358,8 @@ bench_read(struct bench *b)
         double start = cpu_seconds();
         must(part_index_load(part, t, &arena, &index, NULL));
         must(row_reader_new(&index, &budget, &rows));
-        for (uint32_t i = 0; i < t->series_count; i++) {
+        for (uint32_t i = 0; i < t->series_count; i++)
             got += read_row_samples(rows, part, i);
-        }
         row_reader_free(rows);
         printf("          read %s: %.2f ns a sample\n", round == 0 ? "cold" : "warm",
                1e9 * (cpu_seconds() - start) / (double)got);
@@ -435,9 +430,8 @@ bench_merge(struct bench *b)
     };
     double start = cpu_seconds();
     must(part_merge_new(&options, &m, NULL));
-    while (!done) {
+    while (!done)
         must(part_merge_step(m, 100000, &done, &bad, NULL));
-    }
     must(part_merge_finish(m, &info, &counts, &count, NULL));
     double spent = cpu_seconds() - start, n = (double)samples;
     part_merge_free(m);
@@ -446,9 +440,8 @@ bench_merge(struct bench *b)
     printf("          %.1f ns a sample; %.4f bytes a sample, %.1f MiB of memory\n", 1e9 * spent / n,
            (double)info.file_bytes / (double)info.sample_count[0],
            (double)budget.peak_bytes / 1048576);
-    for (uint32_t i = 0; i < PIECES; i++) {
+    for (uint32_t i = 0; i < PIECES; i++)
         part_unref(inputs[i].part);
-    }
 }
 
 static void
@@ -483,9 +476,8 @@ bench(const char *path)
 int
 main(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i++)
         bench(argv[i]);
-    }
     if (argc == 1) {
         const char *shared = getenv("FIREKEEP_SHARED");
         static const char *const names[] = {"node15s.rw", "node1s.rw"};

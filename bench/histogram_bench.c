@@ -63,9 +63,8 @@ read_packed(struct bytes packed, bool zigzagged, uint32_t *ret_count)
     if (to == NULL) die("out of memory");
     struct cursor c = cursor_of(packed);
     uint32_t count = 0;
-    while (cursor_left(&c) > 0) {
+    while (cursor_left(&c) > 0)
         to[count++] = zigzagged ? (uint64_t)cursor_zigzag(&c) : cursor_le64(&c);
-    }
     *ret_count = count;
     return to;
 }
@@ -92,9 +91,8 @@ read_bytes_field(struct histogram *h, uint64_t field, struct bytes b)
 {
     struct hist_buckets *side = field >= 11 && field <= 13 ? &h->positive : &h->negative;
     if (field == 8 || field == 11) read_span(b, side);
-    if (field == 9 || field == 12) {
+    if (field == 9 || field == 12)
         side->deltas = (const int64_t *)read_packed(b, true, &side->bucket_count);
-    }
     if (field == 10 || field == 13) side->counts = read_packed(b, false, &side->bucket_count);
     if (field == 16) h->custom_bits = read_packed(b, false, &h->custom_count);
 }
@@ -141,9 +139,8 @@ read_series(struct bytes message)
                 hash = hash_mix(hash, hash_bytes(symbols[ref], 0));
             }
             uint32_t slot = (uint32_t)hash % SLOTS;
-            while (series[slot].hash != 0 && series[slot].hash != hash) {
+            while (series[slot].hash != 0 && series[slot].hash != hash)
                 slot = (slot + 1) % SLOTS;
-            }
             s = &series[slot];
             s->hash = hash;
         }
@@ -187,9 +184,8 @@ capture_read(const char *path)
         if (fread(packed, 1, size, f) != size) die("short file");
         if (snappy_uncompressed_length((char *)packed, size, &raw_size) != SNAPPY_OK) die("snappy");
         raw = grow(raw, raw_size);
-        if (snappy_uncompress((char *)packed, size, (char *)raw, &raw_size) != SNAPPY_OK) {
+        if (snappy_uncompress((char *)packed, size, (char *)raw, &raw_size) != SNAPPY_OK)
             die("snappy");
-        }
         read_request(bytes_of(raw, raw_size));
     }
     free(packed);
@@ -274,9 +270,8 @@ stream_series(struct histogram_chunks *chunks, uint32_t block_count, int64_t *ti
         arena_reset(to);
         if (codec_histogram_columns(bytes_of(encoded.at + b->at, end - b->at), b->count, to,
                                     &columns) ||
-            histogram_chunks_put_columns(chunks, &columns, 0, b->count, times_ms, &why)) {
+            histogram_chunks_put_columns(chunks, &columns, 0, b->count, times_ms, &why))
             die("not streamed");
-        }
     }
     if (histogram_chunks_end(chunks, &why)) die("not streamed");
 }
@@ -291,9 +286,8 @@ measure_stream(uint32_t block_count, struct totals *totals)
     if (histogram_chunks_new(NULL, 1 << 17, count_chunk, totals, &chunks)) die("out of memory");
     arena_init(&to, NULL, 0, 1 << 20);
     double start = cpu_seconds();
-    for (unsigned i = 0; i < REPEATS; i++) {
+    for (unsigned i = 0; i < REPEATS; i++)
         stream_series(chunks, block_count, times_ms, &to);
-    }
     totals->stream += (cpu_seconds() - start) / REPEATS;
     arena_fini(&to);
     histogram_chunks_free(chunks);
@@ -311,9 +305,8 @@ measure(struct codec_scratch *scratch, uint32_t block_max)
             to = from + 1;
             while (to < s->count && to - from < block_max &&
                    histogram_same_layout(&s->histograms[from], &s->histograms[to]) &&
-                   codec_histogram_fits(&s->histograms[from], to - from + 1)) {
+                   codec_histogram_fits(&s->histograms[from], to - from + 1))
                 to++;
-            }
             measure_block(scratch, s->histograms + from, to - from, block_count++, &t);
         }
         if (block_count > 0) measure_stream(block_count, &t);
@@ -347,9 +340,8 @@ main(int argc, char **argv)
     } else {
         printf("%s: absent, skipped\n", argc > 1 ? argv[1] : path);
     }
-    for (uint32_t i = 0; i < SLOTS; i++) {
+    for (uint32_t i = 0; i < SLOTS; i++)
         free(series[i].histograms);
-    }
     codec_scratch_free(scratch);
     buf_fini(&encoded);
     arena_fini(&arena);

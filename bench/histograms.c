@@ -187,7 +187,7 @@ parse_arguments(struct options *o, int argc, char **argv)
         {"batch", required_argument, NULL, 'b'}, {"float", no_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},        {0},
     };
-    for (int got; (got = getopt_long(argc, argv, "h", known, NULL)) != -1;) {
+    for (int got; (got = getopt_long(argc, argv, "h", known, NULL)) != -1;)
         if (got == 't')
             o->times = (uint64_t)parse_number("times", optarg);
         else if (got == 'e')
@@ -198,7 +198,6 @@ parse_arguments(struct options *o, int argc, char **argv)
             o->floats = true;
         else
             tell_usage(USAGE, got == 'h');
-    }
     if (argc - optind != 2) tell_usage(USAGE, 0);
     o->capture = argv[optind];
     address_parse(&o->address, argv[optind + 1], "/api/v1/write");

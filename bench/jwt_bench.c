@@ -74,9 +74,8 @@ measure(struct bytes token, const struct jwks *keys)
     double times[ROUNDS];
     for (unsigned round = 0; round < ROUNDS; round++) {
         double start = cpu_us();
-        for (unsigned i = 0; i < TOKENS; i++) {
+        for (unsigned i = 0; i < TOKENS; i++)
             use_token(token, keys);
-        }
         times[round] = (cpu_us() - start) / TOKENS;
     }
     return median(times);

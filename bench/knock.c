@@ -161,17 +161,15 @@ report(const struct options *o, const struct client *all, double seconds)
     uint64_t statuses[STATUSES] = {0}, resumed = 0;
     double took_max_s = 0;
     for (uint64_t i = 0; i < o->clients; i++) {
-        for (unsigned s = 0; s < STATUSES; s++) {
+        for (unsigned s = 0; s < STATUSES; s++)
             statuses[s] += all[i].statuses[s];
-        }
         resumed += all[i].resumed;
         if (all[i].took_max_s > took_max_s) took_max_s = all[i].took_max_s;
     }
     printf("requests=%lu\nseconds=%.3f\nmax_seconds=%.3f\nresumed=%lu\n",
            (unsigned long)(o->clients * o->requests), seconds, took_max_s, (unsigned long)resumed);
-    for (unsigned s = 0; s < STATUSES; s++) {
+    for (unsigned s = 0; s < STATUSES; s++)
         if (statuses[s] > 0) printf("status_%u=%lu\n", s, (unsigned long)statuses[s]);
-    }
     fflush(stdout);
 }
 
@@ -227,16 +225,14 @@ main(int argc, char **argv)
         make_request(&all[i]);
         if (pthread_create(&all[i].thread, &attributes, run, &all[i])) die("too many clients");
     }
-    for (uint64_t i = 0; i < o.clients; i++) {
+    for (uint64_t i = 0; i < o.clients; i++)
         pthread_join(all[i].thread, NULL);
-    }
     report(&o, all, now_s(CLOCK_MONOTONIC) - began_s);
     if (o.holds) {
         for (char byte; read(0, &byte, 1) > 0;) {
         }
     }
-    for (uint64_t i = 0; i < o.clients; i++) {
+    for (uint64_t i = 0; i < o.clients; i++)
         channel_close(&all[i].channel);
-    }
     return 0;
 }

@@ -120,9 +120,8 @@ on_all(struct connection *all, uint64_t count, void *(*work)(void *))
 {
     pthread_t *threads = must(calloc(count, sizeof *threads));
     double began = now_s(CLOCK_MONOTONIC);
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < count; i++)
         if (pthread_create(&threads[i], NULL, work, &all[i]) != 0) die("no thread");
-    }
     for (uint64_t i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
     free(threads);
@@ -205,9 +204,8 @@ report(const struct options *o, const struct fleet *f, const struct totals *t,
     printf("models=%u\n", f->count);
     for (unsigned k = 0; k < BEHAVIOURS; k++)
         printf("share_%s=%.4f\n", behaviour_names[k], (double)behaviours[k] / f->count);
-    for (unsigned k = 0; k < SENDER_STATUSES; k++) {
+    for (unsigned k = 0; k < SENDER_STATUSES; k++)
         if (sum->statuses[k] > 0) printf("status_%u=%" PRIu64 "\n", k, sum->statuses[k]);
-    }
     if (sum->trouble[0] != '\0') fprintf(stderr, "load: first trouble: %s\n", sum->trouble);
 }
 
@@ -217,9 +215,8 @@ check_options(struct options *o)
     struct shape *s = &o->shape;
     if (s->connections > s->series) s->connections = s->series;
     if (s->series == 0 || o->scrapes == 0 || s->batch == 0 || s->connections == 0 ||
-        s->interval_ms < 1000 || s->version < 1 || s->version > 2) {
+        s->interval_ms < 1000 || s->version < 1 || s->version > 2)
         die("nothing to send, or not so");
-    }
     if (o->cluster != NULL && s->churn > 0) die("--churn: not with --cluster");
     s->end = s->skip + o->scrapes;
     if (s->start_ms == 0)

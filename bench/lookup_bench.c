@@ -71,9 +71,8 @@ put_series(struct part_writer *w, unsigned metric, unsigned instance)
 {
     uint32_t pairs[4], count = 0;
     pairs[count++] = metric;
-    if (metric % (METRICS / WITH_ID) == 0) {
+    if (metric % (METRICS / WITH_ID) == 0)
         pairs[count++] = METRICS + metric / (METRICS / WITH_ID) * INSTANCES + instance;
-    }
     pairs[count++] = METRICS + IDS + instance;
     pairs[count++] = METRICS + IDS + INSTANCES + instance % JOBS;
     must(part_write_series(w, pairs, count, NULL));
@@ -97,11 +96,9 @@ make_part(struct bench *b)
     put_pairs(w, "id", "/kubepods/pod-", 6, "/main", IDS);
     put_pairs(w, "instance", "host-", 4, ".example.org:9100", INSTANCES);
     put_pairs(w, "job", "job-", 2, "", JOBS);
-    for (unsigned m = 0; m < METRICS; m++) {
-        for (unsigned i = 0; i < INSTANCES; i++) {
+    for (unsigned m = 0; m < METRICS; m++)
+        for (unsigned i = 0; i < INSTANCES; i++)
             put_series(w, m, i);
-        }
-    }
     must(part_writer_finish(w, &info, NULL));
     part_writer_free(w);
     printf("%" PRIu64 " series, %" PRIu64 " label values: %.1f bytes a series but for its samples, "
@@ -173,9 +170,8 @@ read_one(struct bench *b, uint32_t number)
     must(part_index_load(b->part, part_tenant_at(b->part, 0), &arena, &index, NULL));
     must(row_reader_new(&index, NULL, &rows));
     must(row_read(rows, number, &labels, &blocks, &count, NULL));
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         must(block_read(b->part, &blocks[i], times, bits, starts, NULL, NULL, NULL));
-    }
     row_reader_free(rows);
     arena_fini(&arena);
 }
@@ -217,9 +213,8 @@ static roaring_bitmap_t *
 series_of_instance(unsigned instance)
 {
     roaring_bitmap_t *set = roaring_bitmap_create();
-    for (unsigned m = 0; m < METRICS; m++) {
+    for (unsigned m = 0; m < METRICS; m++)
         roaring_bitmap_add(set, m * INSTANCES + instance);
-    }
     return set;
 }
 
@@ -393,9 +388,8 @@ measure(struct bench *b, const struct question *q)
     }
     describe(text, sizeof text, q);
     print_line(text, found, cold, warm);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         matcher_free(matchers[i]);
-    }
 }
 
 #define METRIC     "application_metric_123_total"
@@ -442,9 +436,8 @@ main(int argc, char **argv)
     must(page_cache_new(NULL, 256 << 20, &b.cache));
     make_part(&b);
     printf("%-76s %8s %10s %10s\n", "", "found", "cold, us", "warm, us");
-    for (unsigned i = 0; i < sizeof questions / sizeof *questions; i++) {
+    for (unsigned i = 0; i < sizeof questions / sizeof *questions; i++)
         measure(&b, &questions[i]);
-    }
     measure_one(&b);
     measure_rows(&b, "pairs of the series of one instance", read_pairs);
     measure_rows(&b, "labels of the series of one instance", read_labels);

@@ -119,20 +119,17 @@ make_part(struct bench *b, uint32_t series, uint32_t first, uint32_t count, uint
     }
     must(part_writer_new(b->env, &b->budget, b->dir, number, number, number + 1, &w, NULL));
     must(part_write_tenant(w, bytes_of_text("anonymous"), NULL));
-    for (unsigned i = 0; i < TARGET_SERIES; i++) {
+    for (unsigned i = 0; i < TARGET_SERIES; i++)
         put_pair(w, "__name__", "node_something_number_", i);
-    }
-    for (unsigned i = 0; i < targets; i++) {
+    for (unsigned i = 0; i < targets; i++)
         put_pair(w, "instance", "host.example.org:9100-", churn * targets + i);
-    }
     put_pair(w, "job", "node", 0);
     for (uint32_t s = 0; s < series; s++) {
         uint32_t target = s % targets;
         uint32_t pairs[] = {s / targets, TARGET_SERIES + target, TARGET_SERIES + targets};
         must(part_write_series(w, pairs, 3, NULL));
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             bits[i] = double_bits(next_value(b, s));
-        }
         struct sample_batch batch = {SAMPLE_FLOAT, count, times + target * count, bits, NULL, NULL};
         must(part_write_samples(w, &batch, NULL));
     }
@@ -220,9 +217,8 @@ bench_merge(struct bench *b, const char *what, uint32_t series, uint32_t parts_c
     struct part *parts[PARTS_MAX];
     b->last = calloc(series, sizeof *b->last);
     if (b->last == NULL) die("no memory");
-    for (uint32_t i = 0; i < parts_count; i++) {
+    for (uint32_t i = 0; i < parts_count; i++)
         parts[i] = make_part(b, series, i * samples, samples, churn ? i : 0);
-    }
     for (uint32_t i = 0; i < b->rounds; i++) {
         struct part *part = merge_parts(b, what, parts, parts_count);
         drop(b, &part, 1);

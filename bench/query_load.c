@@ -194,9 +194,8 @@ static uint64_t
 sort_times(double *took_s, uint64_t count)
 {
     uint64_t kept = 0;
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < count; i++)
         if (took_s[i] > 0) took_s[kept++] = took_s[i];
-    }
     qsort(took_s, kept, sizeof *took_s, by_size);
     return kept;
 }
@@ -214,9 +213,8 @@ report(struct turn *t, double cpu_s, struct memory before, struct memory after)
     for (uint64_t i = 0; i < count; i++)
         sum_s += t->took_s[i];
     double each = (double)count;
-    if (t->options->refusals) {
+    if (t->options->refusals)
         printf("%s.refused=%" PRIu64 "\n", name, (uint64_t)atomic_load(&t->refused));
-    }
     printf("%s.requests=%" PRIu64 "\n", name, count);
     if (count == 0) return;
     printf("%s.p50_ms=%.3f\n", name, t->took_s[count / 2] * 1e3);

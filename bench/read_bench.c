@@ -79,9 +79,8 @@ make_set(unsigned set, enum shape shape, bool jitter)
 static void
 make_samples(enum shape shape, bool jitter)
 {
-    for (unsigned set = 0; set < SETS; set++) {
+    for (unsigned set = 0; set < SETS; set++)
         make_set(set, shape, jitter);
-    }
 }
 
 static enum err

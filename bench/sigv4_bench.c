@@ -73,9 +73,8 @@ measure(const char *method, const char *path, const char *query, size_t body_siz
     put_signed(method, path, query, body_size, &text);
     for (unsigned round = 0; round < ROUNDS; round++) {
         double began_s = now_s(CLOCK_THREAD_CPUTIME_ID);
-        for (unsigned i = 0; i < REQUESTS; i++) {
+        for (unsigned i = 0; i < REQUESTS; i++)
             verify(buf_bytes(&text), body_size);
-        }
         times_s[round] = (now_s(CLOCK_THREAD_CPUTIME_ID) - began_s) / REQUESTS;
     }
     qsort(times_s, ROUNDS, sizeof *times_s, by_size);

@@ -274,19 +274,18 @@ take(void *context, struct http_request *request)
     struct sink *s = context;
     const char *path = http_path(request);
     const char *target = http_header(request, "X-Amz-Target");
-    if (target != NULL) {
+    if (target != NULL)
         take_aws(s, request, target);
-    } else if (http_method(request) == HTTP_GET && strcmp(path, "/stats") == 0) {
+    else if (http_method(request) == HTTP_GET && strcmp(path, "/stats") == 0)
         tell_stats(s, request);
-    } else if (strcmp(path, "/api/put") == 0) {
+    else if (strcmp(path, "/api/put") == 0)
         take_points(s, request);
-    } else if (strcmp(path, "/api/v1/write") == 0) {
+    else if (strcmp(path, "/api/v1/write") == 0)
         take_remote_write(s, request);
-    } else if (strcmp(path, "/clickhouse/") == 0 || strcmp(path, "/modern/") == 0) {
+    else if (strcmp(path, "/clickhouse/") == 0 || strcmp(path, "/modern/") == 0)
         take_clickhouse(s, request);
-    } else {
+    else
         take_object(s, request);
-    }
 }
 
 int

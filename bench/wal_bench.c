@@ -173,8 +173,7 @@ main(int argc, char **argv)
            "CPU ms", "read MiB");
     printf("%-40s %8s %8s %7s %8s %8s %9s %9s\n", "a commit carries", "a s", "a s", "of 1", "us",
            "us", "a MiB", "a s");
-    for (size_t i = 0; i < sizeof loads / sizeof *loads; i++) {
+    for (size_t i = 0; i < sizeof loads / sizeof *loads; i++)
         run(dir, &loads[i], seconds);
-    }
     return 0;
 }

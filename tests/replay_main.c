@@ -54,9 +54,8 @@ replay(const char *path)
 int
 main(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i++)
         replay(argv[i]);
-    }
     printf("%u inputs replayed\n", replayed_count);
     return 0;
 }

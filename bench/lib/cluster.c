@@ -103,9 +103,8 @@ static bool
 has_label(const struct model *m, struct label wanted)
 {
     struct cursor c = cursor_of(m->labels);
-    for (struct label l; label_next(&c, &l);) {
+    for (struct label l; label_next(&c, &l);)
         if (bytes_equal(l.name, wanted.name)) return bytes_equal(l.value, wanted.value);
-    }
     return false;
 }
 
@@ -247,10 +246,8 @@ read_series(struct reading *r, char *name, char **save)
     r->own.count = 0;
     r->with_used = true;
     read_axes(r, &r->own, save);
-    if (is_histogram &&
-        (r->own.count == 0 || strcmp(r->own.at[r->own.count - 1].name, "le") != 0)) {
+    if (is_histogram && (r->own.count == 0 || strcmp(r->own.at[r->own.count - 1].name, "le") != 0))
         wrong(r, "a histogram needs le=, the last of its labels");
-    }
     for (unsigned i = 0; i < r->with_count; i++)
         add_products(r, &r->with[i], is_histogram);
     if (r->with_count == 0) add_products(r, NULL, is_histogram);

@@ -46,12 +46,11 @@ take_labels(struct scan *s)
 {
     const char *begin = s->at;
     bool quoted = false;
-    for (; s->at < s->end && (quoted || *s->at != '}'); s->at++) {
+    for (; s->at < s->end && (quoted || *s->at != '}'); s->at++)
         if (*s->at == '\\')
             s->at++;
         else if (*s->at == '"')
             quoted = !quoted;
-    }
     s->series = hash_bytes(bytes_of(begin, (size_t)(s->at - begin)), 0);
     s->d.series++;
 }
@@ -109,15 +108,14 @@ digest_of(struct bytes body)
         const char *quote = memchr(s.at, '"', (size_t)(s.end - s.at));
         if (quote == NULL) break;
         s.at = quote;
-        if (take(&s, "\"metric\":{")) {
+        if (take(&s, "\"metric\":{"))
             take_labels(&s);
-        } else if (take(&s, "\"values\":[") || take(&s, "\"histograms\":[") ||
-                   take(&s, "\"value\":") || take(&s, "\"histogram\":") ||
-                   take(&s, "\"scalar\",\"result\":")) {
+        else if (take(&s, "\"values\":[") || take(&s, "\"histograms\":[") ||
+                 take(&s, "\"value\":") || take(&s, "\"histogram\":") ||
+                 take(&s, "\"scalar\",\"result\":"))
             take_points(&s);
-        } else {
+        else
             s.at++;
-        }
     }
     return s.d;
 }

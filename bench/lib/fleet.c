@@ -104,14 +104,12 @@ read_capture(const char *path, struct fleet *f)
     for (uint8_t head[4]; fread(head, 1, 4, file) == 4;) {
         uint32_t size = load_le32(head);
         buf_clear(&packed);
-        if (!buf_reserve(&packed, size) || fread(packed.at, 1, size, file) != size) {
+        if (!buf_reserve(&packed, size) || fread(packed.at, 1, size, file) != size)
             die("%s: cut short", path);
-        }
         packed.size = size;
         if (snappy_unpack(buf_bytes(&packed), &message, &why) ||
-            rw_decode(&request, RW_V1, buf_bytes(&message), 1, &why)) {
+            rw_decode(&request, RW_V1, buf_bytes(&message), 1, &why))
             die("%s: not a capture of remote write 1.0: %s", path, why.text);
-        }
         take_request(f, &request);
     }
     rw_request_fini(&request);
@@ -149,9 +147,8 @@ find_exponent(struct model *t)
     double k;
     for (t->exponent = 0; t->exponent <= EXPONENT_MAX; t->exponent++) {
         uint32_t i = 0;
-        while (i < t->count && (!is_finite(t->bits[i]) || decimal(t->bits[i], t->exponent, &k))) {
+        while (i < t->count && (!is_finite(t->bits[i]) || decimal(t->bits[i], t->exponent, &k)))
             i++;
-        }
         if (i == t->count) return true;
     }
     return false;
@@ -189,13 +186,12 @@ classify(struct model *t)
         last = k;
     }
     t->counter = falls * 200 <= t->count;
-    if (constant) {
+    if (constant)
         t->behaviour = CONSTANT;
-    } else if (exact && t->exponent == 0) {
+    else if (exact && t->exponent == 0)
         t->behaviour = t->counter ? COUNTER_INT : GAUGE_INT;
-    } else if (exact) {
+    else if (exact)
         t->behaviour = t->counter ? COUNTER_DECIMAL : GAUGE_DECIMAL;
-    }
 }
 
 static uint64_t
@@ -322,12 +318,11 @@ number_labels(const struct active *a, struct buf *scratch)
     while (label_next(&c, &l)) {
         char text[256] = "";
         size_t size = 0;
-        for (size_t i = 0; i < l.value.size && size < sizeof text - 16; i++) {
+        for (size_t i = 0; i < l.value.size && size < sizeof text - 16; i++)
             if (l.value.at[i] == '#')
                 size += (size_t)sprintf(text + size, "%u", a->copy);
             else
                 text[size++] = (char)l.value.at[i];
-        }
         l.value = bytes_of(text, size);
         label_put(scratch, l);
     }

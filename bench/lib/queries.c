@@ -82,14 +82,13 @@ read_text(const char *line, const struct query *q)
     buf_init(&to, NULL, 1 << 20);
     while (isspace((unsigned char)*line))
         line++;
-    for (; *line != '\0' && *line != '\n'; line++) {
+    for (; *line != '\0' && *line != '\n'; line++)
         if (strncmp(line, "$r]", 3) == 0)
             buf_printf(&to, "%" PRId64 "s", rate_s), line++;
         else if (strncmp(line, "$i]", 3) == 0)
             buf_printf(&to, "%" PRId64 "s", q->step_s), line++;
         else
             buf_put_u8(&to, (uint8_t)*line);
-    }
     buf_put_u8(&to, '\0');
     if (buf_error(&to)) die("no memory");
     return (const char *)to.at;
@@ -132,12 +131,11 @@ query_path(const struct query *q)
 static void
 put_escaped(struct buf *to, const char *text)
 {
-    for (; *text != '\0'; text++) {
+    for (; *text != '\0'; text++)
         if (isalnum((unsigned char)*text))
             buf_put_u8(to, (uint8_t)*text);
         else
             buf_printf(to, "%%%02X", (unsigned char)*text);
-    }
 }
 
 void

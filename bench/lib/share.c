@@ -52,9 +52,8 @@ static uint32_t
 symbol(struct share *s, uint32_t *count, struct bytes text)
 {
     uint32_t at = (uint32_t)hash_bytes(text, 7) & (SYMBOL_SLOTS - 1);
-    for (; s->local[at] != 0; at = (at + 1) & (SYMBOL_SLOTS - 1)) {
+    for (; s->local[at] != 0; at = (at + 1) & (SYMBOL_SLOTS - 1))
         if (bytes_equal(s->slot[at], text)) return s->local[at];
-    }
     if (*count >= SYMBOL_SLOTS / 2) die("too many symbols in a request");
     s->slot[at] = text;
     s->local[at] = ++*count;
@@ -146,9 +145,8 @@ end_request(struct share *s, const struct making *m)
     uint64_t at = s->store.size;
     buf_put_bytes(&s->message, buf_bytes(&s->series));
     if (buf_error(&s->message) || buf_error(&s->series) ||
-        snappy_pack(buf_bytes(&s->message), &s->store)) {
+        snappy_pack(buf_bytes(&s->message), &s->store))
         die("no memory");
-    }
     if (s->request_count == s->request_capacity) {
         s->request_capacity = s->request_capacity == 0 ? 1024 : s->request_capacity * 2;
         s->requests = must(reallocarray(s->requests, s->request_capacity, sizeof *s->requests));

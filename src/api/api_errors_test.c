@@ -300,9 +300,8 @@ UNIT_TEST(test_sentences_that_are_too_long_are_cut)
         struct buf body;
         buf_init(&body, NULL, 1 << 20);
         buf_put_text(&body, cases[i][1]);
-        for (unsigned k = 0; k < 100000; k++) {
+        for (unsigned k = 0; k < 100000; k++)
             buf_put_u8(&body, 'a');
-        }
         buf_put_text(&body, cases[i][2]);
         api_rig_ask(rig, &r, HTTP_POST, cases[i][0], FORM, buf_bytes(&body));
         assert_int_equal(r.status, 400);
@@ -767,9 +766,8 @@ UNIT_TEST(test_an_expression_that_grows_by_its_form_is_refused_while_it_grows)
     api_rig_start(rig);
     buf_init(&form, NULL, 1 << 20);
     buf_put_text(&form, "query=a");
-    for (unsigned i = 0; i < 4900; i++) {
+    for (unsigned i = 0; i < 4900; i++)
         buf_put_text(&form, "%2Ba");
-    }
     expect_of_form(rig, "/api/v1/format_query", &form, 400, "too long to be shown in this form");
     assert_true(atomic_load(&rig->api->read_budget.peak_bytes) < 16 << 20);
     buf_fini(&form);
@@ -786,17 +784,14 @@ UNIT_TEST(test_labels_that_grow_with_each_call_are_refused_with_what_they_need)
     api_rig_start(rig);
     buf_init(&form, NULL, 1 << 20);
     buf_put_text(&form, "query=");
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++)
         buf_put_text(&form, "label_join(");
-    }
     buf_put_text(&form, "label_replace(vector(1),\"a\",\"");
-    for (unsigned i = 0; i < 40000; i++) {
+    for (unsigned i = 0; i < 40000; i++)
         buf_put_u8(&form, 'x');
-    }
     buf_put_text(&form, "\",\"\",\"\")");
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++)
         buf_put_text(&form, ",\"a\",\"\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\")");
-    }
     expect_of_form(rig, "/api/v1/query", &form, 422, "label_join() makes labels of 175.8 MiB");
     buf_fini(&form);
     api_rig_free(rig);

@@ -68,13 +68,11 @@ UNIT_TEST(test_tenants_take_turns)
         lock_take(&rig->api->lock);
         assert_true(queue_work_locked(q));
         lock_drop(&rig->api->lock);
-        for (unsigned later = 0; later < COUNT; later++) {
+        for (unsigned later = 0; later < COUNT; later++)
             assert_int_equal(all[turns[later]].status, later <= turn ? 200 : 0);
-        }
     }
-    for (unsigned i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < COUNT; i++)
         buf_fini(&all[i].text);
-    }
     api_rig_free(rig);
 }
 

@@ -336,9 +336,8 @@ UNIT_TEST(test_lookups_ask_what_the_request_says)
     api_ask(rig, &(struct asked){"missing data is reported", HTTP_GET, "/api/v1/labels", NULL, NULL,
                                  0, 200, JSON_TYPE, "\"warnings\":[\"page 7 is damaged\"]}"});
     char many[PAIR_TEXT_BYTES] = "/api/v1/labels?match[]=up";
-    for (unsigned i = 0; i < 64; i++) {
+    for (unsigned i = 0; i < 64; i++)
         strcat(many, "&match[]=up");
-    }
     api_ask(rig, &(struct asked){"many selectors", HTTP_GET, many, NULL, NULL, 0, 200, JSON_TYPE,
                                  "\"name000\""});
     assert_int_equal(rig->asked.set_count, 65);
@@ -366,9 +365,8 @@ UNIT_TEST(test_a_request_without_times_is_about_all_samples)
         {"receipt", HTTP_GET, "/api/v1/admin/tsdb/deletions", NULL, NULL, 0, 200, JSON_TYPE,
          "\"selector\":\"{__name__=\\\"up\\\"}\",\"series\":1,"},
     };
-    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
         api_ask(rig, &requests[i]);
-    }
     api_rig_free(rig);
 }
 
@@ -472,9 +470,8 @@ UNIT_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole)
         const char *got = http_double_text(&r);
         if (r.status == 200) {
             assert_int_equal(r.complete, cases[i].complete);
-            if (cases[i].fragment != NULL) {
+            if (cases[i].fragment != NULL)
                 assert_non_null(memmem(got, r.text.size, "the double says", 15));
-            }
         } else {
             assert_int_equal(r.status, 500); /* nothing had been sent */
         }
@@ -614,9 +611,8 @@ UNIT_TEST(test_each_request_is_answered_once_whichever_allocation_fails)
             fired = mem_fail_fired();
             mem_fail_nth(0, false);
             bool again = r.status == 503 || r.status == 422;
-            if (r.status != cases[i].status && !(fired && again)) {
+            if (r.status != cases[i].status && !(fired && again))
                 fail_msg("%s: %u when allocation %u failed", cases[i].target, r.status, nth);
-            }
             if (tsdb_is_down(rig->m.db)) must(tsdb_reopen(rig->m.db, &rig->m.why));
             buf_fini(&r.text);
             free((void *)(uintptr_t)message.at);

@@ -196,9 +196,9 @@ void put_time(struct json *j, const char *name, int64_t t_ms);
 struct json_page {
     struct api *api;
     struct http_request *request;
-    struct bytes tenant; /* for pages about data */
-    enum owner_list list;  /* for pages that are a list of the server */
-    struct json *j;      /* expects the value of "data" */
+    struct bytes tenant;  /* for pages about data */
+    enum owner_list list; /* for pages that are a list of the server */
+    struct json *j;       /* expects the value of "data" */
     struct json json;
     struct buf text; /* charged to the budget of pages */
     struct why why;

@@ -23,9 +23,8 @@ begins_well(const char *command, unsigned closed, bool blocks)
         sigset_t before, after;
         char byte;
         sigprocmask(SIG_SETMASK, NULL, &before);
-        for (int file = 0; file < 3; file++) {
+        for (int file = 0; file < 3; file++)
             if ((closed >> file & 1) != 0) close(file);
-        }
         process_begin(command == NULL ? 1 : 2, words, NULL);
         bool fine = open("/", O_RDONLY) > 2;
         for (int file = 0; file < 3; file++) {

@@ -166,9 +166,8 @@ expect_written(unsigned count)
 {
     struct buf lines;
     buf_init(&lines, NULL, 1 << 20);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         buf_printf(&lines, "{__name__=\"m\"} %lld %u\n", SIM_BEGIN + i, i);
-    }
     buf_put_u8(&lines, '\0');
     expect_all(&m, "a", (char *)lines.at);
     buf_fini(&lines);

@@ -35,9 +35,8 @@ UNIT_TEST(test_stat_that_is_cut_or_strange_is_refused)
     struct process_stat stat;
     assert_true(process_stat_parse(bytes_of_text(text), &stat));
     /* Every shorter text, up to the first digit of the last field, is incomplete. */
-    for (size_t size = 0; size <= strlen(text) - 3; size++) {
+    for (size_t size = 0; size <= strlen(text) - 3; size++)
         assert_false(process_stat_parse(bytes_of(text, size), &stat));
-    }
     assert_false(process_stat_parse(
         bytes_of_text("1 (x) S 1 2 3 4 5 6 7 8 9 0 -1 2 3 4 5 6 7 8 9 0 1 2"), &stat));
 }

@@ -77,9 +77,8 @@ static void
 expect_parts(const char *series, const char *rules, const char *const parts[])
 {
     must(trace(series, rules));
-    for (; *parts != NULL; parts++) {
+    for (; *parts != NULL; parts++)
         if (strstr(answer, *parts) == NULL) fail_msg("%s is not in %s", *parts, answer);
-    }
 }
 #define expect(series, rules, ...) \
     expect_parts(series, rules, (const char *const[]){__VA_ARGS__, NULL})

@@ -33,9 +33,8 @@ work(void *context)
         rig->what[rig->runs++] = what;
         if (rig->runs == 1) {
             assert_int_equal(worker_start(&rig->asker, "asker", ask_for_two, rig), OK);
-            while (!worker_has_request(&rig->worker)) {
+            while (!worker_has_request(&rig->worker))
                 sched_yield();
-            }
         }
         worker_answer(&rig->worker, rig->runs == 1 ? ERR_IO : OK, &why);
     }
@@ -79,9 +78,8 @@ UNIT_TEST(test_a_stop_ends_those_who_wait_and_those_who_come_later)
     struct why why = {""};
     rig_init(&rig);
     assert_int_equal(worker_start(&rig.asker, "asker", ask_for_two, &rig), OK);
-    while (!worker_has_request(&rig.worker)) { /* it waits, as no thread answers */
+    while (!worker_has_request(&rig.worker)) /* it waits, as no thread answers */
         sched_yield();
-    }
     assert_true(worker_rest(&rig.worker, INT64_MAX, REST_UNTIL_REQUEST)); /* at once */
     int64_t until_ns = env_monotonic_ns(env_real()) + NS_PER_MS;
     assert_true(worker_rest(&rig.worker, until_ns, REST_UNTIL_STOPPED));

@@ -308,9 +308,8 @@ UNIT_TEST(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not)
 {
     struct http_rig *rig = begin();
     assert_int_equal(ask_as(rig, "GET /text", "reader:secret"), 200);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; i++)
         assert_int_equal(ask_as(rig, "GET /text", "reader:wrong"), 401);
-    }
     assert_int_equal(ask_as(rig, "GET /text", "reader:wrong"), 503);
     assert_int_equal(ask_as(rig, "GET /text", "both:secret"), 503);
     assert_int_equal(ask_as(rig, "GET /text", "reader:secret"), 200);
@@ -335,9 +334,8 @@ UNIT_TEST(test_a_client_that_fails_often_cannot_guess_remembered_passwords)
     struct http_rig *rig = begin();
     trust_local_proxy();
     assert_int_equal(ask(rig, "GET /text", GOOD_FROM "192.0.2.1"), 200);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; i++)
         assert_int_equal(ask(rig, "GET /text", BAD_FROM "192.0.2.2"), 401);
-    }
     assert_int_equal(ask(rig, "GET /text", BAD_FROM "192.0.2.2"), 503);
     assert_int_equal(ask(rig, "GET /text", GOOD_FROM "192.0.2.2"), 503);
     assert_int_equal(ask(rig, "GET /text", GOOD_FROM "192.0.2.1"), 200);
@@ -456,9 +454,8 @@ UNIT_TEST(test_tokens_of_issuers_let_in_and_wait_for_keys)
     give_keys();
     assert_int_equal(ask(rig, "GET /text", bearer("other", exp)), 401);
     /* Failures of an address do not keep out good tokens. */
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 12; i++)
         assert_int_equal(ask(rig, "GET /text", "Bearer a.b.c"), 401);
-    }
     assert_int_equal(ask(rig, "GET /text", bearer("k", exp)), 200);
     end_with_issuer(rig);
 }
@@ -509,9 +506,8 @@ UNIT_TEST(test_requests_beyond_the_rate_get_429)
     struct http_rig *rig = begin();
     set_users(0);
     gate_set_rate(gate_rig.gate, 10 * NS_PER_S, 3);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         assert_int_equal(ask(rig, "GET /text", NULL), i < 3 ? 200 : 429);
-    }
     later_ns += 10 * NS_PER_S;
     assert_int_equal(ask(rig, "GET /text", NULL), 200);
     assert_int_equal(ask(rig, "GET /text", NULL), 429);
@@ -880,9 +876,8 @@ UNIT_TEST(test_cookies_that_are_not_good_do_not_slow_the_address_down)
     sign_in(rig, AS_READER, line);
     char *end_of_line = strstr(line, "\r\n");
     end_of_line[-1] = end_of_line[-1] == 'A' ? 'B' : 'A';
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < 30; i++)
         assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 401);
-    }
     assert_int_equal(ask_with(rig, "GET /text", "Cookie: firekeep-=; x\r\n", PAGE), 401);
     assert_int_equal(ask_with(rig, "GET /text", AS_BOTH, ""), 200);
     gate_rig_end(rig);

@@ -67,9 +67,8 @@ UNIT_TEST(test_other_texts_are_refused)
                                         "1.2.3",      "1.2.3.4/ 8", "1.2.3.4/+8",  "1.2.3.4/0008",
                                         "1.2.3.4:80", "[::1]",      "1.2.3.4/8/8", "/8"};
     struct ip_network n;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (network_parse(texts[i], &n)) fail_msg("%s", texts[i]);
-    }
 }
 
 UNIT_TEST(test_the_client_is_the_last_address_outside_trusted_networks)

@@ -46,11 +46,10 @@ UNIT_TEST(test_an_origin_is_our_own_or_foreign)
         {"https://e.org.x", "a:1", "https://e.org", true},
         {"http://a:1", "a:1", "https://e.org", false},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (origin_is_foreign(cases[i].origin, cases[i].host, cases[i].external) !=
             cases[i].foreign)
             fail_msg("%s at %s", cases[i].origin, cases[i].host);
-    }
 }
 
 UNIT_TEST(test_a_host_is_our_own_or_not)
@@ -89,10 +88,9 @@ UNIT_TEST(test_a_host_is_our_own_or_not)
         {"e.org", "", "/path", false},
         {"f.org", "a", "https://e.org", false},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (origin_host_is_own(cases[i].host, cases[i].allowed, cases[i].external) != cases[i].own)
             fail_msg("%s", cases[i].host);
-    }
 }
 
 UNIT_TEST(test_types_of_forms_are_recognized)
@@ -105,12 +103,10 @@ UNIT_TEST(test_types_of_forms_are_recognized)
     static const char *const others[] = {
         "", "application/x-protobuf", "application/yaml", "text/plainer", "text/html", "multipart",
     };
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (!origin_type_is_form(forms[i])) fail_msg("%s", forms[i]);
-    }
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (origin_type_is_form(others[i])) fail_msg("%s", others[i]);
-    }
     assert_false(origin_type_is_form(NULL));
 }
 

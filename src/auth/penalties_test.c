@@ -47,9 +47,8 @@ static void
 failures(struct penalties *t, struct penalty_key key, int64_t now_ns, unsigned count)
 {
     uint64_t lines;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         (void)penalties_add(t, key, now_ns, &lines);
-    }
 }
 
 UNIT_TEST(test_an_address_is_refused_after_its_failures_and_no_other)
@@ -175,9 +174,8 @@ UNIT_TEST(test_a_level_is_never_below_that_of_an_unbounded_table)
         failures(t, key_of(address), now_ns, 1);
         failures(model, key_of(address), now_ns, 1);
         uint32_t wait_s = penalties_retry_after_s(t, key_of(address), now_ns);
-        if (wait_s < penalties_retry_after_s(model, key_of(address), now_ns)) {
+        if (wait_s < penalties_retry_after_s(model, key_of(address), now_ns))
             fail_msg("step %d", i);
-        }
         refused += wait_s > 0;
     }
     assert_true(refused > STEPS / 10 && refused < STEPS);
@@ -193,9 +191,8 @@ UNIT_TEST(test_one_line_per_minute_and_address_has_the_count)
     uint64_t count = 0;
     assert_true(penalties_add(t, key_of(1), 0, &count));
     assert_int_equal(count, 1);
-    for (int64_t s = 1; s < 60; s++) {
+    for (int64_t s = 1; s < 60; s++)
         assert_false(penalties_add(t, key_of(1), s * S, &count));
-    }
     assert_true(penalties_add(t, key_of(2), 59 * S, &count));
     assert_int_equal(count, 1);
     assert_true(penalties_add(t, key_of(1), 60 * S, &count));

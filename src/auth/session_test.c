@@ -264,9 +264,8 @@ UNIT_TEST(test_a_session_that_was_ended_is_never_good_again)
         sign_out(s, cookies[at]); /* twice is once */
         assert_false(is_good(s, cookies[at]));
     }
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         assert_false(is_good(s, cookies[i]));
-    }
     assert_true(is_good(s, young));
     end(s);
 }
@@ -283,9 +282,8 @@ UNIT_TEST(test_a_user_who_ends_many_sessions_ends_none_of_others)
         make_of(s, names[i], kept[i]);
         make_of(s, names[i], ended[i]);
     }
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++)
         sign_out(s, ended[i]);
-    }
     for (size_t i = 0; i < COUNT; i++) {
         clock_ns += i % 3 == 0;
         make_of(s, "eve", text);
@@ -296,12 +294,10 @@ UNIT_TEST(test_a_user_who_ends_many_sessions_ends_none_of_others)
     assert_true(is_good(s, kept[0]));
     assert_true(is_good(s, kept[1]));
     assert_false(is_good(s, kept[2])); /* older than sessions that are not remembered one by one */
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++)
         assert_false(is_good(s, ended[i]));
-    }
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         assert_false(is_good(s, cookies[i]));
-    }
     clock_ns += 1;
     make_of(s, "eve", text);
     assert_true(is_good(s, text));
@@ -321,9 +317,8 @@ UNIT_TEST(test_sessions_of_many_users_that_ended_are_not_good_again)
         memcpy(cookies[i], text, strlen(text) + 1);
         sign_out(s, cookies[i]);
     }
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         assert_false(is_good(s, cookies[i]));
-    }
     clock_ns += 1;
     make(s, text);
     assert_true(is_good(s, text));

@@ -186,9 +186,8 @@ make_head(const struct sent *s, char *to)
         presign(s, &r, target, arrives);
     else
         assert_int_equal(sigv4_sign(&r, &c, &made), OK);
-    for (size_t i = 0; i < made.size; i++) {
+    for (size_t i = 0; i < made.size; i++)
         snprintf(to + strlen(to), 3, made.at[i] == '\n' ? "\r\n" : "%c", made.at[i]);
-    }
     buf_fini(&made);
     char rest[TEXT_BYTES];
     snprintf(rest, sizeof rest, "%s", to);
@@ -248,9 +247,8 @@ UNIT_TEST(test_a_good_signature_lets_in_with_the_permissions_of_its_user)
         {.target = "/text", .method = "DELETE", .body = ""},
     };
     static const int statuses[] = {200, 200, 200, 200, 200, 200, 200, 403, 403, 404, 405};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect(rig, &cases[i], statuses[i], i);
-    }
     struct response response = send_signed(rig, &cases[0]);
     assert_string_equal(response.body, "hello");
     response_free(&response);
@@ -286,9 +284,8 @@ UNIT_TEST(test_whatever_is_changed_after_signing_is_refused)
          .presigned = true,
          .unsigned_ = "Authorization: Basic dG9rZW46c2VjcmV0\r\n"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect(rig, &cases[i], 401, i);
-    }
     assert_int_equal(ASK(.target = "/echo"), 200); /* failures lock out no good signature */
     struct gate_stats stats;
     gate_stats(gate_rig.gate, &stats);

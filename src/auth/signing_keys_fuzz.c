@@ -17,9 +17,8 @@ static void
 check_line(struct bytes line, size_t bytes_max)
 {
     assert(line.size > 0 && line.size <= bytes_max);
-    for (size_t i = 0; i < line.size; i++) {
+    for (size_t i = 0; i < line.size; i++)
         assert(line.at[i] > ' ' && line.at[i] < 0x7f);
-    }
 }
 
 static void
@@ -35,9 +34,8 @@ read_file(const char *secrets, const char *token)
     if (e) return;
     const struct signing_key *found = signing_keys_find(keys, bytes_of_text("A"));
     assert(found != NULL && (found->secret_count == 1 || found->secret_count == 2));
-    for (uint32_t i = 0; i < found->secret_count; i++) {
+    for (uint32_t i = 0; i < found->secret_count; i++)
         check_line(found->secrets[i], SIGNING_SECRET_BYTES_MAX);
-    }
     if (token != NULL) check_line(found->session_token, SIGNING_TOKEN_BYTES_MAX);
     e = signing_keys_read(&list, NULL, &again, NULL);
     assert(e == OK && signing_keys_equal(keys, again));

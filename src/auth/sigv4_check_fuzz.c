@@ -18,11 +18,9 @@ static bool
 is_request(struct bytes text)
 {
     struct sent_head head;
-    for (size_t i = 0; i < text.size; i++) {
-        if ((text.at[i] < ' ' && text.at[i] != '\n' && text.at[i] != '\t') || text.at[i] == 0x7f) {
+    for (size_t i = 0; i < text.size; i++)
+        if ((text.at[i] < ' ' && text.at[i] != '\n' && text.at[i] != '\t') || text.at[i] == 0x7f)
             return false;
-        }
-    }
     sent_head_read(&head, text);
     struct bytes target = head.arrival.target;
     return target.size > 0 && memchr(target.at, ' ', target.size) == NULL;
@@ -37,9 +35,8 @@ check_path(const struct sent_head *head)
     bool known = false;
     buf_init(&path, NULL, 1 << 20);
     sent_head_route(head, &path);
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         known |= bytes_equal_text(buf_bytes(&path), paths[i]);
-    }
     assert(known);
     buf_fini(&path);
 }
@@ -55,15 +52,12 @@ check_claim(struct sigv4_claim *claim, const struct sent_head *head)
     assert(claim->key_id.size > 0);
     assert(memchr(claim->key_id.at, '/', claim->key_id.size) == NULL);
     assert(claim->is_presigned == (claim->date_name == NULL));
-    if (claim->session_token.at != NULL) {
-        terms.session_token = bytes_of_text("token/with+chars==");
-    }
+    if (claim->session_token.at != NULL) terms.session_token = bytes_of_text("token/with+chars==");
     bool is_post = bytes_equal_text(claim->request->method, "POST");
     enum sigv4_verdict verdict = sigv4_judge(claim, &terms, claim->time_s, NULL, &why);
     assert(verdict == SIGV4_NEEDS_BODY || verdict == SIGV4_REFUSED);
-    if (verdict == SIGV4_NEEDS_BODY) {
+    if (verdict == SIGV4_NEEDS_BODY)
         verdict = sigv4_judge(claim, &terms, claim->time_s, hashes[is_post], &why);
-    }
     assert(verdict == SIGV4_GOOD || verdict == SIGV4_REFUSED);
     assert(verdict == SIGV4_GOOD || why.text[0] != '\0');
     if (verdict == SIGV4_GOOD) check_path(head);

@@ -83,9 +83,8 @@ sign(char *text, const char *body, const char *session_token, int64_t time_s)
     sent_head_read(&head, bytes_of_text(copy));
     const char *target = (const char *)head.arrival.target.at;
     size_t size = head.arrival.target.size, path = 0;
-    while (path < size && target[path] != '?') {
+    while (path < size && target[path] != '?')
         path++;
-    }
     struct sigv4_request r = {.method = head.arrival.method,
                               .path = bytes_of(target, path),
                               .headers = head.headers,
@@ -277,11 +276,10 @@ UNIT_TEST(test_requests_that_real_signers_sent_are_good)
         char hash[SIGV4_HASH_BYTES];
         sent_head_read(&head, bytes_of_text(recorded[i].head));
         assert_int_equal(sigv4_claim_read(&head.arrival, NULL, &claim, &why), SIGV4_CLAIMED);
-        if (recorded[i].hash != NULL) {
+        if (recorded[i].hash != NULL)
             snprintf(hash, sizeof hash, "%s", recorded[i].hash);
-        } else {
+        else
             sigv4_hash(bytes_of_text(recorded[i].body), hash);
-        }
         struct sigv4_terms terms = plain_terms();
         terms.region = "eu-west-1";
         terms.unsigned_tenant = strstr(recorded[i].signer, "Prometheus") != NULL;
@@ -314,9 +312,8 @@ UNIT_TEST(test_the_published_vectors_are_good)
         struct sigv4_terms terms = {.secret_key = bytes_of_text(SIGV4_VECTOR_SECRET),
                                     .session_token = bytes_of_text(v->token),
                                     .services = {services, 1}};
-        for (int h = 0; h < 4 && v->headers[h] != NULL; h++) {
+        for (int h = 0; h < 4 && v->headers[h] != NULL; h++)
             snprintf(headers + strlen(headers), 200, "%s\n", v->headers[h]);
-        }
         if (strstr(headers, "Content-Type") != NULL) strcpy(names, "content-type;host");
         if (strstr(headers, "My-Header1") != NULL) strcat(names, ";my-header1");
         if (strstr(headers, "My-Header2") != NULL) strcat(names, ";my-header2");
@@ -748,9 +745,8 @@ check_stages(const char *text, bool is_tls, const struct sigv4_terms *terms,
     if (first == SIGV4_NEEDS_BODY) {
         assert_int_equal(sigv4_judge(&claim, terms, NOW_S, hash, NULL), second);
         hash[0] = hash[0] == 'a' ? 'b' : 'a';
-        if (claim.content_hash.at != NULL) {
+        if (claim.content_hash.at != NULL)
             assert_int_equal(sigv4_judge(&claim, terms, NOW_S, hash, NULL), SIGV4_REFUSED);
-        }
     }
     sigv4_claim_fini(&claim);
 }
@@ -799,17 +795,15 @@ UNIT_TEST(test_too_many_headers_or_arguments_are_refused)
     struct sigv4_terms terms = plain_terms();
     strcpy(text, signed_head);
     sign(text, "", "", NOW_S);
-    for (int i = 0; i < SIGV4_HEADERS_MAX; i++) {
+    for (int i = 0; i < SIGV4_HEADERS_MAX; i++)
         strcat(lines, "Content-Type: x\n");
-    }
     change(text, "\n", lines);
     expect(text, "", &terms, NOW_S, SIGV4_REFUSED, "more than 64 signed headers");
     strcpy(text, signed_head);
     sign(text, "", "", NOW_S);
     strcpy(lines, "?");
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; i++)
         strcat(lines, "a=1&");
-    }
     change(text, "?", lines);
     expect(text, "", &terms, NOW_S, SIGV4_REFUSED, "too many arguments");
 }

@@ -78,9 +78,7 @@ rig_init(struct rig *r, struct verifier_options options)
     r->env.ops = &r->ops;
     lock_init(&r->lock, LOCK_RANK_LEAF);
     cond_init(&r->news);
-    if (verifier_start(&r->env, NULL, &options, &r->verifier, &why) != OK) {
-        fail_msg("%s", why.text);
-    }
+    if (verifier_start(&r->env, NULL, &options, &r->verifier, &why) != OK) fail_msg("%s", why.text);
 }
 
 static void
@@ -111,9 +109,8 @@ on_result(void *context, enum verifier_result result)
     w->turn = ++r->turns;
     r->holds_one = w->holds && r->holds;
     cond_wake_all(&r->news);
-    while (w->holds && r->holds) {
+    while (w->holds && r->holds)
         cond_wait(&r->news, &r->lock);
-    }
     if (w->holds) r->holds_one = false;
     lock_drop(&r->lock);
 }
@@ -123,9 +120,8 @@ result_of(struct waiter *w)
 {
     struct rig *r = w->rig;
     lock_take(&r->lock);
-    while (w->count == 0) {
+    while (w->count == 0)
         cond_wait(&r->news, &r->lock);
-    }
     assert_int_equal(w->count, 1);
     int result = w->result;
     lock_drop(&r->lock);
@@ -177,9 +173,8 @@ hold_thread(struct rig *r, struct waiter *w)
     set_holds(r, true);
     assert_int_equal(submit(r, w, "holder", secret_hash, "wrong"), VERIFIER_QUEUED);
     lock_take(&r->lock);
-    while (!r->holds_one) {
+    while (!r->holds_one)
         cond_wait(&r->news, &r->lock);
-    }
     lock_drop(&r->lock);
 }
 
@@ -189,9 +184,8 @@ UNIT_TEST(test_a_good_password_is_hashed_once_and_then_known)
 {
     struct rig rig, *r = small_rig(&rig);
     assert_int_equal(check(r, "ann", "secret"), VERIFIER_GOOD);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         assert_int_equal(check(r, "ann", "secret"), NO_RESULT);
-    }
     struct verifier_counts counts = verifier_counts(r->verifier);
     assert_int_equal(counts.hashed, 1);
     assert_int_equal(counts.known, 3);
@@ -203,9 +197,8 @@ UNIT_TEST(test_a_good_password_is_hashed_once_and_then_known)
 UNIT_TEST(test_a_bad_password_is_hashed_each_time)
 {
     struct rig rig, *r = small_rig(&rig);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         assert_int_equal(check(r, "ann", "wrong"), VERIFIER_BAD);
-    }
     assert_int_equal(verifier_counts(r->verifier).hashed, 3);
     assert_int_equal(verifier_counts(r->verifier).remembered, 0);
     rig_fini(r);
@@ -261,9 +254,8 @@ UNIT_TEST(test_a_full_queue_does_not_compare_passwords_of_others)
     assert_int_equal(submit_from(r, &w, "b", false, "secret"), VERIFIER_FULL);
     assert_int_equal(submit_from(r, &w, "a", false, "secret"), VERIFIER_KNOWN_GOOD);
     set_holds(r, false);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(result_of(&waiters[i]), VERIFIER_BAD);
-    }
     rig_fini(r);
 }
 
@@ -343,9 +335,8 @@ UNIT_TEST(test_a_full_queue_refuses_but_known_passwords_pass)
     assert_int_equal(counts.waiting, 4);
     assert_int_equal(counts.hashed, 2);
     set_holds(r, false);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(result_of(&waiters[i]), VERIFIER_BAD);
-    }
     assert_int_equal(waiters[4].count, 0);
     assert_int_equal(check(r, "bob", "secret"), VERIFIER_GOOD);
     rig_fini(r);
@@ -366,9 +357,8 @@ UNIT_TEST(test_equal_checks_that_wait_together_are_hashed_once)
     assert_int_equal(submit(r, &equal[1], "ann", secret_hash, "secret"), VERIFIER_QUEUED);
     assert_int_equal(submit(r, &equal[2], "ann", secret_hash, "secret"), VERIFIER_QUEUED);
     set_holds(r, false);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         assert_int_equal(result_of(&equal[i]), VERIFIER_GOOD);
-    }
     assert_int_equal(result_of(&other), VERIFIER_BAD);
     assert_int_equal(result_of(&unknown), VERIFIER_BAD);
     assert_int_equal(verifier_counts(r->verifier).hashed, 4); /* with the holder's */
@@ -427,9 +417,8 @@ UNIT_TEST(test_a_waiting_check_is_not_hashed_once_its_client_is_barred)
     assert_int_equal(submit_from(r, &waiters[2], "b", false, "secret"), VERIFIER_QUEUED);
     r->bars = true;
     set_holds(r, false);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         assert_int_equal(result_of(&waiters[i]), VERIFIER_UNCHECKED);
-    }
     assert_int_equal(verifier_counts(r->verifier).hashed, 1); /* the holder's */
     assert_int_equal(verifier_counts(r->verifier).remembered, 0);
     rig_fini(r);
@@ -473,9 +462,8 @@ UNIT_TEST(test_expired_entries_leave_the_cache)
     assert_int_equal(check(r, "c", "secret"), VERIFIER_GOOD);
     assert_int_equal(verifier_counts(r->verifier).remembered, 3);
     atomic_fetch_add(&clock_ns, SECOND);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         assert_int_equal(check(r, "d", "wrong"), VERIFIER_BAD);
-    }
     assert_int_equal(verifier_counts(r->verifier).remembered, 0);
     rig_fini(r);
 }
@@ -485,17 +473,14 @@ UNIT_TEST(test_a_full_cache_forgets_a_password_that_is_not_used)
     struct rig rig, *r = small_rig(&rig);
     static const char *const users[] = {"a", "b", "c", "d"};
     for (int idle = 0; idle < 4; idle++) {
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; i++)
             assert_int_equal(check(r, users[i], "secret"), VERIFIER_GOOD);
-        }
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; i++)
             if (i != idle) assert_int_equal(check(r, users[i], "secret"), NO_RESULT);
-        }
         assert_int_equal(check(r, "e", "secret"), VERIFIER_GOOD);
         assert_int_equal(verifier_counts(r->verifier).remembered, 4);
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; i++)
             if (i != idle) assert_int_equal(check(r, users[i], "secret"), NO_RESULT);
-        }
         assert_int_equal(check(r, users[idle], "secret"), VERIFIER_GOOD);
         verifier_forget_all(r->verifier);
     }
@@ -711,9 +696,8 @@ UNIT_TEST(test_each_queued_check_of_many_threads_is_answered_once)
         assert_int_equal(env_thread_start(env_real(), "hammer", hammer, &hammers[i], &threads[i]),
                          OK);
     }
-    for (unsigned i = 0; i < THREADS; i++) {
+    for (unsigned i = 0; i < THREADS; i++)
         env_thread_join(env_real(), threads[i]);
-    }
     rig_fini(r);
     for (unsigned i = 0; i < THREADS * CHECKS; i++) {
         const struct hammer *h = &hammers[i / CHECKS];

@@ -59,9 +59,8 @@ static inline uint64_t
 kinds_sum(const uint64_t count[ITEM_KIND_COUNT])
 {
     uint64_t sum = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
         sum += count[kind];
-    }
     return sum;
 }
 

@@ -60,9 +60,8 @@ look(struct rig *rig, const char *name)
 static void
 check_finding(const struct rig *rig, enum own_file_verdict verdict, const char *text)
 {
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         if (rig->said[i] != (i == verdict)) fail_msg("verdict %u: %s", i, rig->last);
-    }
     if (strstr(rig->last, text) == NULL) fail_msg("%s", rig->last);
 }
 

@@ -33,9 +33,8 @@ enum destination_type
 destination_type_of(struct bytes word)
 {
     enum destination_type type = 0;
-    while (type < DESTINATION_TYPE_COUNT && !bytes_equal_text(word, destination_type_word(type))) {
+    while (type < DESTINATION_TYPE_COUNT && !bytes_equal_text(word, destination_type_word(type)))
         type++;
-    }
     return type;
 }
 
@@ -77,9 +76,8 @@ secret_expand(const char *text, struct buf *to, struct why *why)
             continue;
         }
         const char *value = getenv(name);
-        if (value == NULL) {
+        if (value == NULL)
             return why_set(why, ERR_MISSING, "environment variable %s is not set", name);
-        }
         buf_put_text(to, value);
         text += size;
     }
@@ -113,9 +111,8 @@ read_secret_file(const char *path, struct buf *to, struct why *why)
     while (got != 0 && e == OK && buf_reserve(to, 1)) {
         got = read(fd, to->at + to->size, to->capacity - to->size);
         if (got > 0) to->size += (size_t)got;
-        if (got < 0 && errno != EINTR) {
+        if (got < 0 && errno != EINTR)
             e = why_set(why, ERR_IO, "cannot read %s: %s", path, strerror(errno));
-        }
     }
     close(fd);
     if (to->size > 0 && to->at[to->size - 1] == '\n') to->size--;
@@ -133,9 +130,8 @@ secret_fetch(const struct secret *secret, struct buf *to, struct why *why)
     buf_init_secret(&value, NULL, SECRET_BYTES_MAX + 3);
     enum err e = secret->file != NULL ? read_secret_file(secret->file, &value, why)
                                       : secret_expand(secret->text, &value, why);
-    if (e == OK && buf_error(&value) == OK && value.size > SECRET_BYTES_MAX) {
+    if (e == OK && buf_error(&value) == OK && value.size > SECRET_BYTES_MAX)
         value.failed = ERR_LIMIT;
-    }
     if (e == OK && buf_error(&value) != OK) {
         e = why_set(why, buf_error(&value), "%s",
                     buf_error(&value) == ERR_LIMIT ? "secret must be at most 64 KiB"
@@ -168,9 +164,8 @@ static uint64_t
 mix_texts(uint64_t hash, const struct text_list *list)
 {
     hash = hash_mix(hash, list->count);
-    for (uint32_t i = 0; i < list->count; i++) {
+    for (uint32_t i = 0; i < list->count; i++)
         hash = mix_text(hash, list->items[i]);
-    }
     return hash;
 }
 
@@ -190,9 +185,8 @@ destination_selection_hash(const struct destination_settings *d)
         const struct relabel_spec *rule = &d->relabel[i];
         hash = hash_mix(hash, (uint64_t)rule->action);
         hash = hash_mix(hash, rule->source_label_count);
-        for (uint32_t k = 0; k < rule->source_label_count; k++) {
+        for (uint32_t k = 0; k < rule->source_label_count; k++)
             hash = mix_bytes(hash, rule->source_labels[k]);
-        }
         hash = mix_bytes(hash, rule->separator);
         hash = mix_bytes(hash, rule->regex);
         hash = mix_bytes(hash, rule->target_label);

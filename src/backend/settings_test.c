@@ -64,9 +64,8 @@ UNIT_TEST(test_text_that_is_not_a_variable_is_unchanged)
 {
     static const char *const texts[] = {"$",      "$$",    "${",     "${}",    "${1a}",
                                         "${A-B}", "$HOME", "${A B}", "${HOME", "}{$"};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         check_text(texts[i], texts[i]);
-    }
     char name[400] = "${";
     memset(name + 2, 'A', 300);
     name[302] = '}';
@@ -79,9 +78,8 @@ write_file(const char *path, size_t size, const char *tail)
 {
     FILE *f = fopen(path, "w");
     assert_non_null(f);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         fputc('s', f);
-    }
     fputs(tail, f);
     assert_int_equal(fclose(f), 0);
 }
@@ -174,9 +172,8 @@ UNIT_TEST(test_each_type_has_a_word_of_its_own)
         const char *word = destination_type_word((enum destination_type)t);
         assert_non_null(word);
         assert_string_not_equal(word, "unknown");
-        for (unsigned u = 0; u < t; u++) {
+        for (unsigned u = 0; u < t; u++)
             assert_string_not_equal(word, destination_type_word((enum destination_type)u));
-        }
     }
     assert_string_equal(destination_type_word(DESTINATION_REMOTE_WRITE), "remote_write");
     assert_string_equal(destination_type_word(DESTINATION_TYPE_COUNT), "unknown");

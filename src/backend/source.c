@@ -92,9 +92,8 @@ read_texts(struct source *s, struct why *why)
         s->external_labels[i] =
             (struct label){bytes_of_text(label->name), bytes_of_text(label->value)};
     }
-    for (uint32_t i = 0; i < x->tenants.count; i++) {
+    for (uint32_t i = 0; i < x->tenants.count; i++)
         s->tenants[i] = bytes_of_text(x->tenants.items[i]);
-    }
     s->options.limits = (struct source_limits){
         .name = x->name,
         .tenants = s->tenants,
@@ -126,8 +125,7 @@ source_fini(struct source *s)
     const struct source_settings *x = s->settings;
     if (x == NULL) return;
     if (s->options.reader != NULL) s->options.reader->ops->free(s->options.reader);
-    for (uint32_t i = 0; s->selectors != NULL && i < x->select.count; i++) {
+    for (uint32_t i = 0; s->selectors != NULL && i < x->select.count; i++)
         selector_fini(&s->selectors[i]);
-    }
     arena_fini(&s->arena);
 }

@@ -124,13 +124,11 @@ step_answer(struct writer_step *step, struct bytes text)
     }
     if (n > 0 && step->answer[n - 1] == ' ') n--;
     size_t whole = n;
-    while (whole + 4 > n && whole > 0 && !utf8_valid(bytes_of(step->answer, whole))) {
+    while (whole + 4 > n && whole > 0 && !utf8_valid(bytes_of(step->answer, whole)))
         whole--; /* an incomplete character at the end */
-    }
     bool valid = utf8_valid(bytes_of(step->answer, whole));
-    for (size_t i = 0; i < n && !valid; i++) {
+    for (size_t i = 0; i < n && !valid; i++)
         if ((uint8_t)step->answer[i] >= 0x80) step->answer[i] = '?';
-    }
     step->answer[valid ? whole : n] = 0;
 }
 

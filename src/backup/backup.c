@@ -107,9 +107,8 @@ list_name(void *context, const char *name, bool is_dir)
     bool is_unfinished = text_ends_with(name, ".tmp") && strcmp(l->below, STORAGE_RELAY) != 0;
     if (is_unfinished || (l->depth == 0 && is_other)) return OK;
     int n = snprintf(relative, sizeof relative, "%s%s%s", l->below, l->depth == 0 ? "" : "/", name);
-    if (n < 0 || (size_t)n >= sizeof relative) {
+    if (n < 0 || (size_t)n >= sizeof relative)
         return why_set(l->why, ERR_LIMIT, "the path of %s/%.60s... is too long", l->below, name);
-    }
     enum err e = path_in(path, sizeof path, l->storing->dir, relative, l->why);
     if (e == OK) e = env_facts(env, path, &facts, l->why);
     if (e) return e;
@@ -130,9 +129,8 @@ list_dir(const struct file_list *l)
 {
     char path[BACKUP_BACKUP_PATH_BYTES];
     struct file_list copy = *l;
-    if (l->depth > DEPTH_MAX) {
+    if (l->depth > DEPTH_MAX)
         return why_set(l->why, ERR_LIMIT, "%s has too many levels of directories", l->below);
-    }
     enum err e = path_in(path, sizeof path, l->storing->dir, l->below, l->why);
     return e ? e : env_listdir(l->storing->repository->env, path, list_name, &copy, l->why);
 }
@@ -147,9 +145,8 @@ is_unchanged(struct storing *s, struct backup_file *file)
     const struct backup_file *before = backup_record_find(&s->earlier, file->path);
     if (before == NULL || before->size_bytes != file->size_bytes ||
         before->modified_ns != file->modified_ns ||
-        !s->repository->place->ops->has(s->repository->place, before)) {
+        !s->repository->place->ops->has(s->repository->place, before))
         return false;
-    }
     memcpy(file->digest, before->digest, sizeof file->digest);
     return true;
 }
@@ -185,9 +182,8 @@ read_earlier(struct storing *s, struct why *why)
     size_t count = ids.size / sizeof(struct backup_id);
     const struct backup_id *all = (const struct backup_id *)ids.at;
     if (e == OK && count > 0 &&
-        backup_record_read(s->repository, all[count - 1].text, &s->earlier, NULL) != OK) {
+        backup_record_read(s->repository, all[count - 1].text, &s->earlier, NULL) != OK)
         s->earlier.count = 0;
-    }
     buf_fini(&ids);
     return e;
 }
@@ -211,9 +207,7 @@ backup_store(struct backup_repository *repository, const char *dir, const char *
                     s.dir);
     }
     if (e == OK) e = read_earlier(&s, why);
-    if (e == OK) {
-        e = each_of(s.repository->env, threads, s.record.count, store_file, &s, why);
-    }
+    if (e == OK) e = each_of(s.repository->env, threads, s.record.count, store_file, &s, why);
     if (e == OK) e = backup_record_write(s.repository, id, &s.record, why); /* invariant 2 */
 
     lock_fini(&s.lock);
@@ -244,9 +238,8 @@ verify_file(void *context, size_t i, struct why *why)
     bool known = of->whole_count > 0 && bsearch(file->digest, of->whole, of->whole_count,
                                                 sizeof *of->whole, backup_digest_order) != NULL;
     enum err e = known ? OK : backup_read(v->repository, file, NULL, &reason);
-    if (e && e != ERR_CORRUPT && e != ERR_MISSING && e != ERR_IO) {
+    if (e && e != ERR_CORRUPT && e != ERR_MISSING && e != ERR_IO)
         return why_set(why, e, "%s", why_text(&reason, e));
-    }
     v->whole[i] = e == OK && !known;
     lock_take(&v->lock);
     v->report->files++;
@@ -263,9 +256,8 @@ note_whole(struct object_check *x)
 {
     struct backup_verifier *v = x->verifier;
     if (!array_reserve(x->repository->memory, &v->whole, &v->whole_capacity,
-                       v->whole_count + x->record.count)) {
+                       v->whole_count + x->record.count))
         return;
-    }
     for (size_t i = 0; i < x->record.count; i++) {
         if (!x->whole[i]) continue;
         memcpy(v->whole[v->whole_count++].at, x->record.files[i].digest, BACKUP_DIGEST_BYTES);
@@ -360,9 +352,8 @@ lock_mark(struct restore *x, struct why *why)
     enum err e = path_in(path, sizeof path, x->dir, STORAGE_RESTORING, why);
     if (e == OK) e = file_open(x->repository->env, path, FILE_UPDATE, &x->mark, why);
     if (e) return e;
-    if (file_lock(&x->mark, NULL) == ERR_AGAIN) {
+    if (file_lock(&x->mark, NULL) == ERR_AGAIN)
         return why_set(why, ERR_AGAIN, "another process is restoring into %s", x->dir);
-    }
     e = file_read_some(&x->mark, text, sizeof text, 0, &size, why);
     if (e || bytes_equal(bytes_of(text, size), bytes_of_text(x->id))) return e;
     return storage_check_restored(x->repository->env, x->dir, why);

@@ -25,8 +25,8 @@ struct backup_report {
  * has, with the same name, size and time, is not read again.
  *
  * ERR_MISSING: not a storage directory; ERR_INPUT: a file has a name that a record cannot hold, or
- * a repository is in the directory; errors of reading and writing it. After an error there is no backup of
- * this id.
+ * a repository is in the directory; errors of reading and writing it. After an error there is no
+ * backup of this id.
  */
 MUST_CHECK enum err backup_store(struct backup_repository *repository, const char *dir,
                                  const char *id, uint32_t threads, struct backup_report *ret_report,

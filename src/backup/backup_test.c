@@ -141,9 +141,8 @@ verify(const char *id, uint64_t *ret_wrong)
     struct backup_verifier verifier = {.found = found_nothing};
     *ret_wrong = 0;
     enum err e = open_for(BACKUP_READ);
-    if (e == OK) {
+    if (e == OK)
         e = backup_verify(&rig.repository, id, 1, &verifier, &rig.report, ret_wrong, &rig.why);
-    }
     backup_verifier_fini(&verifier, &rig.memory);
     backup_close(&rig.repository);
     return e;

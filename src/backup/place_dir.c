@@ -61,9 +61,8 @@ look_at_name(void *context, const char *name, bool is_dir)
 {
     bool *found = context;
     if (is_dir && (strcmp(name, "lost+found") == 0 || strcmp(name, OBJECTS) == 0 ||
-                   strcmp(name, PLACE_DIR_RECORDS) == 0)) {
+                   strcmp(name, PLACE_DIR_RECORDS) == 0))
         return OK;
-    }
     if (!is_dir && (strcmp(name, LOCK_NAME) == 0 || strcmp(name, "BACKUP.tmp") == 0)) return OK;
     *found = true;
     return OK;
@@ -77,9 +76,8 @@ place_dir_prepare(struct backup_place *place, struct why *why)
     bool found = false;
     enum err e = backup_make_dir(d->env, d->dir, why);
     if (e == OK) e = env_listdir(d->env, d->dir, look_at_name, &found, why);
-    if (e == OK && found) {
+    if (e == OK && found)
         e = why_set(why, ERR_MISSING, "%s is not a directory of backups, and is not empty", d->dir);
-    }
     if (e == OK) e = path_of(d, path, OBJECTS, why);
     if (e == OK) e = env_mkdir(d->env, path, why);
     if (e == OK) e = path_of(d, path, PLACE_DIR_RECORDS, why);

@@ -58,9 +58,8 @@ is_path(struct bytes path)
         if (i < path.size && (path.at[i] < ' ' || path.at[i] == 0x7f)) return false;
         if (i < path.size && path.at[i] != '/') continue;
         struct bytes name = bytes_of(path.at + begin, i - begin);
-        if (name.size == 0 || bytes_equal_text(name, ".") || bytes_equal_text(name, "..")) {
+        if (name.size == 0 || bytes_equal_text(name, ".") || bytes_equal_text(name, ".."))
             return false;
-        }
         begin = i + 1;
     }
     return true;
@@ -76,9 +75,8 @@ add_file(struct backup_record *record, struct bytes path, struct backup_file **r
     }
     char *copy = arena_alloc(&record->paths, path.size + 1);
     if (copy == NULL ||
-        !array_reserve(record->memory, &record->files, &record->capacity, record->count + 1)) {
+        !array_reserve(record->memory, &record->files, &record->capacity, record->count + 1))
         return why_set(why, ERR_NOMEM, "not enough memory for the list of files");
-    }
     memcpy(copy, path.at, path.size);
     copy[path.size] = '\0';
     *ret_file = &record->files[record->count++];
@@ -209,9 +207,8 @@ parse_file(struct backup_record *record, struct bytes *rest, struct why *why)
     int64_t size, modified;
     if (!take_number(rest, ' ', 0, &size) || !take_number(rest, ' ', INT64_MIN, &modified) ||
         !take_word(rest, ' ', digits, sizeof digits) || strlen(digits) != DIGEST_DIGITS ||
-        !take_word(rest, '\n', path, sizeof path)) {
+        !take_word(rest, '\n', path, sizeof path))
         return damaged(why);
-    }
     enum err e = add_file(record, bytes_of_text(path), &file, why);
     if (e) return e == ERR_INPUT ? damaged(why) : e;
     file->size_bytes = (uint64_t)size;
@@ -228,9 +225,8 @@ check_frame(struct bytes *text, struct why *why)
     struct bytes rest = *text;
     int64_t version, min_reader;
     if (!take_text(&rest, HEAD) || !take_number(&rest, ' ', 1, &version) ||
-        !take_number(&rest, '\n', 1, &min_reader)) {
+        !take_number(&rest, '\n', 1, &min_reader))
         return damaged(why);
-    }
     if (min_reader > VERSION) {
         return why_set(why, ERR_UNSUPPORTED,
                        "the backup has version %" PRId64 ", which is newer than version %d, which "
@@ -242,9 +238,8 @@ check_frame(struct bytes *text, struct why *why)
     struct bytes before = bytes_of(text->at, text->size - END_BYTES);
     if (!take_text(&end, END) || !hex_parse(bytes_of(end.at, DIGEST_DIGITS), wanted) ||
         end.at[DIGEST_DIGITS] != '\n' || !digest_of(before, digest) ||
-        memcmp(digest, wanted, sizeof digest) != 0) {
+        memcmp(digest, wanted, sizeof digest) != 0)
         return damaged(why);
-    }
     *text = bytes_of(rest.at, rest.size - END_BYTES);
     return OK;
 }
@@ -254,17 +249,14 @@ backup_record_parse(struct backup_record *record, struct bytes text, struct why 
 {
     enum err e = check_frame(&text, why);
     if (e) return e;
-    if (!take_text(&text, "time ") || !take_number(&text, '\n', 0, &record->time_ms)) {
+    if (!take_text(&text, "time ") || !take_number(&text, '\n', 0, &record->time_ms))
         return damaged(why);
-    }
-    while (text.size > 0 && e == OK) {
+    while (text.size > 0 && e == OK)
         e = take_text(&text, "file ") ? parse_file(record, &text, why) : damaged(why);
-    }
     if (e) return e;
     backup_record_sort(record);
-    for (size_t i = 1; i < record->count; i++) {
+    for (size_t i = 1; i < record->count; i++)
         if (strcmp(record->files[i - 1].path, record->files[i].path) == 0) return damaged(why);
-    }
     return OK;
 }
 
@@ -297,9 +289,8 @@ parse_format(struct backup_repository *r, const char *text, struct why *why)
     const char *shown = r->place->shown;
     int version, min_reader;
     if (sscanf(text, "firekeep-backup %d %d %16[0-9a-f]", &version, &min_reader, r->id) != 3 ||
-        strlen(r->id) != sizeof r->id - 1) {
+        strlen(r->id) != sizeof r->id - 1)
         return why_set(why, ERR_CORRUPT, "%s/%s is damaged", shown, FORMAT_NAME);
-    }
     if (min_reader <= REPOSITORY_VERSION) return OK;
     return why_set(why, ERR_UNSUPPORTED,
                    "%s has version %d, which is newer than version %d, which this program reads",
@@ -394,9 +385,8 @@ content_take(void *content, struct bytes piece)
     if (e == OK && gnutls_hash(c->hash, piece.at, piece.size) < 0) e = ERR_NOMEM;
     if (e == OK && c->to != NULL &&
         !(piece.size == 0 ||
-          (piece.at[0] == 0 && memcmp(piece.at, piece.at + 1, piece.size - 1) == 0))) {
+          (piece.at[0] == 0 && memcmp(piece.at, piece.at + 1, piece.size - 1) == 0)))
         e = file_write_at(c->to, piece, c->size_bytes, c->why);
-    }
     c->size_bytes += piece.size;
     return e;
 }
@@ -497,9 +487,8 @@ bool
 backup_id_is(const char *id)
 {
     static const char form[] = "00000000T000000.000Z";
-    for (size_t i = 0; i < sizeof form; i++) {
+    for (size_t i = 0; i < sizeof form; i++)
         if (form[i] == '0' ? id[i] < '0' || id[i] > '9' : id[i] != form[i]) return false;
-    }
     return true;
 }
 
@@ -537,9 +526,8 @@ backup_id_ms(const char *id)
     struct tm utc = {0};
     int ms = 0;
     if (sscanf(id, "%4d%2d%2dT%2d%2d%2d.%3d", &utc.tm_year, &utc.tm_mon, &utc.tm_mday, &utc.tm_hour,
-               &utc.tm_min, &utc.tm_sec, &ms) != 7) {
+               &utc.tm_min, &utc.tm_sec, &ms) != 7)
         return 0;
-    }
     utc.tm_year -= 1900;
     utc.tm_mon -= 1;
     return (int64_t)timegm(&utc) * 1000 + ms;
@@ -636,12 +624,10 @@ note_record(struct pruning *p, const char *id)
     struct backup_record record;
     backup_record_init(&record, r->memory);
     enum err e = backup_record_read(r, id, &record, p->why);
-    if (e == OK && !array_reserve(r->memory, &p->named, &p->capacity, p->count + record.count)) {
+    if (e == OK && !array_reserve(r->memory, &p->named, &p->capacity, p->count + record.count))
         e = why_set(p->why, ERR_NOMEM, "not enough memory for the list of objects");
-    }
-    for (size_t i = 0; i < record.count && e == OK; i++) {
+    for (size_t i = 0; i < record.count && e == OK; i++)
         memcpy(p->named[p->count++].at, record.files[i].digest, BACKUP_DIGEST_BYTES);
-    }
     backup_record_fini(&record);
     return e;
 }
@@ -657,9 +643,8 @@ prune_object(void *context, const char *name, uint64_t size_bytes)
     if (strlen(digits) != sizeof digits - 1) return OK;
     if (!hex_parse(bytes_of(digits, sizeof digits - 1), digest.at)) return OK;
     if (p->count > 0 &&
-        bsearch(&digest, p->named, p->count, sizeof digest, backup_digest_order) != NULL) {
+        bsearch(&digest, p->named, p->count, sizeof digest, backup_digest_order) != NULL)
         return OK; /* invariant 3 */
-    }
     enum err e = p->repository->place->ops->remove(p->repository->place, name, p->why);
     if (e) return e;
     p->pruned->objects += strchr(slash, '.') == NULL;

@@ -142,15 +142,13 @@ radix_sort(void *items, void *spare, uint32_t count, size_t item_bytes, unsigned
         qsort(items, count, item_bytes, radix_compare);
         return items;
     }
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         differ |= radix_key(from + i * item_bytes) ^ radix_key(from);
-    }
     for (unsigned shift = from_bit; shift < 64; shift += RADIX_BITS) {
         uint32_t starts[RADIX] = {0};
         if ((differ >> shift & (RADIX - 1)) == 0) continue;
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             starts[radix_key(from + i * item_bytes) >> shift & (RADIX - 1)]++;
-        }
         for (uint32_t b = 0, at = 0; b < RADIX; b++) {
             uint32_t size = starts[b];
             starts[b] = at;

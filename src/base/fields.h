@@ -54,9 +54,8 @@ FIELD(counted, struct bytes, buf_put_counted, cursor_counted) /* a view when rea
 static inline void
 field_varints(const struct fields *f, uint64_t *values, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         field_varint(f, &values[i]);
-    }
 }
 
 FIELDS_INLINE void

@@ -39,12 +39,10 @@ UNIT_TEST(test_lock_lets_in_one_thread_at_a_time)
     struct counter counter = {.count = 0};
     lock_init(&counter.lock, LOCK_RANK_LEAF);
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, count_up, &counter), 0);
-    }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-    }
     assert_int_equal(counter.count, 4 * 20000);
     lock_fini(&counter.lock);
     lock_fini(&counter.lock); /* does nothing if the lock is freed, or never was initialized */
@@ -56,9 +54,8 @@ answer_turns(void *argument)
     struct counter *counter = argument;
     lock_take(&counter->lock);
     while (counter->count < 1000) {
-        while (counter->turn != 1) {
+        while (counter->turn != 1)
             cond_wait(&counter->cond, &counter->lock);
-        }
         counter->turn = 0;
         counter->count++;
         cond_wake_all(&counter->cond);
@@ -79,9 +76,8 @@ UNIT_TEST(test_waiting_thread_is_woken_each_time)
         assert_int_equal(counter.count, i);
         counter.turn = 1;
         cond_wake_one(&counter.cond);
-        while (counter.turn != 0) {
+        while (counter.turn != 0)
             cond_wait(&counter.cond, &counter.lock);
-        }
     }
     lock_drop(&counter.lock);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -130,13 +126,11 @@ UNIT_TEST(test_long_work_gives_way_to_who_waits)
     lock_init(&g.lock, LOCK_RANK_LEAF);
     lock_take(&g.lock);
     assert_int_equal(pthread_create(&thread, NULL, come_in, &g), 0);
-    while (g.lock.waiting == 0) {
+    while (g.lock.waiting == 0)
         sched_yield();
-    }
     unsigned rounds = 0;
-    for (; !g.was_in && rounds < ROUNDS_MAX; rounds++) {
+    for (; !g.was_in && rounds < ROUNDS_MAX; rounds++)
         lock_give_way(&g.lock);
-    }
     lock_drop(&g.lock);
     assert_in_range(rounds, 1, ROUNDS_MAX - 1);
     pthread_join(thread, NULL);

@@ -85,25 +85,22 @@ UNIT_TEST(test_without_memory_nothing_is_copied)
 static void *
 put_lines(void *unused)
 {
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < 2000; i++)
         log_kept_put(LOG_INFO, i, "a line\n", 7);
-    }
     return unused;
 }
 
 UNIT_TEST(test_lines_of_several_threads_stay_whole)
 {
     pthread_t threads[4];
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, put_lines, NULL), 0);
-    }
     for (unsigned i = 0; i < 20; i++) {
         struct found f = find();
         buf_fini(&f.text);
     }
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    }
     struct found f = find();
     assert_true(bytes_equal_text(f.last.text, "a line"));
     buf_fini(&f.text);

@@ -88,18 +88,16 @@ UNIT_TEST(test_nothing_from_outside_can_forge_a_line_or_a_field)
     assert_string_equal(logged_after_time(),
                         " level=info msg=m user=\"x\\nts=0 level=error msg=forged\"\n");
     char all[256];
-    for (int i = 0; i < 256; i++) {
+    for (int i = 0; i < 256; i++)
         all[i] = (char)i;
-    }
     for (int format = LOG_LOGFMT; format <= LOG_JSON; format++) {
         log_configure(LOG_INFO, (enum log_format)format);
         log_info("m", KV("all", bytes_of(all, sizeof all)));
         const char *line = logged();
         size_t size = strlen(line);
         assert_true(size > 256);
-        for (size_t i = 0; i + 1 < size; i++) {
+        for (size_t i = 0; i + 1 < size; i++)
             assert_true(line[i] >= ' ' && line[i] < 0x7f); /* not valid in UTF-8 */
-        }
         assert_int_equal(line[size - 1], '\n');
     }
 }
@@ -291,12 +289,10 @@ UNIT_TEST(test_gate_loses_no_count_between_threads)
 {
     struct gate_users users = {0};
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, use_gate, &users), 0);
-    }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-    }
     uint64_t held_back;
     assert_true(log_often(&users.gate, 1 << 20, 100, &held_back));
     assert_int_equal(users.opened + users.held_back + held_back, 4 * 10000);

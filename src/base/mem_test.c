@@ -72,9 +72,8 @@ UNIT_TEST(test_arena_gives_everything_back_and_respects_its_ceiling)
     struct arena arena;
     arena_init(&arena, &root, 1 << 20, 0);
     size_t got = 0;
-    while (arena_alloc(&arena, 1000) != NULL) {
+    while (arena_alloc(&arena, 1000) != NULL)
         got += 1000;
-    }
     assert_true(got > 500000 && got <= 1 << 20);
     assert_null(arena_alloc(&arena, SIZE_MAX - 8));
     arena_reset(&arena);
@@ -117,13 +116,11 @@ marked_of_buffer(void (*init)(struct buf *buf, struct budget *budget, size_t lim
     marked_count = 0;
     mem_watch_frees(look_for_mark);
     init(&buf, &budget, 1 << 20);
-    for (uint32_t i = 0; i < 10000; i++) {
+    for (uint32_t i = 0; i < 10000; i++)
         buf_put_text(&buf, mark);
-    }
     assert_int_equal(buf_error(&buf), OK);
-    for (uint32_t i = 0; i < 10000; i++) {
+    for (uint32_t i = 0; i < 10000; i++)
         assert_memory_equal(buf.at + i * (sizeof mark - 1), mark, sizeof mark - 1);
-    }
     buf_fini(&buf);
     mem_watch_frees(NULL);
     assert_int_equal(budget_used(&budget), 0);
@@ -146,9 +143,8 @@ UNIT_TEST(test_a_buffer_that_is_wiped_holds_nothing)
     buf_wipe(&buf);
     assert_int_equal(buf.size, 0);
     assert_int_equal(buf.capacity, capacity);
-    for (size_t i = 0; i < sizeof mark; i++) {
+    for (size_t i = 0; i < sizeof mark; i++)
         assert_int_equal(buf.at[i], 0);
-    }
     buf_fini(&buf);
 }
 
@@ -159,9 +155,8 @@ UNIT_TEST(test_an_arena_of_secrets_leaves_nothing_behind)
     arena_init_secret(&arena, NULL, 0, 0);
     mem_watch_frees(look_for_mark);
     for (uint32_t round = 0; round < 2; round++) {
-        for (uint32_t i = 0; i < 10000; i++) {
+        for (uint32_t i = 0; i < 10000; i++)
             assert_non_null(arena_copy(&arena, bytes_of_text(mark)).at);
-        }
         arena_reset(&arena);
     }
     arena_fini(&arena);

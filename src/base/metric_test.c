@@ -110,9 +110,8 @@ UNIT_TEST(test_unregistered_metrics_are_gone_and_may_come_back)
                                          {.name = "c_total", .help = "C."}};
     for (int gone = 0; gone < 3; gone++) {
         metric_reset_all();
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 3; i++)
             metric_register_counter(&g[i]);
-        }
         metric_unregister(&g[gone].link);
         metric_unregister(&g[gone].link);
         char line[16];
@@ -144,9 +143,8 @@ UNIT_TEST(test_histogram_bounds_are_inclusive_and_buckets_cumulative)
         .name = "h", .help = "H.", .labels = {{"x", "y"}}, .bounds = bounds, .bound_count = 2};
     metric_register_histogram(&h);
     static const uint64_t values[] = {0, 10, 11, 20, 21, 1000};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         metric_record(&h, values[i]);
-    }
     assert_int_equal(count_of(&h), 6);
     assert_string_equal(scrape(), "# HELP h H.\n"
                                   "# TYPE h histogram\n"
@@ -176,9 +174,8 @@ UNIT_TEST(test_latencies_are_recorded_in_nanoseconds_and_shown_in_seconds)
         "h_seconds_sum 61.0015\n",
         "h_seconds_count 2\n",
     };
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         assert_non_null(strstr(text, lines[i]));
-    }
 }
 
 static const struct metric_family family_in = {"in_total", "In.", METRIC_KIND_COUNTER};
@@ -446,9 +443,8 @@ UNIT_TEST(test_threads_may_count_and_register_while_a_scrape_runs)
                                                  {.name = "own_2_total", .help = "Own."},
                                                  {.name = "own_3_total", .help = "Own."}};
     pthread_t threads[THREADS];
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, count_up, &own[i]), 0);
-    }
     for (int i = 0; i < 20; i++) {
         const char *text = scrape();
         const char *total = strstr(text, "le=\"+Inf\"} ");
@@ -457,9 +453,8 @@ UNIT_TEST(test_threads_may_count_and_register_while_a_scrape_runs)
         assert_non_null(count);
         assert_int_equal(strtoull(total + 11, NULL, 10), strtoull(count + 21, NULL, 10));
     }
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    }
     char line[40];
     snprintf(line, sizeof line, "\nshared_total %d\n", THREADS * ROUNDS);
     const char *text = scrape();

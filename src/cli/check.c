@@ -47,9 +47,8 @@ static enum err
 not_found(const char *file, const char *what, const char *name, const struct suggestion *near,
           struct why *why)
 {
-    if (file == NULL) {
+    if (file == NULL)
         return why_set(why, ERR_INPUT, "%s %.64s: --config.file is required for names", what, name);
-    }
     return why_set(why, ERR_MISSING, "%s: %s '%.64s' not found%s", file, what, name,
                    suggest_hint(near, "").text);
 }
@@ -60,9 +59,8 @@ config_find_destination(const struct config_lists *lists, const char *file, cons
 {
     struct suggestion near;
     suggest_begin(&near, bytes_of_text(name));
-    for (uint32_t i = 0; i < lists->destinations.count; i++) {
+    for (uint32_t i = 0; i < lists->destinations.count; i++)
         suggest_try(&near, lists->destinations.items[i].name);
-    }
     *ret = destinations_find(&lists->destinations, name);
     return *ret == NULL ? not_found(file, "destination", name, &near, why) : OK;
 }
@@ -73,9 +71,8 @@ config_find_source(const struct config_lists *lists, const char *file, const cha
 {
     struct suggestion near;
     suggest_begin(&near, bytes_of_text(name));
-    for (uint32_t i = 0; i < lists->sources.count; i++) {
+    for (uint32_t i = 0; i < lists->sources.count; i++)
         suggest_try(&near, lists->sources.items[i].name);
-    }
     *ret = sources_find(&lists->sources, name);
     return *ret == NULL ? not_found(file, "source", name, &near, why) : OK;
 }
@@ -101,9 +98,8 @@ check_and_print(const char *path, struct settings *settings, struct config_lists
     reader_collect(NULL);
     if (e == OK) return true;
     uint32_t shown = errors.count < YAML_ERRORS_MAX ? errors.count : YAML_ERRORS_MAX;
-    for (uint32_t i = 0; i < shown; i++) {
+    for (uint32_t i = 0; i < shown; i++)
         fprintf(stderr, "%s\n", why_text(&errors.items[i].why, e));
-    }
     if (errors.count > shown) {
         fprintf(stderr, "%s: %" PRIu32 " more error%s\n", path, errors.count - shown,
                 plural(errors.count - shown));
@@ -137,9 +133,8 @@ check_access_files(const struct access_settings *access)
 {
     struct why why = {""};
     bool fine = true;
-    for (uint32_t i = 0; i < access->listeners.count; i++) {
+    for (uint32_t i = 0; i < access->listeners.count; i++)
         fine &= check_tls(&access->listeners.items[i], env_realtime_ms(env_real()) / 1000);
-    }
     enum err e = users_check_files(&access->users, env_real(), &why);
     if (e) fprintf(stderr, "%s\n", why_text(&why, e));
     return fine && e == OK;
@@ -208,9 +203,8 @@ warn_without_members(const struct alerting *alerting)
     for (uint32_t i = 0; i < alerting->count; i++) {
         const struct alertmanager_settings *a = &alerting->items[i];
         uint32_t found = a->dns_count + a->file_count + a->http_count;
-        for (uint32_t k = 0; k < a->static_count; k++) {
+        for (uint32_t k = 0; k < a->static_count; k++)
             found += a->static_configs[k].targets.count;
-        }
         if (found > 0) continue;
         fprintf(stderr,
                 "warning: the Alertmanager on line %" PRIu32
@@ -293,9 +287,8 @@ run_check(int argc, char **argv)
     int count = 0;
     if (argc > 1 && strcmp(argv[1], "rules") == 0) return check_rules(argc - 1, argv + 1);
     enum err e = flags_parse(flags, &asked, argc - 1, argv + 1, &count, &why);
-    for (int i = 1; e && i < argc; i++) {
+    for (int i = 1; e && i < argc; i++)
         if (strncmp(argv[i], "--against", strlen("--against")) == 0) why = was_removed;
-    }
     if (e) return cli_usage_error("check", "%s", why.text);
     if (count < 1) return cli_usage_error("check", "missing FILE");
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);

@@ -24,9 +24,8 @@ print_overview(const struct command *const *commands, FILE *to)
         if (size > width) width = size;
     }
     fprintf(to, "usage: firekeep CMD [flags]\n\nLong-term storage for Prometheus.\n\n");
-    for (const struct command *const *c = commands; *c != NULL; c++) {
+    for (const struct command *const *c = commands; *c != NULL; c++)
         fprintf(to, "  %-*s  %s\n", width, (*c)->name, (*c)->help);
-    }
     fprintf(to, "  %-*s  %s\n", width, "help [CMD]", "show the help of a command");
 }
 
@@ -74,9 +73,8 @@ unknown_command(const struct command *const *commands, const char *name)
     }
     struct suggestion near;
     suggest_begin(&near, bytes_of_text(name));
-    for (; *commands != NULL; commands++) {
+    for (; *commands != NULL; commands++)
         suggest_try(&near, (*commands)->name);
-    }
     suggest_try(&near, "help");
     fprintf(stderr, "firekeep: unknown command '%.64s'%s\nTry 'firekeep help'.\n", name,
             suggest_hint(&near, "").text);
@@ -120,14 +118,12 @@ dispatch(const struct command *const *commands, int argc, char **argv)
     if (help) name = argv[2];
     if (strcmp(name, "--version") == 0) name = "version"; /* scripts often use this form */
     const struct command *const *found = commands;
-    while (*found != NULL && strcmp((*found)->name, name) != 0) {
+    while (*found != NULL && strcmp((*found)->name, name) != 0)
         found++;
-    }
     const struct command *c = *found;
     if (c == NULL) return unknown_command(commands, name);
-    for (int i = 2; i < argc; i++) {
+    for (int i = 2; i < argc; i++)
         help |= is_help_flag(argv[i]);
-    }
     return help ? print_help(c) : c->run(argc - 1, argv + 1);
 }
 

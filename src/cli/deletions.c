@@ -116,9 +116,8 @@ ask_server(struct deletions_command *a, struct why *why)
     }
     enum err e = client_call_json(&call, &a->memory, &json, &data, why);
     if (e) return e;
-    if (a->id == NULL ? !json_is_array(data) : !json_is_object(data)) {
+    if (a->id == NULL ? !json_is_array(data) : !json_is_object(data))
         e = why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
-    }
     if (e == OK) e = report_new(a->form, stdout, &a->memory, &report, why);
     if (e == OK) {
         if (a->id == NULL)

@@ -146,9 +146,8 @@ plan_ask_server(struct plan *a, struct why *why)
     if (!json_is_array(rules))
         e = why_set(why, ERR_UNSUPPORTED, "the response is not from Firekeep");
     if (now.at == NULL || !time_parse_rfc3339(now, &a->now_ms)) a->now_ms = INT64_MIN;
-    for (size_t i = 0; i < json_array_size(rules); i++) {
+    for (size_t i = 0; i < json_array_size(rules); i++)
         report_answer(a->report, json_array_get(rules, i));
-    }
     json_tree_fini(&json);
     return e;
 }

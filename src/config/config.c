@@ -395,9 +395,8 @@ settings_table(void)
 const struct setting *
 settings_find(struct bytes name)
 {
-    for (const struct setting *s = table; s->name != NULL; s++) {
+    for (const struct setting *s = table; s->name != NULL; s++)
         if (bytes_equal_text(name, s->name)) return s;
-    }
     return NULL;
 }
 
@@ -429,9 +428,8 @@ enum err
 settings_validate(const struct settings *settings, uint32_t destination_count,
                   uint32_t source_count, struct why *why)
 {
-    if (settings->backup_to[0] != '\0' && settings->storage_mode != STORAGE_LOCAL) {
+    if (settings->backup_to[0] != '\0' && settings->storage_mode != STORAGE_LOCAL)
         return why_set(why, ERR_INPUT, "backup.to requires storage.mode=local");
-    }
     /* A server without a store of its own only forwards samples. */
     if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0 && source_count == 0) {
         return why_set(why, ERR_INPUT,
@@ -693,15 +691,11 @@ print_others(struct bytes section, const struct rule_settings *rules,
              const struct alerting *alerting, const struct retention_rules *retention,
              struct buf *to)
 {
-    if (rules != NULL && bytes_equal_text(section, "global")) {
-        rule_settings_print_global(rules, to);
-    }
-    if (alerting != NULL && bytes_equal_text(section, "alerting")) {
+    if (rules != NULL && bytes_equal_text(section, "global")) rule_settings_print_global(rules, to);
+    if (alerting != NULL && bytes_equal_text(section, "alerting"))
         alerting_print_yaml(alerting, to);
-    }
-    if (retention != NULL && bytes_equal_text(section, "retention")) {
+    if (retention != NULL && bytes_equal_text(section, "retention"))
         retention_rules_print_yaml(retention, to);
-    }
 }
 
 void

@@ -156,9 +156,8 @@ is_setting(const char *key, const char *name)
 static bool
 needs_restart(const struct config_difference *d)
 {
-    for (const struct setting *s = settings_table(); s->name != NULL; s++) {
+    for (const struct setting *s = settings_table(); s->name != NULL; s++)
         if (is_setting(d->key, s->name)) return !s->reloadable;
-    }
     /* As access_settings_check_reload(): addresses, modes, and whether a listener has TLS. */
     bool comes_or_goes = d->old_value == NULL || d->new_value == NULL;
     if (text_ends_with(d->key, "tls_server_config.cert_file")) return comes_or_goes;
@@ -233,9 +232,7 @@ put_changes(const struct config_check *c, const struct settings *next,
     sources_print_yaml(&lists->sources, &yaml);
     enum err e = why_set(why, buf_error(&yaml), "not enough memory to compare configurations");
     json_member_array(j, "changes");
-    if (e == OK) {
-        e = config_compare(c->now_yaml, buf_bytes(&yaml), c->budget, &changes, why);
-    }
+    if (e == OK) e = config_compare(c->now_yaml, buf_bytes(&yaml), c->budget, &changes, why);
     json_array_close(j);
     json_member_uint(j, "changesLeftOff",
                      changes.count > CHANGES_MAX ? changes.count - CHANGES_MAX : 0);
@@ -301,9 +298,8 @@ config_plan_rules(const char *file_name, struct bytes text, int flag_count, char
     struct config_lists lists = {.destinations = {NULL}};
     enum err e = settings_load_text(&next, &lists, file_name, text, flag_count, flag_words, why);
     if (e == OK) e = downsampling_levels_make(&lists.downsampling, ret_limits, why);
-    if (e == OK) {
+    if (e == OK)
         e = retention_rules_plan(&lists.retention, &next, &ret_limits->retention_rules, why);
-    }
     config_lists_free(&lists);
     return e;
 }

@@ -209,9 +209,8 @@ UNIT_TEST(test_a_text_that_is_too_long_is_refused)
     buf_init(&text, NULL, 2 * CONFIG_BYTES_MAX);
     buf_init(&answer, NULL, 1000);
     json_init(&j, &answer);
-    while (text.size <= CONFIG_BYTES_MAX) {
+    while (text.size <= CONFIG_BYTES_MAX)
         buf_put_text(&text, "# comment\n");
-    }
     const struct config_check c = {.now = &now};
     assert_int_equal(config_check_print(&c, buf_bytes(&text), &j, &why), ERR_LIMIT);
     buf_fini(&text);

@@ -16,13 +16,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 check_same(const struct settings *a, const struct settings *b)
 {
-    for (const struct setting *s = settings_table(); s->name != NULL; s++) {
-        if (s->type == SETTING_TEXT) {
+    for (const struct setting *s = settings_table(); s->name != NULL; s++)
+        if (s->type == SETTING_TEXT)
             assert(strcmp(setting_text(s, a), setting_text(s, b)) == 0);
-        } else {
+        else
             assert(setting_number(s, a) == setting_number(s, b));
-        }
-    }
 }
 
 static void
@@ -76,9 +74,8 @@ check_destinations(struct bytes text, const struct settings *settings)
     e = destinations_yaml("fuzz.yml", text, settings, &again, &why);
     assert(e == OK);
     assert(list.count == again.count);
-    for (uint32_t i = 0; i < list.count; i++) {
+    for (uint32_t i = 0; i < list.count; i++)
         assert(destination_settings_equal(&list.items[i], &again.items[i]));
-    }
     destinations_free(&again);
     check_printed_destinations(&list, settings);
     destinations_free(&list);
@@ -118,9 +115,8 @@ check_sources(struct bytes text, const struct settings *settings)
     e = sources_yaml("fuzz.yml", text, settings, &again, &why);
     assert(e == OK);
     assert(list.count == again.count);
-    for (uint32_t i = 0; i < list.count; i++) {
+    for (uint32_t i = 0; i < list.count; i++)
         assert(source_settings_equal(&list.items[i], &again.items[i]));
-    }
     sources_free(&again);
     check_printed_sources(&list, settings);
     e = sources_check(&list, settings, &(struct listener_list){NULL}, &why);
@@ -204,9 +200,8 @@ check_alerting(struct bytes text, const struct settings *settings)
     e = alerting_yaml("fuzz.yml", text, settings, &again, &why);
     assert(e == OK);
     assert(schema_equal(&alerting_schema, 0, &alerting, &again));
-    for (uint32_t i = 0; i < alerting.count; i++) {
+    for (uint32_t i = 0; i < alerting.count; i++)
         assert(alerting.items[i].hash == again.items[i].hash);
-    }
     alerting_free(&again);
     check_printed_alerting(&alerting, settings);
     alerting_free(&alerting);
@@ -253,9 +248,8 @@ check_downsampling(struct bytes text, const struct settings *settings)
     }
     e = downsampling_levels_make(&rules, &limits, &why);
     assert(e == OK);
-    for (uint32_t i = 1; i < limits.level_count; i++) {
+    for (uint32_t i = 1; i < limits.level_count; i++)
         assert(limits.levels[i].resolution_ms % limits.levels[i - 1].resolution_ms == 0);
-    }
     tsdb_limits_drop_rules(&limits);
     buf_init(&printed, NULL, 64 << 20);
     buf_init(&printed_again, NULL, 64 << 20);

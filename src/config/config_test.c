@@ -26,9 +26,8 @@ flags(struct settings *settings, struct why *why, const char *first, ...)
     }
     va_end(args);
     enum err e = settings_flags(settings, count, words, why);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         free(words[i]);
-    }
     return e;
 }
 
@@ -52,9 +51,8 @@ text_that_passes(const struct setting *setting)
         {"auth.sigv4-region", "r"},       {"auth.sigv4-host", "h:1"},
     };
     if (setting->check == NULL && setting->check_item == NULL) return NULL;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (strcmp(setting->name, texts[i][0]) == 0) return texts[i][1];
-    }
     return "/x";
 }
 
@@ -129,9 +127,8 @@ UNIT_TEST(test_table_rows_are_well_formed_and_their_fields_do_not_overlap)
         assert_non_null(s->help);
         assert_int_not_equal(s->help[strlen(s->help) - 1], '.');
         assert_int_equal(s->size, sizes[s->type]);
-        for (size_t i = 0; i < s->size; i++) {
+        for (size_t i = 0; i < s->size; i++)
             assert_int_equal(used[s->offset + i]++, 0);
-        }
     }
     assert_ptr_equal(settings_find(bytes_of_text("log.level")), setting_named("log.level"));
     assert_null(settings_find(bytes_of_text("log")));
@@ -285,9 +282,8 @@ UNIT_TEST(test_listeners_are_also_sockets_and_several_of_them)
     check_setting_refused("web.listen-address", long_path);
     static const char *const bad[] = {"unix:", "fd://",  "fd://a:b", "fd:a", ":1,",
                                       ",:1",   ":1,,:2", ":1,:1",    ":1,x", "unix:a,unix:a"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         check_setting_refused("web.listen-address", bad[i]);
-    }
     struct settings s = settings_defaults();
     assert_int_equal(
         setting_parse(setting_named("web.listen-address"), bytes_of_text(""), &s, NULL), OK);
@@ -347,9 +343,8 @@ UNIT_TEST(test_hosts_networks_and_services_have_their_form)
         const struct setting *setting = setting_named(cases[i].name);
         assert_int_equal(setting_parse(setting, bytes_of_text(cases[i].good), &s, NULL), OK);
         assert_int_equal(setting_parse(setting, bytes_of_text(""), &s, NULL), OK);
-        for (size_t k = 0; k < 6; k++) {
+        for (size_t k = 0; k < 6; k++)
             check_setting_refused(cases[i].name, cases[i].bad[k]);
-        }
     }
     check_flag_error("--web.trusted-proxies=proxy",
                      "--web.trusted-proxies: expected addresses or networks such as 10.0.0.0/8 or "
@@ -589,9 +584,8 @@ UNIT_TEST(test_route_prefix_is_its_own_or_the_path_of_the_external_url)
         "example.com",         "ftp://example.com/",    "http://",
         "http:///keep",        "http://example.com/?a", "http://example.com/a%20b",
         "'http://example.com'"};
-    for (size_t i = 0; i < sizeof bad_urls / sizeof *bad_urls; i++) {
+    for (size_t i = 0; i < sizeof bad_urls / sizeof *bad_urls; i++)
         check_setting_refused("web.external-url", bad_urls[i]);
-    }
     check_setting_refused("web.route-prefix", "a b");
     check_setting_refused("web.route-prefix", "/a*");
     check_setting_refused("web.route-prefix", "http://example.com");
@@ -874,9 +868,8 @@ UNIT_TEST(test_example_file_names_every_setting_with_its_default)
     enum err e = settings_yaml(&s, "docs/firekeep.example.yml", bytes_of_text(text), &why);
     assert_string_equal(why.text, "");
     assert_int_equal(e, OK);
-    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+    for (const struct setting *t = settings_table(); t->name != NULL; t++)
         assert_string_equal(setting_shown(&s, t), t->fallback);
-    }
     free(text);
 }
 

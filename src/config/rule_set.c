@@ -101,9 +101,8 @@ rule_set_read_text(struct set_reading *r, const char *path, struct why *why)
     buf_clear(&r->text);
     enum err e = env_read_whole(r->options->env, path, &r->text, why);
     if (e == ERR_MISSING) return check_missing(r->options->env, path, why);
-    if (e == ERR_LIMIT && buf_error(&r->text)) {
+    if (e == ERR_LIMIT && buf_error(&r->text))
         return why_set(why, e, "%s: must be at most %d KiB", path, RULE_FILE_BYTES_MAX / 1024);
-    }
     if (e) return e;
     r->text_bytes += r->text.size;
     if (r->text_bytes <= RULE_SET_TEXT_BYTES_MAX) return OK;
@@ -117,12 +116,10 @@ count_rules(struct set_reading *r, const struct rule_groups *groups)
     struct rule_set *set = &r->set;
     set->file_count++;
     set->group_count += groups->count;
-    for (uint32_t i = 0; i < groups->count; i++) {
+    for (uint32_t i = 0; i < groups->count; i++)
         set->rule_count += groups->items[i].rule_count;
-    }
-    if (set->group_count > RULE_SET_GROUPS_MAX) {
+    if (set->group_count > RULE_SET_GROUPS_MAX)
         return too_many(r->why, RULE_SET_GROUPS_MAX, "groups of rules");
-    }
     if (set->rule_count > RULE_SET_RULES_MAX) return too_many(r->why, RULE_SET_RULES_MAX, "rules");
     return OK;
 }
@@ -148,9 +145,8 @@ rule_set_read_file(struct set_reading *r, struct found_rule_file *file)
         return e;
     }
     note_error(r, e, &why);
-    if (!parsed && r->options->report != NULL) {
+    if (!parsed && r->options->report != NULL)
         r->options->report(r->options->context, bytes_of_text(why_text(&why, e)));
-    }
     return OK;
 }
 
@@ -167,9 +163,8 @@ find_file(struct set_reading *r, const char *path, struct found_rule_file **ret_
     if (r->file_count == RULE_SET_FILES_MAX)
         return too_many(r->why, RULE_SET_FILES_MAX, "rule files");
     if (!array_reserve(budget, &r->files, &r->file_capacity, r->file_count + 1) ||
-        !table_reserve(&r->by_path, budget, 1)) {
+        !table_reserve(&r->by_path, budget, 1))
         return rule_set_no_memory(r);
-    }
     struct found_rule_file *file = &r->files[r->file_count];
     *file = (struct found_rule_file){.path = path};
     table_add(&r->by_path, hash, r->file_count++);
@@ -260,9 +255,8 @@ read_pattern(struct set_reading *r, struct rule_set_tenant *tenant, const char *
     bool any = e != OK; /* an unreadable directory is reported here */
     if (e) {
         note_error(r, e, &why);
-        if (r->options->report != NULL) {
+        if (r->options->report != NULL)
             r->options->report(r->options->context, bytes_of_text(why_text(&why, e)));
-        }
         e = OK;
     }
     for (uint32_t i = 0; i < paths.count && e == OK; i++) {
@@ -318,11 +312,10 @@ rule_set_read(const struct rule_settings *settings, const struct rule_set_option
     buf_fini(&r.text);
     table_fini(&r.by_path, budget);
     array_free(budget, r.files, r.file_capacity);
-    if (e) {
+    if (e)
         rule_set_free(&r.set);
-    } else {
+    else
         *ret_set = r.set;
-    }
     return e;
 }
 

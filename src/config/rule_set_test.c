@@ -345,9 +345,8 @@ UNIT_TEST(test_limits_are_met_one_beyond_them)
     struct buf groups;
     buf_init(&groups, NULL, 1 << 20);
     buf_put_text(&groups, "groups:\n");
-    for (unsigned i = 0; i < RULE_GROUPS_MAX; i++) {
+    for (unsigned i = 0; i < RULE_GROUPS_MAX; i++)
         buf_printf(&groups, "- name: g%u\n", i);
-    }
     buf_put_u8(&groups, '\0');
     for (unsigned i = 0; i < RULE_SET_GROUPS_MAX / RULE_GROUPS_MAX; i++) {
         snprintf(name, sizeof name, "%05u.groups", i);

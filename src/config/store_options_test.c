@@ -24,9 +24,8 @@ check_shares(uint64_t bytes)
 
 UNIT_TEST(test_shares_add_up_to_what_there_is)
 {
-    for (uint64_t bytes = 1; bytes < UINT64_C(1) << 50; bytes += 1 + bytes / 7) {
+    for (uint64_t bytes = 1; bytes < UINT64_C(1) << 50; bytes += 1 + bytes / 7)
         check_shares(bytes);
-    }
 }
 
 /* The rule applies from the least memory that can be set. */

@@ -32,9 +32,8 @@ settings_check_items(const char *text, const char *(*check)(const char *item),
         *ret_expected = check(item);
         if (*ret_expected != NULL) return ERR_INPUT;
         bad |= item[0] == '\0';
-        for (const char *p = rest; (p = settings_list_next(p, other)) != NULL;) {
+        for (const char *p = rest; (p = settings_list_next(p, other)) != NULL;)
             bad |= strcmp(item, other) == 0;
-        }
     }
     *ret_expected = "a list without empty or repeated entries";
     return bad ? ERR_INPUT : OK;
@@ -79,9 +78,8 @@ split_address(const char *text, char *host, uint16_t *ret_port)
     size_t count = strspn(digits, "0123456789");
     unsigned long port = 0;
     if (count > 0 && count <= 5 && digits[count] == 0) sscanf(digits, "%lu", &port);
-    if (count == 0 || count > 5 || digits[count] != 0 || port > UINT16_MAX) {
+    if (count == 0 || count > 5 || digits[count] != 0 || port > UINT16_MAX)
         return "a port from 0 to 65535 after the last colon";
-    }
     *ret_port = (uint16_t)port;
     return NULL;
 }
@@ -188,9 +186,8 @@ settings_route_prefix(const struct settings *settings, char *ret_prefix)
     if (host != NULL) path = host + 3 + strcspn(host + 3, "/");
     path += strspn(path, "/");
     size_t size = strlen(path);
-    while (size > 0 && path[size - 1] == '/') {
+    while (size > 0 && path[size - 1] == '/')
         size--;
-    }
     snprintf(ret_prefix, SETTING_PREFIX_BYTES, "%s%.*s", size > 0 ? "/" : "", (int)size, path);
 }
 
@@ -203,9 +200,8 @@ settings_external_url(const struct settings *settings, const struct listener_lis
     uint16_t port = 0;
     const char *external = settings->web_external_url;
     size_t size = strlen(external);
-    while (size > 0 && external[size - 1] == '/') {
+    while (size > 0 && external[size - 1] == '/')
         size--;
-    }
     snprintf(ret_url, SETTING_URL_BYTES, "%.*s", (int)size, external);
     if (external[0] != '\0' || hostname[0] == '\0' ||
         hostname[strspn(hostname, name_letters)] != '\0')

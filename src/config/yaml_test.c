@@ -407,9 +407,8 @@ UNIT_TEST(test_yaml_hostile_texts_are_refused_where_they_begin)
     assert_non_null(text);
     for (size_t f = 0; f < sizeof fills / sizeof *fills; f++) {
         size_t size = strlen(fills[f]);
-        for (size_t i = 0; i < CONFIG_BYTES_MAX; i++) {
+        for (size_t i = 0; i < CONFIG_BYTES_MAX; i++)
             text[i] = fills[f][i % size];
-        }
         struct settings s = settings_defaults();
         struct why why = {""};
         assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX), &why),

@@ -73,9 +73,8 @@ check_spans(const struct hist_buckets *side, const char *name, int64_t *ret_end,
 static enum err
 check_deltas(const struct hist_buckets *side, const char *name, uint64_t *total, struct why *why)
 {
-    if (side->bucket_count > 0 && side->deltas == NULL) {
+    if (side->bucket_count > 0 && side->deltas == NULL)
         return why_set(why, ERR_INPUT, "%s side: missing deltas of an integer histogram", name);
-    }
     int64_t count = 0;
     for (uint32_t i = 0; i < side->bucket_count; i++) {
         if (__builtin_add_overflow(count, side->deltas[i], &count)) {
@@ -87,9 +86,8 @@ check_deltas(const struct hist_buckets *side, const char *name, uint64_t *total,
                            "%s side: bucket %" PRIu32 " has a negative count: %" PRId64, name,
                            i + 1, count);
         }
-        if (__builtin_add_overflow(*total, (uint64_t)count, total)) {
+        if (__builtin_add_overflow(*total, (uint64_t)count, total))
             return why_set(why, ERR_INPUT, "%s side: the sum of all counts overflows", name);
-        }
     }
     return OK;
 }
@@ -97,9 +95,8 @@ check_deltas(const struct hist_buckets *side, const char *name, uint64_t *total,
 static enum err
 check_float_counts(const struct hist_buckets *side, const char *name, struct why *why)
 {
-    if (side->bucket_count > 0 && side->counts == NULL) {
+    if (side->bucket_count > 0 && side->counts == NULL)
         return why_set(why, ERR_INPUT, "%s side: missing counts of a float histogram", name);
-    }
     for (uint32_t i = 0; i < side->bucket_count; i++) {
         double count = bits_double(side->counts[i]);
         if (count < 0) {
@@ -133,9 +130,8 @@ check_float(const struct histogram *h, struct why *why)
 {
     double count = bits_double(h->count), zero_count = bits_double(h->zero_count);
     if (count < 0) return why_set(why, ERR_INPUT, "the count %g is negative", count);
-    if (zero_count < 0) {
+    if (zero_count < 0)
         return why_set(why, ERR_INPUT, "the count %g of the zero bucket is negative", zero_count);
-    }
     enum err e = check_float_counts(&h->positive, "positive", why);
     return e ? e : check_float_counts(&h->negative, "negative", why);
 }
@@ -161,9 +157,8 @@ check_custom(const struct histogram *h, int64_t end, struct why *why)
                 "custom buckets: bound %" PRIu32 " is not greater than the bound before it", i + 1);
         }
     }
-    if (h->negative.span_count > 0 || h->negative.bucket_count > 0) {
+    if (h->negative.span_count > 0 || h->negative.bucket_count > 0)
         return why_set(why, ERR_INPUT, "custom buckets: negative buckets are not allowed");
-    }
     bool empty = is_float(h) ? same_number(h->zero_count, 0) : h->zero_count == 0;
     if (!empty || !same_number(h->zero_threshold_bits, 0)) {
         return why_set(why, ERR_INPUT,
@@ -185,9 +180,8 @@ check_custom(const struct histogram *h, int64_t end, struct why *why)
 static enum err
 check_exponential(const struct histogram *h, struct why *why)
 {
-    if (h->schema < HISTOGRAM_SCHEMA_MIN || h->schema > HISTOGRAM_SCHEMA_MAX) {
+    if (h->schema < HISTOGRAM_SCHEMA_MIN || h->schema > HISTOGRAM_SCHEMA_MAX)
         return why_set(why, ERR_INPUT, "unknown schema %d", h->schema);
-    }
     if (h->custom_count > 0) {
         return why_set(why, ERR_INPUT,
                        "custom bounds are not allowed with the exponential schema %d", h->schema);
@@ -214,12 +208,10 @@ histogram_check_layout(const struct histogram *h, struct why *why)
 enum err
 histogram_check(const struct histogram *h, struct why *why)
 {
-    if (h->kind != SAMPLE_HISTOGRAM_INT && h->kind != SAMPLE_HISTOGRAM_FLOAT) {
+    if (h->kind != SAMPLE_HISTOGRAM_INT && h->kind != SAMPLE_HISTOGRAM_FLOAT)
         return why_set(why, ERR_INPUT, "not a histogram");
-    }
-    if ((unsigned)h->reset_hint > RESET_GAUGE) {
+    if ((unsigned)h->reset_hint > RESET_GAUGE)
         return why_set(why, ERR_INPUT, "unknown reset hint %d", (int)h->reset_hint);
-    }
     enum err e = histogram_check_layout(h, why);
     if (e) return e;
     return is_float(h) ? check_float(h, why) : check_integer(h, why);
@@ -261,11 +253,10 @@ bucket_walk_next(struct bucket_walk *walk, int64_t *ret_index)
         int64_t index = walk->index++;
         walk->in_span++;
         uint32_t i = walk->bucket++;
-        if (walk->floats) {
+        if (walk->floats)
             walk->count = side->counts[i];
-        } else {
+        else
             walk->count += (uint64_t)side->deltas[i];
-        }
         if (walk->floats ? !same_number(walk->count, 0) : walk->count != 0) {
             *ret_index = index;
             return true;
@@ -313,9 +304,8 @@ histogram_equal(const struct histogram *a, const struct histogram *b)
         return false;
     }
     if (a->custom_count != b->custom_count) return false;
-    for (uint32_t i = 0; i < a->custom_count; i++) {
+    for (uint32_t i = 0; i < a->custom_count; i++)
         if (!same_number(a->custom_bits[i], b->custom_bits[i])) return false;
-    }
     return same_buckets(&a->positive, &b->positive, floats) &&
            same_buckets(&a->negative, &b->negative, floats);
 }
@@ -331,9 +321,8 @@ static uint64_t
 hash_side(uint64_t hash, const struct hist_buckets *side, bool floats)
 {
     struct bucket_walk walk = bucket_walk_of(side, floats);
-    for (int64_t index; bucket_walk_next(&walk, &index);) {
+    for (int64_t index; bucket_walk_next(&walk, &index);)
         hash = hash_mix(hash ^ (uint64_t)index, walk.count);
-    }
     return hash;
 }
 
@@ -345,9 +334,8 @@ histogram_hash(const struct histogram *h)
     hash = hash_mix(hash ^ h->sum_bits, plain_number(h->zero_threshold_bits));
     hash = hash_mix(hash ^ (floats ? plain_number(h->count) : h->count),
                     floats ? plain_number(h->zero_count) : h->zero_count);
-    for (uint32_t i = 0; i < h->custom_count; i++) {
+    for (uint32_t i = 0; i < h->custom_count; i++)
         hash = hash_mix(hash, plain_number(h->custom_bits[i]));
-    }
     hash = hash_mix(hash_side(hash, &h->positive, floats), 1);
     return hash_side(hash, &h->negative, floats);
 }
@@ -368,19 +356,17 @@ put_side(struct buf *to, const struct hist_buckets *side, bool floats)
         buf_put(to, side->counts, side->bucket_count * sizeof *side->counts);
         return;
     }
-    for (uint32_t i = 0; i < side->bucket_count; i++) {
+    for (uint32_t i = 0; i < side->bucket_count; i++)
         buf_put_zigzag(to, side->deltas[i]);
-    }
 }
 
 static void
 put_count(struct buf *to, uint64_t count, bool floats)
 {
-    if (floats) {
+    if (floats)
         buf_put_le64(to, count);
-    } else {
+    else
         buf_put_varint(to, count);
-    }
 }
 
 void
@@ -461,9 +447,8 @@ get_side(struct cursor *c, struct arena *arena, bool floats, struct hist_buckets
     if (ret_side->bucket_count == 0) return OK;
     int64_t *deltas = arena_alloc(arena, ret_side->bucket_count * sizeof *deltas);
     if (deltas == NULL) return ERR_LIMIT;
-    for (uint32_t i = 0; i < ret_side->bucket_count; i++) {
+    for (uint32_t i = 0; i < ret_side->bucket_count; i++)
         deltas[i] = cursor_zigzag(c);
-    }
     ret_side->deltas = deltas;
     return OK;
 }

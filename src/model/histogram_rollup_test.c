@@ -39,9 +39,8 @@ random_samples(struct rng *rng)
     struct histogram h = valid_histogram(rng, kind);
     for (uint32_t i = 0; i < s.count; i++) {
         t_ms += 1 + (int64_t)rng_below(rng, 50);
-        if (i > 0) {
+        if (i > 0)
             h = calm ? random_grown(rng, &arena, &h) : random_next_histogram(rng, &arena, &h);
-        }
         if (gauges) h.reset_hint = RESET_GAUGE;
         if (isnan(bits_double(h.sum_bits)) && h.sum_bits != STALE_NAN_BITS) h.sum_bits = 0;
         if (histogram_check(&h, NULL)) h = valid_histogram(rng, kind);
@@ -123,9 +122,8 @@ static double
 count_of_all(const struct histogram_samples *s)
 {
     double all = 0;
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         all += fabs(computable(&s->items[i])->count);
-    }
     return all;
 }
 
@@ -211,9 +209,8 @@ increase_of_samples(const struct histogram_samples *s)
 {
     const struct fhist *points[SAMPLES];
     uint32_t count = 0;
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         if (s->items[i].sum_bits != STALE_NAN_BITS) points[count++] = computable(&s->items[i]);
-    }
     if (count < 2) return NULL;
     bool skip_first = fhist_was_reset(points[1], points[0]);
     struct fhist *h = NULL;
@@ -312,9 +309,8 @@ UNIT_TEST(test_a_roller_takes_little_memory)
     arena_init(&arena, NULL, 64 << 20, 1 << 20);
     histogram_roller_init(&roller, &budget);
     struct histogram h = valid_histogram(&rng, SAMPLE_HISTOGRAM_INT);
-    for (int64_t t_ms = 1; t_ms <= MANY; t_ms++) {
+    for (int64_t t_ms = 1; t_ms <= MANY; t_ms++)
         assert_int_equal(histogram_roller_add(&roller, t_ms, &h), OK);
-    }
     assert_int_equal(roller.rollup.count, MANY);
     fhist_settle(roller.rollup.sum);
     assert_true(roller.rollup.sum->count == (double)h.count * MANY);

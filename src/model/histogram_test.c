@@ -106,9 +106,8 @@ UNIT_TEST(test_check_wants_known_kind_hint_and_schema)
     h.reset_hint = (enum reset_hint)4;
     REFUSED(h, "hint");
     h.reset_hint = RESET_UNKNOWN;
-    for (h.schema = -4; h.schema <= 8; h.schema++) {
+    for (h.schema = -4; h.schema <= 8; h.schema++)
         ACCEPTED(h);
-    }
     static const int32_t unknown[] = {INT32_MIN, -54, -52, -5, 9, 52, INT32_MAX};
     for (uint32_t i = 0; i < LENGTH(unknown); i++) {
         h.schema = unknown[i];
@@ -203,9 +202,8 @@ UNIT_TEST(test_check_limits_spans_buckets_and_bounds)
 
     h.negative = (struct hist_buckets){0};
     h.schema = HISTOGRAM_SCHEMA_CUSTOM;
-    for (uint32_t i = 0; i <= MOST; i++) {
+    for (uint32_t i = 0; i <= MOST; i++)
         bounds[i] = D(i);
-    }
     h.custom_bits = bounds;
     h.custom_count = MOST;
     ACCEPTED(h);
@@ -512,9 +510,8 @@ check_identical(const struct histogram *a, const struct histogram *b)
     check_same_side(&a->positive, &b->positive);
     check_same_side(&a->negative, &b->negative);
     assert_int_equal(a->custom_count, b->custom_count);
-    for (uint32_t i = 0; i < a->custom_count; i++) {
+    for (uint32_t i = 0; i < a->custom_count; i++)
         assert_int_equal(a->custom_bits[i], b->custom_bits[i]);
-    }
 }
 
 /* Writes, reads and copies it; every shorter piece of the bytes must be refused. */

@@ -54,9 +54,8 @@ common_prefix(struct bytes a, struct bytes b)
         if (difference != 0) return n + (size_t)__builtin_ctzll(difference) / 8;
         n += 8;
     }
-    while (n < most && a.at[n] == b.at[n]) {
+    while (n < most && a.at[n] == b.at[n])
         n++;
-    }
     return n;
 }
 
@@ -91,9 +90,8 @@ labels_count(struct bytes labels)
     struct cursor c = cursor_of(labels);
     struct label label;
     uint32_t count = 0;
-    while (labels_next(&c, &label)) {
+    while (labels_next(&c, &label))
         count++;
-    }
     return count;
 }
 
@@ -152,9 +150,8 @@ sink(struct label *heap, uint32_t root, uint32_t count)
 static void
 heap_sort(struct label *labels, uint32_t count)
 {
-    for (uint32_t i = count / 2; i > 0; i--) {
+    for (uint32_t i = count / 2; i > 0; i--)
         sink(labels, i - 1, count);
-    }
     for (uint32_t left = count; left > 1; left--) {
         struct label greatest = labels[0];
         labels[0] = labels[left - 1];
@@ -201,12 +198,10 @@ static enum reject
 check_text(const struct label *labels, uint32_t count)
 {
     if (labels[0].name.size == 0) return REJECT_EMPTY_LABELS;
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         if (compare_names(&labels[i - 1], &labels[i]) == 0) return REJECT_DUPLICATE_LABEL;
-    }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (!utf8_valid(labels[i].name) || !utf8_valid(labels[i].value)) return REJECT_BAD_UTF8;
-    }
     return REJECT_NONE;
 }
 
@@ -232,9 +227,8 @@ static void
 put_all(const struct label *labels, uint32_t count, size_t size_bytes, struct buf *to)
 {
     if (!buf_reserve(to, size_bytes)) return;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         labels_put(to, labels[i]);
-    }
 }
 
 enum reject
@@ -256,9 +250,8 @@ labels_build(struct label *given, uint32_t count, const struct labels_limits *li
     count = kept;
     if (count == 0) return REJECT_EMPTY_LABELS;
 
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         size_bytes += labels_put_size(given[i]);
-    }
     enum reject verdict = REJECT_NONE;
     if (size_bytes > LABELS_CAREFUL_BYTES) verdict = check_limits(given, count, limits);
     if (verdict != REJECT_NONE) return verdict;
@@ -280,9 +273,8 @@ put_length(struct buf *to, size_t size)
         return;
     }
     buf_put_u8(to, 255);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         buf_put_u8(to, (uint8_t)(size >> 8 * i));
-    }
 }
 
 enum err
@@ -305,11 +297,10 @@ labels_prometheus_hash(struct bytes labels, struct buf *scratch, uint64_t *ret_h
 void
 label_print(struct buf *to, const struct label *label, const char *operator)
 {
-    if (name_is_plain(label->name, false)) {
+    if (name_is_plain(label->name, false))
         buf_put_bytes(to, label->name);
-    } else {
+    else
         quote_text(to, label->name);
-    }
     buf_put_text(to, operator);
     quote_text(to, label->value);
 }
@@ -375,9 +366,8 @@ insert_label(struct bytes labels, struct label added, struct arena *arena, struc
     struct cursor c = cursor_of(labels);
     const uint8_t *place = c.at;
     struct label label;
-    while (labels_next(&c, &label) && bytes_compare(label.name, added.name) < 0) {
+    while (labels_next(&c, &label) && bytes_compare(label.name, added.name) < 0)
         place = c.at;
-    }
     size_t before = labels.size == 0 ? 0 : (size_t)(place - labels.at);
     struct buf piece = {.at = to + before, .capacity = size, .limit = size};
     if (before > 0) memcpy(to, labels.at, before);

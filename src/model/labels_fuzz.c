@@ -18,9 +18,7 @@ read_as_stored(struct bytes input)
     while (labels_next(&c, &label)) {
         count++;
         labels_put(&again, label);
-        if (labels_valid(input)) {
-            assert(bytes_equal(labels_get(input, label.name), label.value));
-        }
+        if (labels_valid(input)) assert(bytes_equal(labels_get(input, label.name), label.value));
     }
     assert(labels_count(input) == count);
     if (labels_valid(input)) assert(bytes_equal(buf_bytes(&again), input));

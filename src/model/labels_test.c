@@ -21,9 +21,8 @@ canonical(const char *const *pairs)
 {
     struct buf buf;
     buf_init(&buf, NULL, 1 << 20);
-    for (; *pairs != NULL; pairs += 2) {
+    for (; *pairs != NULL; pairs += 2)
         labels_put(&buf, label_of(pairs[0], pairs[1]));
-    }
     return buf;
 }
 
@@ -176,9 +175,8 @@ UNIT_TEST(test_order_is_by_name_then_value_and_prefix_first)
             assert_int_equal(sign(order), (i > j) - (i < j));
         }
     }
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         buf_fini(&sets[i]);
-    }
 }
 
 static void
@@ -235,11 +233,10 @@ check_build(struct label *given, uint32_t count, const struct labels_limits *lim
     buf_init(&buf, NULL, 1 << 20);
     buf_put_text(&buf, "before");
     assert_int_equal(labels_build(given, count, limits, &buf), expected);
-    if (expected != REJECT_NONE) {
+    if (expected != REJECT_NONE)
         assert_int_equal(buf.size, 6);
-    } else {
+    else
         assert_true(labels_valid(bytes_of(buf.at + 6, buf.size - 6)));
-    }
     buf_fini(&buf);
 }
 #define CHECK_BUILD(limits, expected, ...)                                     \
@@ -327,9 +324,8 @@ UNIT_TEST(test_build_of_monstrous_sets_meets_the_limits_first)
     assert_non_null(value);
     assert_non_null(given);
     memset(value, 'v', VALUE_BYTES);
-    for (unsigned i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < COUNT; i++)
         given[i] = (struct label){bytes_of(value, VALUE_BYTES), bytes_of(value, VALUE_BYTES)};
-    }
     check_build(given, COUNT, &(struct labels_limits){64, 1024, 4096}, REJECT_LABEL_LIMIT);
     check_build(given, 2, &(struct labels_limits){64, 1024, 4096}, REJECT_NAME_TOO_LONG);
     given[0].name = bytes_of_text("a");
@@ -409,9 +405,8 @@ UNIT_TEST(test_utf8_takes_every_scalar_value_and_no_surrogate)
     for (uint32_t u = 0x80; u < 0x110000; u++) {
         uint8_t text[4];
         size_t n = u < 0x800 ? 2 : u < 0x10000 ? 3 : 4;
-        for (size_t i = n; i-- > 1;) {
+        for (size_t i = n; i-- > 1;)
             text[i] = (uint8_t)(0x80 | ((u >> (6 * (n - 1 - i))) & 0x3f));
-        }
         text[0] = (uint8_t)((0xf00 >> n) | (u >> (6 * (n - 1))));
         bool surrogate = u >= 0xd800 && u < 0xe000;
         if (utf8_step(text, n) != (surrogate ? 0 : n)) fail_msg("U+%04X", u);

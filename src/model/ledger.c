@@ -12,9 +12,8 @@ uint64_t
 ledger_rejected(const struct ledger *ledger, enum ledger_kind kind)
 {
     uint64_t sum = 0;
-    for (unsigned r = 0; r < REJECT_COUNT; r++) {
+    for (unsigned r = 0; r < REJECT_COUNT; r++)
         sum += ledger->count[kind][LEDGER_REJECTED + r];
-    }
     return sum;
 }
 
@@ -67,9 +66,8 @@ unsigned
 ledger_version(const struct ledger *ledger)
 {
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        for (unsigned r = REJECT_SERIES_LIMIT + 1; r < REJECT_COUNT; r++) {
+        for (unsigned r = REJECT_SERIES_LIMIT + 1; r < REJECT_COUNT; r++)
             if (ledger->count[k][LEDGER_REJECTED + r] != 0) return LEDGER_VERSION;
-        }
     }
     return LEDGER_VERSION_MIN;
 }
@@ -79,9 +77,8 @@ static void
 add_times(struct ledger *to, const struct ledger *change, uint64_t sign)
 {
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
+        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++)
             to->count[k][f] += sign * change->count[k][f];
-        }
         to->stored[k] += sign * change->stored[k];
         to->pending[k] += sign * change->pending[k];
     }
@@ -112,16 +109,14 @@ ledger_put(struct buf *to, const struct ledger *ledger)
 {
     uint32_t count = 0;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
+        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++)
             count += ledger->count[k][f] != 0;
-        }
         count += ledger->stored[k] != 0;
     }
     buf_put_varint(to, count);
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
+        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++)
             if (ledger->count[k][f] != 0) put_one(to, k, f, ledger->count[k][f]);
-        }
         if (ledger->stored[k] != 0) put_one(to, k, FIELD_STORED, ledger->stored[k]);
     }
 }
@@ -135,13 +130,12 @@ ledger_get(struct cursor *from, struct ledger *add_to)
         uint8_t field = cursor_u8(from);
         uint64_t value = cursor_varint(from);
         if (from->bad || kind >= LEDGER_KIND_COUNT) return ERR_CORRUPT;
-        if (field == FIELD_STORED) {
+        if (field == FIELD_STORED)
             add_to->stored[kind] += value;
-        } else if (field < LEDGER_FIELD_COUNT) {
+        else if (field < LEDGER_FIELD_COUNT)
             add_to->count[kind][field] += value;
-        } else {
+        else
             return ERR_CORRUPT;
-        }
     }
     return from->bad ? ERR_CORRUPT : OK;
 }

@@ -12,9 +12,8 @@ all_different(void)
     struct ledger l = {{{0}}};
     uint64_t next = 1;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
+        for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++)
             l.count[k][f] = next++;
-        }
         l.stored[k] = next++;
         l.pending[k] = next++;
     }

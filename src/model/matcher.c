@@ -101,12 +101,10 @@ matcher_common_prefix(const struct bytes *heads, uint32_t count)
     struct bytes first = heads[0], last = heads[count - 1];
     size_t n = 0;
     while (n < first.size && n < last.size && first.at[n] == last.at[n] &&
-           first.at[n] != PATTERN_WILD) {
+           first.at[n] != PATTERN_WILD)
         n++;
-    }
-    while (n > 0 && n < last.size && utf8_is_tail(last.at[n])) {
+    while (n > 0 && n < last.size && utf8_is_tail(last.at[n]))
         n--;
-    }
     return bytes_of(first.at, n);
 }
 
@@ -145,9 +143,8 @@ choose_run(struct matcher *m, const struct pattern *p)
 static enum err
 compile_program(struct matcher *m, struct why *why)
 {
-    if (pattern_has_byte_escape(m->pattern)) {
+    if (pattern_has_byte_escape(m->pattern))
         return why_set(why, ERR_INPUT, "invalid regex: \\C is not supported");
-    }
     char text[REGEX_WHY_BYTES] = "";
     enum err e = regex_init(&m->regex, m->pattern, RE2_NO_CAPTURES, m->budget, text);
     if (e == ERR_INPUT) return why_set(why, e, "invalid regex: %s", text);
@@ -175,9 +172,8 @@ enum err
 matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern, struct budget *budget,
             struct matcher **ret_matcher, struct why *why)
 {
-    if ((unsigned)type > MATCH_NOT_REGEX) {
+    if ((unsigned)type > MATCH_NOT_REGEX)
         return why_set(why, ERR_INPUT, "unknown matcher type %d", (int)type);
-    }
     if (pattern.size > MATCHER_PATTERN_BYTES_MAX) {
         return why_set(why, ERR_LIMIT, "matcher value has %zu bytes: at most %d are allowed",
                        pattern.size, MATCHER_PATTERN_BYTES_MAX);

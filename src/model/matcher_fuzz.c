@@ -33,18 +33,16 @@ check(const struct matcher *m, struct bytes value)
     bool negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
     const struct bytes *literals;
     uint32_t count = matcher_literals(m, &literals);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         assert(matcher_matches(m, literals[i]) != negative);
-    }
     if (!utf8_valid(value)) return;
     struct bytes prefix = matcher_prefix(m);
     if (matches != negative) {
         assert(value.size >= prefix.size);
         assert(prefix.size == 0 || memcmp(value.at, prefix.at, prefix.size) == 0);
     }
-    if (type == MATCH_REGEX || type == MATCH_NOT_REGEX) {
+    if (type == MATCH_REGEX || type == MATCH_NOT_REGEX)
         assert(matches == (re2_says(matcher_pattern(m), value) != negative));
-    }
 }
 
 int

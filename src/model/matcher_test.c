@@ -27,9 +27,8 @@ static void
 check_matches(enum matcher_type type, const char *pattern, const char *value, bool expected)
 {
     struct matcher *m = make(type, pattern);
-    if (matcher_matches(m, bytes_of_text(value)) != expected) {
+    if (matcher_matches(m, bytes_of_text(value)) != expected)
         fail_msg("type %d, pattern \"%s\", value \"%s\"", (int)type, pattern, value);
-    }
     matcher_free(m);
 }
 
@@ -167,9 +166,8 @@ check_literals(const char *pattern, const char *expected, const char *prefix)
         }
         buf_put_u8(&text, 0);
         if (strcmp((const char *)text.at, expected) != 0) fail_msg("%s: %s", pattern, text.at);
-        if (!bytes_equal_text(matcher_prefix(m), prefix)) {
+        if (!bytes_equal_text(matcher_prefix(m), prefix))
             fail_msg("%s: prefix %.*s", pattern, (int)matcher_prefix(m).size, matcher_prefix(m).at);
-        }
         buf_fini(&text);
         matcher_free(m);
     }
@@ -272,17 +270,15 @@ UNIT_TEST(test_long_alternations_are_looked_up)
 {
     struct buf pattern;
     buf_init(&pattern, NULL, MATCHER_PATTERN_BYTES_MAX);
-    for (unsigned i = 0; i < 5000; i++) {
+    for (unsigned i = 0; i < 5000; i++)
         buf_printf(&pattern, "%sh-%u\\.e", i == 0 ? "" : "|", i * 7);
-    }
     struct matcher *m;
     assert_int_equal(
         matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), NULL, &m, NULL), OK);
     const struct bytes *values;
     assert_int_equal(matcher_literals(m, &values), 5000);
-    for (uint32_t i = 1; i < 5000; i++) {
+    for (uint32_t i = 1; i < 5000; i++)
         assert_true(bytes_compare(values[i - 1], values[i]) < 0);
-    }
     assert_true(bytes_equal_text(matcher_prefix(m), "h-"));
     for (unsigned i = 0; i < 36000; i++) {
         char value[64];
@@ -388,9 +384,8 @@ UNIT_TEST(test_large_products_are_left_to_re2)
     check_matches(MATCH_REGEX, "x[0-9][0-9][0-9][0-9]y", "x123y", false);
     struct buf pattern;
     buf_init(&pattern, NULL, MATCHER_PATTERN_BYTES_MAX);
-    for (unsigned i = 0; i < 60; i++) {
+    for (unsigned i = 0; i < 60; i++)
         buf_put_text(&pattern, "(a|b|)?");
-    }
     struct matcher *m;
     assert_int_equal(
         matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), NULL, &m, NULL), OK);
@@ -401,9 +396,8 @@ UNIT_TEST(test_large_products_are_left_to_re2)
     /* Following the pattern to its end would take quadratic time. */
     buf_clear(&pattern);
     buf_put_text(&pattern, "(a|b|c|d|e|f|g|h)");
-    while (pattern.size < 60000) {
+    while (pattern.size < 60000)
         buf_put_text(&pattern, "(x)");
-    }
     enum err e = matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), NULL, &m, NULL);
     assert_true(e == OK || e == ERR_LIMIT);
     if (e == OK) matcher_free(m);
@@ -433,9 +427,8 @@ UNIT_TEST(test_byte_escape_is_refused_at_every_position)
     }
     static const char *const accepted[] = {"\\\\C",  "a\\\\\\\\C", "\\Q\\C\\E", "\\Q\\C",  "\\pC",
                                            "\\p{C}", "C",          "[C]",       "\\Q\\\\C"};
-    for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++) {
+    for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)
         if (try_new(accepted[i], NULL) != OK) fail_msg("%s refused", accepted[i]);
-    }
     check_matches(MATCH_REGEX, "a\\\\C", "a\\C", true);
     check_matches(MATCH_REGEX, "\\Q\\C\\E", "\\C", true);
     /* RE2 itself refuses a quote in a class, so a quote cannot hide a class. */
@@ -579,9 +572,8 @@ random_piece(uint64_t *seed, struct buf *to, unsigned depth)
                      RANDOM_OF(seed, "^", "$", "\\w", "\\D", "\\Qa.b\\E", "(?i)", "\\b", "\\x61",
                                "{", "]", "}", "\\Q", "\\E", "\\", "*", "a{2}", "b{0,1}"));
     }
-    if (random_next(seed) % 4 == 0) {
+    if (random_next(seed) % 4 == 0)
         buf_put_text(to, RANDOM_OF(seed, "?", "*", "+", "??", "*?", "+?", "{2}", "{0,2}"));
-    }
 }
 
 static void
@@ -592,9 +584,8 @@ random_alternation(uint64_t *seed, struct buf *to, unsigned depth)
         if (i > 0) buf_put_u8(to, '|');
         unsigned pieces = (unsigned)(random_next(seed) % 4);
         if (random_next(seed) % 8 == 0) buf_put_u8(to, '^');
-        for (unsigned j = 0; j < pieces; j++) {
+        for (unsigned j = 0; j < pieces; j++)
             random_piece(seed, to, depth);
-        }
         if (random_next(seed) % 8 == 0) buf_put_u8(to, '$');
     }
 }
@@ -674,9 +665,8 @@ check_pattern(const struct matcher *m, const struct re2_program *plain, uint64_t
         buf_put_bytes(&value, literals[i]);
         buf_put_u8(&value, 'a');
         check_value(m, plain, buf_bytes(&value), start);
-        if (literals[i].size > 0 && literals[i].at[literals[i].size - 1] < 0x80) {
+        if (literals[i].size > 0 && literals[i].at[literals[i].size - 1] < 0x80)
             check_value(m, plain, bytes_of(literals[i].at, literals[i].size - 1), start);
-        }
     }
     for (int i = 0; i < 40; i++) {
         random_value(seed, &value);
@@ -703,13 +693,12 @@ UNIT_TEST(test_random_patterns_mean_what_re2_says)
     buf_init(&anchored, NULL, 1 << 16);
     for (int i = 0; i < 12000; i++) {
         buf_clear(&pattern);
-        if (i % 8 == 0) {
+        if (i % 8 == 0)
             random_inner(&seed, &pattern);
-        } else if (i % 4 == 1) {
+        else if (i % 4 == 1)
             random_names(&seed, &pattern);
-        } else {
+        else
             random_alternation(&seed, &pattern, 3);
-        }
         struct matcher *m = NULL;
         enum err e =
             matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), NULL, &m, NULL);

@@ -15,9 +15,8 @@ permitted_has(const struct permitted *p, struct bytes labels)
     bool all = true;
     for (uint32_t i = 0; i < p->count && all; i++) {
         bool any = false;
-        for (uint32_t k = 0; k < p->clauses[i].count && !any; k++) {
+        for (uint32_t k = 0; k < p->clauses[i].count && !any; k++)
             any = matcher_set_matches(&p->clauses[i].sets[k], labels);
-        }
         all = any;
     }
     return all;

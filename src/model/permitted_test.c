@@ -30,9 +30,8 @@ parse(struct parsed *p, const char *text)
 static void
 parsed_fini(struct parsed *p)
 {
-    while (p->count > 0) {
+    while (p->count > 0)
         selector_fini(&p->selectors[--p->count]);
-    }
 }
 
 static bool

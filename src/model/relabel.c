@@ -60,9 +60,8 @@ relabel_action_of(struct bytes word)
     unsigned a = 0;
     while (a < RELABEL_ACTION_COUNT &&
            (strlen(words[a]) != word.size ||
-            strncasecmp(words[a], (const char *)word.at, word.size) != 0)) {
+            strncasecmp(words[a], (const char *)word.at, word.size) != 0))
         a++;
-    }
     return (enum relabel_action)a;
 }
 
@@ -97,21 +96,18 @@ check_spec(const struct relabel_spec *s, uint32_t number, struct why *why)
     case RELABEL_DROPEQUAL:
         if (!target) return wrong(why, number, s->action, "requires target_label");
         if (s->regex.at != NULL || s->separator.at != NULL || s->replacement.at != NULL ||
-            s->modulus != 0) {
+            s->modulus != 0)
             return wrong(why, number, s->action, "allows only source_labels and target_label");
-        }
         break;
     case RELABEL_LABELDROP:
     case RELABEL_LABELKEEP:
         if (s->source_label_count > 0 || target || s->modulus != 0 || s->separator.at != NULL ||
-            s->replacement.at != NULL) {
+            s->replacement.at != NULL)
             return wrong(why, number, s->action, "allows only regex");
-        }
         break;
     case RELABEL_LABELMAP:
-        if (s->replacement.at != NULL && s->replacement.size == 0) {
+        if (s->replacement.at != NULL && s->replacement.size == 0)
             return wrong(why, number, s->action, "requires a replacement that is not empty");
-        }
         break;
     default:
         break;
@@ -168,9 +164,8 @@ rule_init(struct relabel *r, struct relabel_rule *rule, const struct relabel_spe
     rule->source_count = s->source_label_count;
     rule->sources = arena_new(&r->arena, (s->source_label_count + 1u) * sizeof *rule->sources);
     if (rule->sources == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < s->source_label_count && e == OK; i++) {
+    for (uint32_t i = 0; i < s->source_label_count && e == OK; i++)
         e = copy(r, s->source_labels[i], &rule->sources[i]);
-    }
     if (e == OK) e = copy(r, given_or(s->separator, ";"), &rule->separator);
     if (e == OK) e = copy(r, s->target_label, &rule->target_label);
     if (e == OK) e = copy(r, given_or(s->replacement, "$1"), &replacement);
@@ -209,9 +204,8 @@ void
 relabel_free(struct relabel *r)
 {
     if (r == NULL) return;
-    for (uint32_t i = 0; i < r->count; i++) {
+    for (uint32_t i = 0; i < r->count; i++)
         re2_program_free(r->rules[i].program);
-    }
     if (r->locale != (locale_t)0) freelocale(r->locale);
     arena_fini(&r->arena);
     mem_free(NULL, r, sizeof *r);
@@ -234,9 +228,8 @@ struct relabel_work {
 static struct label *
 find(struct relabel_work *w, struct bytes name)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         if (bytes_equal(w->labels[i].name, name)) return &w->labels[i];
-    }
     return NULL;
 }
 
@@ -276,9 +269,8 @@ joined_sources(struct relabel_work *w, const struct relabel_rule *rule)
 {
     if (rule->source_count == 1) return value_of(w, rule->sources[0]);
     size_t size = 0;
-    for (uint32_t i = 0; i < rule->source_count; i++) {
+    for (uint32_t i = 0; i < rule->source_count; i++)
         size += value_of(w, rule->sources[i]).size + rule->separator.size;
-    }
     uint8_t *at = arena_alloc(w->arena, size + 1), *end = at;
     if (at == NULL) {
         w->e = ERR_NOMEM;
@@ -428,9 +420,8 @@ read_labels(struct relabel_work *w, struct bytes labels)
     w->capacity = labels_count(labels) + 4;
     w->labels = arena_alloc(w->arena, w->capacity * sizeof *w->labels);
     if (w->labels == NULL) return ERR_NOMEM;
-    while (labels_next(&c, &w->labels[w->count])) {
+    while (labels_next(&c, &w->labels[w->count]))
         w->count++;
-    }
     return OK;
 }
 
@@ -457,9 +448,8 @@ relabel_apply(const struct relabel *relabel, struct bytes labels, struct arena *
 {
     struct relabel_work w = {.relabel = relabel, .arena = arena};
     w.e = read_labels(&w, labels);
-    for (uint32_t i = 0; i < relabel->count && w.e == OK && !w.dropped; i++) {
+    for (uint32_t i = 0; i < relabel->count && w.e == OK && !w.dropped; i++)
         apply_rule(&w, &relabel->rules[i]);
-    }
     if (w.e) return w.e;
     *ret_labels = w.dropped ? bytes_of(NULL, 0) : labels;
     return w.dropped || !w.changed ? OK : build_labels(&w, ret_labels);

@@ -137,9 +137,8 @@ UNIT_TEST(test_a_rule_may_name_twenty_thousand_values)
 {
     struct buf regex;
     buf_init(&regex, NULL, 1 << 20);
-    for (unsigned i = 0; i < 20000; i++) {
+    for (unsigned i = 0; i < 20000; i++)
         buf_printf(&regex, "%shost-%u.example:9100", i == 0 ? "(" : "|", i);
-    }
     buf_put(&regex, ")", 2);
     const char *text = (const char *)regex.at;
     EXPECT("a=host-19999.example:9100", "a=host-19999.example:9100 b=host-19999.example:9100",

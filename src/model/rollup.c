@@ -85,9 +85,8 @@ rollup_sum(const struct rollup *rollup)
 struct rollup_facts *
 rollup_facts_find(struct rollup_facts *list, uint32_t count, int64_t resolution_ms)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (list[i].resolution_ms == resolution_ms) return &list[i];
-    }
     return NULL;
 }
 
@@ -235,9 +234,8 @@ histogram_rollup_join(struct arena *arena, struct histogram_rollup *to,
     assert(to->last_ms < later->first_ms || later->count == 0);
     if (later->count > 0) {
         if (!join_at_border(arena, to, later) || !join_corrections(arena, to, later) ||
-            !join_sums(arena, to, later)) {
+            !join_sums(arena, to, later))
             return ERR_NOMEM;
-        }
         to->last_ms = later->last_ms;
         to->last = later->last;
         to->is_stale = false;
@@ -305,26 +303,23 @@ void
 histogram_roller_init(struct histogram_roller *roller, struct budget *budget)
 {
     *roller = (struct histogram_roller){.current = 0};
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         arena_init(&roller->arenas[i], budget, 0, 0);
-    }
 }
 
 void
 histogram_roller_fini(struct histogram_roller *roller)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         arena_fini(&roller->arenas[i]);
-    }
 }
 
 void
 histogram_roller_clear(struct histogram_roller *roller)
 {
     roller->rollup = (struct histogram_rollup){.count = 0};
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         arena_restart(&roller->arenas[i]);
-    }
 }
 
 /* Copies the rollup to the other arena if much was left behind in this one. */

@@ -49,9 +49,8 @@ range_holds(struct time_range whole, struct time_range part)
 static inline bool
 ranges_hold(const struct time_range *list, uint32_t count, int64_t t_ms)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (t_ms >= list[i].min_ms && t_ms <= list[i].max_ms) return true;
-    }
     return false;
 }
 

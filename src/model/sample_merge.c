@@ -113,9 +113,8 @@ count_before(const struct sample_batch *b, uint32_t from, int64_t until_ms)
     uint32_t i = from + 1;
     if (!sample_batch_has_windows(b))
         return search_first(k, i, b->count, b->times_ms[k] >= until_ms) - from;
-    while (i < b->count && batch_end(b, i) < until_ms) {
+    while (i < b->count && batch_end(b, i) < until_ms)
         i++;
-    }
     return i - from;
 }
 
@@ -162,9 +161,8 @@ sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why 
         enum err e = find_run(m, &run, why);
         if (e) return e;
         if (run.of == NULL || run.of->batch.kind != SAMPLE_FLOAT || run.of->batch.rollups != NULL ||
-            run.count >= SHORT_RUN) {
+            run.count >= SHORT_RUN)
             break;
-        }
         const struct sample_batch *b = &run.of->batch;
         for (uint32_t i = run.of->at; i < run.of->at + run.count; i++) {
             m->times_ms[gathered] = b->times_ms[i];

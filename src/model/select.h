@@ -557,9 +557,8 @@ view_series(struct view *view, const struct query_request *request, const struct
 static inline bool
 view_has_mark(const struct view *view, struct view_mark *ret_mark)
 {
-    while (view->below != NULL) {
+    while (view->below != NULL)
         view = view->below;
-    }
     if (view->ops->mark == NULL) return false;
     *ret_mark = view->ops->mark(view);
     return true;
@@ -570,9 +569,8 @@ view_has_mark(const struct view *view, struct view_mark *ret_mark)
 static inline int64_t
 view_same_before(const struct view *view, struct bytes tenant, const struct view_mark *mark)
 {
-    while (view->ops->same_before == NULL) {
+    while (view->ops->same_before == NULL)
         view = view->below;
-    }
     return view->ops->same_before(view, tenant, mark);
 }
 
@@ -583,9 +581,8 @@ view_survey(struct view *view, const struct query_request *request, struct serie
             bool *ret_known, struct why *why)
 {
     const struct view *lowest = view;
-    while (lowest->below != NULL) {
+    while (lowest->below != NULL)
         lowest = lowest->below;
-    }
     *ret_known = lowest->ops->survey != NULL;
     return *ret_known ? view->ops->survey(view, request, ret, why) : OK;
 }
@@ -593,9 +590,8 @@ view_survey(struct view *view, const struct query_request *request, struct serie
 static inline bool
 view_concerns(const struct view *view, const struct query_request *request)
 {
-    while (view->ops->concerns == NULL && view->below != NULL) {
+    while (view->ops->concerns == NULL && view->below != NULL)
         view = view->below;
-    }
     return view->ops->concerns == NULL || view->ops->concerns(view, request);
 }
 

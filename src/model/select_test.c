@@ -60,9 +60,8 @@ UNIT_TEST(test_whether_the_client_is_gone_is_asked_now_and_then)
     unsigned asked = 0;
     struct query_control control = {.env = &env, .is_gone = is_gone, .gone_context = &asked};
     clock_ns = 1000 * NS_PER_MS;
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < 10; i++)
         assert_int_equal(query_control_check(&control, NULL), OK);
-    }
     assert_int_equal(asked, 1);
     clock_ns += 10 * NS_PER_MS;
     assert_int_equal(query_control_check(&control, NULL), OK);
@@ -137,18 +136,16 @@ UNIT_TEST(test_each_shard_has_its_part_of_the_series)
         assert_int_equal(shard_of_labels(labels, 1), 0);
         counts[shard_of_labels(labels, 4)]++;
     }
-    for (unsigned shard = 0; shard < 4; shard++) {
+    for (unsigned shard = 0; shard < 4; shard++)
         assert_in_range(counts[shard], 800, 1200);
-    }
 }
 
 static struct bytes
 labels_in(struct buf *to, const char *const *pairs)
 {
     buf_clear(to);
-    for (; *pairs != NULL; pairs += 2) {
+    for (; *pairs != NULL; pairs += 2)
         labels_put(to, (struct label){bytes_of_text(pairs[0]), bytes_of_text(pairs[1])});
-    }
     return buf_bytes(to);
 }
 

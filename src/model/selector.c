@@ -24,9 +24,8 @@ expected(struct selector_parser *p, const char *what)
 static uint8_t
 peek(struct selector_parser *p)
 {
-    while (p->c.at != p->c.end && *p->c.at != 0 && strchr(" \t\r\n", *p->c.at) != NULL) {
+    while (p->c.at != p->c.end && *p->c.at != 0 && strchr(" \t\r\n", *p->c.at) != NULL)
         p->c.at++;
-    }
     return p->c.at == p->c.end ? 0 : *p->c.at;
 }
 
@@ -121,9 +120,8 @@ take_matcher(struct selector_parser *p)
         e = expected(p, "expected a label name");
     if (e) return e;
     uint8_t next = peek(p);
-    if (quoted && (next == ',' || next == '}')) { /* {"a metric's name"} */
+    if (quoted && (next == ',' || next == '}')) /* {"a metric's name"} */
         return add_matcher(p, MATCH_EQUAL, bytes_of_text("__name__"), buf_bytes(&p->name));
-    }
     e = take_operator(p, &type);
     if (e) return e;
     if (!is_quote(peek(p))) return expected(p, "expected a quoted string");
@@ -207,8 +205,7 @@ void
 selector_fini(struct selector *selector)
 {
     if (selector == NULL) return;
-    for (uint32_t i = 0; i < selector->count; i++) {
+    for (uint32_t i = 0; i < selector->count; i++)
         matcher_free(selector->matchers[i]);
-    }
     selector->count = 0;
 }

@@ -18,9 +18,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     bool refuses = false;
-    for (uint32_t i = 0; i < selector.count; i++) {
+    for (uint32_t i = 0; i < selector.count; i++)
         refuses |= !matcher_matches(selector.matchers[i], (struct bytes){NULL, 0});
-    }
     if (selector.count == 0 || !refuses) abort();
     selector_fini(&selector);
     return 0;

@@ -74,9 +74,8 @@ UNIT_TEST(test_wrong_selectors_are_refused_with_a_reason)
     for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct selector s;
         struct why why = {""};
-        if (selector_parse(bytes_of_text(wrong[i]), &s, &why) != ERR_INPUT) {
+        if (selector_parse(bytes_of_text(wrong[i]), &s, &why) != ERR_INPUT)
             fail_msg("'%s' was read", wrong[i]);
-        }
         assert_true(why.text[0] != '\0');
     }
 }

@@ -54,9 +54,8 @@ series_rules_rule_init(struct series_rules *to, const struct series_rule *from,
     ret->set = (struct matcher_set){matchers, selector.count};
     ret->rule = (struct series_rule){match, tenants, from->tenant_count, from->age_ms, from->line};
     to->count++; /* its matchers are freed with the rules from here on */
-    for (uint32_t i = 0; i < from->tenant_count; i++) {
+    for (uint32_t i = 0; i < from->tenant_count; i++)
         if (!text_copy(&to->arena, from->tenants[i], &tenants[i])) return ERR_NOMEM;
-    }
     return OK;
 }
 
@@ -82,9 +81,8 @@ series_rules_new(const struct series_rule *from, uint32_t count, struct budget *
     if (rules == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
     rules->items = arena_new(&rules->arena, (count + 1u) * sizeof *rules->items);
     enum err e = rules->items == NULL ? ERR_NOMEM : OK;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         e = series_rules_rule_init(rules, &from[i], &rules->items[i], why);
-    }
     if (e) {
         series_rules_unref(rules);
         return e == ERR_NOMEM ? why_set(why, e, "not enough memory for rules") : e;
@@ -104,9 +102,8 @@ series_rules_with(struct series_rules *base, struct series_rules *const *former,
     rules->base = series_rules_ref(base);
     rules->items = base->items;
     rules->count = base->count;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         rules->former[rules->former_count++] = series_rules_ref(former[i]);
-    }
     *ret_rules = rules;
     return OK;
 }
@@ -125,14 +122,11 @@ series_rules_unref(struct series_rules *rules)
     uint32_t before = atomic_fetch_sub_explicit(&rules->references, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before > 1) return;
-    for (uint32_t i = 0; i < rules->former_count; i++) {
+    for (uint32_t i = 0; i < rules->former_count; i++)
         series_rules_unref(rules->former[i]);
-    }
-    for (uint32_t i = 0; rules->base == NULL && i < rules->count; i++) {
-        for (uint32_t m = 0; m < rules->items[i].set.count; m++) {
+    for (uint32_t i = 0; rules->base == NULL && i < rules->count; i++)
+        for (uint32_t m = 0; m < rules->items[i].set.count; m++)
             matcher_free(rules->items[i].set.matchers[m]);
-        }
-    }
     series_rules_unref(rules->base);
     arena_fini(&rules->arena);
     mem_free(rules->budget, rules, sizeof *rules);
@@ -173,9 +167,8 @@ series_rules_equal(const struct series_rules *a, const struct series_rules *b)
         const struct series_rule *x = &a->items[i].rule, *y = &b->items[i].rule;
         same = x->age_ms == y->age_ms && x->tenant_count == y->tenant_count &&
                strcmp(x->match, y->match) == 0;
-        for (uint32_t k = 0; k < x->tenant_count && same; k++) {
+        for (uint32_t k = 0; k < x->tenant_count && same; k++)
             same = strcmp(x->tenants[k], y->tenants[k]) == 0;
-        }
     }
     return same;
 }
@@ -184,9 +177,8 @@ static bool
 is_for_tenant(const struct series_rule *rule, struct bytes tenant)
 {
     bool found = rule->tenant_count == 0 || tenant.at == NULL;
-    for (uint32_t i = 0; i < rule->tenant_count && !found; i++) {
+    for (uint32_t i = 0; i < rule->tenant_count && !found; i++)
         found = bytes_equal_text(tenant, rule->tenants[i]);
-    }
     return found;
 }
 
@@ -195,9 +187,8 @@ first_that_fits(const struct series_rules *rules, struct bytes tenant, struct by
 {
     for (uint32_t i = 0; i < series_rules_count(rules); i++) {
         const struct known_rule *item = &rules->items[i];
-        if (is_for_tenant(&item->rule, tenant) && matcher_set_matches(&item->set, labels)) {
+        if (is_for_tenant(&item->rule, tenant) && matcher_set_matches(&item->set, labels))
             return &item->rule;
-        }
     }
     return NULL;
 }

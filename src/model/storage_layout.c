@@ -60,9 +60,8 @@ storage_part_of(const char *name, uint64_t *ret_number)
 {
     const char *rest = hex_name_number(name, HEX_WORD_BYTES, ret_number);
     unsigned kind = rest == NULL ? STORAGE_PART_OTHER : STORAGE_PART;
-    while (kind < STORAGE_PART_OTHER && strcmp(rest, part_suffixes[kind]) != 0) {
+    while (kind < STORAGE_PART_OTHER && strcmp(rest, part_suffixes[kind]) != 0)
         kind++;
-    }
     return (enum storage_part)kind;
 }
 

@@ -38,9 +38,8 @@ UNIT_TEST(test_each_path_of_a_part_ends_with_a_name_of_its_kind)
     }
     static const char *const others[] = {"", "000000000000002", "000000000000002A",
                                          "000000000000002a.tmp", "000000000000002a.damaged.1"};
-    for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
         assert_int_equal(storage_part_of(others[i], &number), STORAGE_PART_OTHER);
-    }
 }
 
 UNIT_TEST(test_a_destination_has_a_directory_below_relay)

@@ -122,9 +122,8 @@ find_or_add_locked(struct usage *u, struct bytes tenant, struct bytes metric, ui
         qsort(u->items, u->count, sizeof *u->items, latest_first);
         free_items_from(u, u->count / 2);
         table_clear(&u->table);
-        for (uint32_t i = 0; i < u->count; i++) {
+        for (uint32_t i = 0; i < u->count; i++)
             table_add(&u->table, u->items[i].hash, i);
-        }
     }
     if (tenant.size > 0) memcpy(text, tenant.at, tenant.size);
     memcpy(text + tenant.size, metric.at, metric.size);

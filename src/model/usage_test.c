@@ -67,9 +67,8 @@ note_series(struct query_control *control, const char *tenant, const char *name,
     struct buf labels;
     buf_init(&labels, NULL, 1 << 16);
     labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text(name)});
-    if (label != NULL) {
+    if (label != NULL)
         labels_put(&labels, (struct label){bytes_of_text("__tenant_id__"), bytes_of_text(label)});
-    }
     usage_note_series(control, bytes_of_text(tenant), buf_bytes(&labels));
     buf_fini(&labels);
 }
@@ -202,9 +201,8 @@ UNIT_TEST(test_without_memory_the_metric_unused_for_longest_is_forgotten)
     assert_true(list.count > 100 && list.count < 220); /* 32 MiB of names, or half of it */
     /* All that were used since then are there. */
     assert_int_equal(list.since_ms, list.begun_ms + (NAMES - (list.count - 1)) * 1000);
-    for (uint32_t i = 0; i < list.count; i++) {
+    for (uint32_t i = 0; i < list.count; i++)
         assert_true(list.metrics[i].last_ms > list.since_ms);
-    }
     arena_fini(&arena);
     free(name);
     rig_fini(&rig);
@@ -237,12 +235,10 @@ UNIT_TEST(test_an_allocation_that_fails_loses_no_metric_unsaid)
         arena_init(&arena, NULL, 0, 0);
         assert_int_equal(usage_list(rig.usage, bytes_of_text("a"), &arena, &list), OK);
         bool listed[40] = {false};
-        for (uint32_t i = 0; i < list.count; i++) {
+        for (uint32_t i = 0; i < list.count; i++)
             listed[list.metrics[i].metric.at[0] - 'A'] = true;
-        }
-        for (int i = 0; i < 40; i++) {
+        for (int i = 0; i < 40; i++)
             assert_true(listed[i] || used_ms[i] <= list.since_ms);
-        }
         if (!fired) assert_int_equal(list.count, 40);
         buf_fini(&labels);
         arena_fini(&arena);

@@ -30,9 +30,8 @@ static struct http_call_answer
 wait_for_one(struct http_calls *calls)
 {
     struct http_call_answer answer;
-    while (!http_calls_done(calls, &answer)) {
+    while (!http_calls_done(calls, &answer))
         http_calls_poll(calls, 1000);
-    }
     return answer;
 }
 
@@ -154,9 +153,8 @@ static void
 await_look_up(bool begins)
 {
     lock_take(&names_lock);
-    while (is_looking_up != begins) {
+    while (is_looking_up != begins)
         cond_wait(&names_news, &names_lock);
-    }
     lock_drop(&names_lock);
 }
 
@@ -249,9 +247,8 @@ UNIT_TEST(test_with_a_file_of_authorities_those_of_the_system_are_not_trusted)
     call.target = &ours;
     trusted_files = trusted_directories = 0;
     assert_int_equal(http_calls_start(calls, &call, NULL), OK);
-    while (trusted_files == 0) {
+    while (trusted_files == 0)
         http_calls_poll(calls, 1000);
-    }
     assert_int_equal(trusted_directories, 0);
     http_calls_free(calls);
     player_stop(&p);
@@ -451,21 +448,18 @@ UNIT_TEST(test_a_request_that_is_given_up_ends_with_a_reset)
     call.body = bytes_of(body, BODY_BYTES);
     assert_int_equal(http_calls_start(calls, &call, NULL), OK);
     struct pollfd arrived = {.fd = listener, .events = POLLIN};
-    while (poll(&arrived, 1, 0) == 0) {
+    while (poll(&arrived, 1, 0) == 0)
         http_calls_poll(calls, 10);
-    }
     int fd = accept(listener, NULL, NULL);
     struct pollfd readable = {.fd = fd, .events = POLLIN};
-    while (poll(&readable, 1, 0) == 0) {
+    while (poll(&readable, 1, 0) == 0)
         http_calls_poll(calls, 10);
-    }
     http_calls_give_up(calls, calls);
     assert_int_equal(http_calls_count(calls), 0);
     ssize_t got;
     size_t sum = 0;
-    while ((got = recv(fd, piece, sizeof piece, 0)) > 0) {
+    while ((got = recv(fd, piece, sizeof piece, 0)) > 0)
         sum += (size_t)got;
-    }
     assert_int_equal(got, -1);
     assert_int_equal(errno, ECONNRESET);
     assert_in_range(sum, 0, BODY_BYTES - 1);
@@ -509,9 +503,8 @@ UNIT_TEST(test_methods_without_a_body_have_none)
 {
     static const char *const methods[] = {"GET", "HEAD", "DELETE", "PUT", "POST"};
     const char *answers[5];
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 5; i++)
         answers[i] = "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n";
-    }
     struct player p;
     player_start(&p, 5, answers);
     struct http_calls *calls = calls_new();
@@ -545,9 +538,8 @@ UNIT_TEST(test_no_answer_stays_in_memory_that_is_given_back)
 {
     char answer[900];
     int size = snprintf(answer, sizeof answer, "HTTP/1.1 200 Fine\r\nContent-Length: 800\r\n\r\n");
-    while (size < 840) { /* long enough for its buffer to grow */
+    while (size < 840) /* long enough for its buffer to grow */
         size += snprintf(answer + size, sizeof answer - (size_t)size, "hush-token");
-    }
     const char *answers[] = {answer, answer};
     struct player p;
     player_start(&p, 2, answers);
@@ -671,9 +663,8 @@ UNIT_TEST(test_hosts_of_no_proxy_are_reached_without_it)
 {
     static const char *const lists[] = {"127.0.0.1", "other.example,127.0.0.1", "127.0.0.0/8", "*"};
     const char *answers[4];
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++)
         answers[i] = "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n";
-    }
     struct player p;
     player_start(&p, 4, answers);
     for (unsigned i = 0; i < 4; i++) {
@@ -691,9 +682,8 @@ UNIT_TEST(test_hosts_of_no_proxy_are_reached_without_it)
 UNIT_TEST(test_the_environment_counts_where_no_proxy_is_given_and_only_there)
 {
     const char *answers[3];
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         answers[i] = "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n";
-    }
     struct player p;
     char url[100];
     player_start(&p, 3, answers);

@@ -117,9 +117,8 @@ static void
 await_held(unsigned count)
 {
     pthread_mutex_lock(&gate.mutex);
-    while (gate.count < count) {
+    while (gate.count < count)
         pthread_cond_wait(&gate.changed, &gate.mutex);
-    }
     pthread_mutex_unlock(&gate.mutex);
 }
 
@@ -430,9 +429,8 @@ UNIT_TEST(test_a_body_sent_to_a_route_open_to_all_is_thrown_away)
     for (int is_chunked = 0; is_chunked < 2; is_chunked++) {
         struct client client = client_connect(rig);
         char head[8000] = "";
-        for (int i = 0; i < 3500; i++) {
+        for (int i = 0; i < 3500; i++)
             strcat(head, i == 0 ? "GET /text?a" : "&a");
-        }
         snprintf(head + strlen(head), 200, HTTP_11 "X-Gate: anyone\r\n%s: %s\r\n\r\n%s",
                  is_chunked ? "Transfer-Encoding" : "Content-Length",
                  is_chunked ? "chunked" : "90000", is_chunked ? "15f90\r\n" : "");
@@ -504,9 +502,8 @@ UNIT_TEST(test_long_heads_take_memory_only_of_what_is_not_verified)
     struct client client = client_connect(rig), other = client_connect(rig);
     /* It grows there, and leaves when the gate has let it in. */
     client_send(&other, "GET /text?x=");
-    for (unsigned i = 0; i < LONG / 10; i++) {
+    for (unsigned i = 0; i < LONG / 10; i++)
         client_send_bytes(&other, "aaaaaaaaaa", 10);
-    }
     for (int ms = 0; budget_used(&unverified) < LONG; ms++) {
         assert_true(ms < WAIT_S * 1000);
         poll(NULL, 0, 1);
@@ -559,9 +556,8 @@ count_idle(struct http_rig *rig)
 {
     unsigned count = 0;
     lock_take(&rig->server->lock);
-    for (struct http_conn *conn = rig->server->conns; conn != NULL; conn = conn->next) {
+    for (struct http_conn *conn = rig->server->conns; conn != NULL; conn = conn->next)
         count += http_clock_phase(atomic_load(&conn->clock)) == HTTP_PHASE_IDLE;
-    }
     lock_drop(&rig->server->lock);
     return count;
 }
@@ -618,12 +614,10 @@ UNIT_TEST(test_a_new_connection_gets_the_place_of_an_idle_one_without_a_user)
     ask_and_idle(rig, &clients[7], "open", count_idle(rig));
     assert_int_equal(http_rig_stats(rig).connections_displaced, 1 + SILENT_COUNT);
     assert_int_equal(http_rig_stats(rig).connections_refused, 0);
-    for (unsigned i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < COUNT; i++)
         client_close(&clients[i]);
-    }
-    for (unsigned i = 0; i < SILENT_COUNT; i++) {
+    for (unsigned i = 0; i < SILENT_COUNT; i++)
         client_close(&silent[i]);
-    }
     client_close(&client);
     end(rig);
 }
@@ -675,9 +669,8 @@ UNIT_TEST(test_each_listener_has_a_share_of_the_connections)
         ask_and_idle(rig, &other, "anyone", COUNT);
         assert_int_equal(http_rig_stats(rig).connections_displaced, has_users ? 0 : 1);
         /* It keeps it, also when it has been idle longest. */
-        for (unsigned i = 1; i + 1 < COUNT && !has_users; i++) {
+        for (unsigned i = 1; i + 1 < COUNT && !has_users; i++)
             ask_and_idle(rig, &clients[i], "anyone", COUNT);
-        }
         if (!has_users) {
             client_close(&last);
             last = connect_from(rig, 0, 1);
@@ -687,9 +680,8 @@ UNIT_TEST(test_each_listener_has_a_share_of_the_connections)
             client_expect_end(&clients[1]);
             ask_and_idle(rig, &other, "anyone", COUNT);
         }
-        for (unsigned i = 0; i + 1 < COUNT; i++) {
+        for (unsigned i = 0; i + 1 < COUNT; i++)
             client_close(&clients[i]);
-        }
         client_close(&other);
         client_close(&last);
         client_close(&more);

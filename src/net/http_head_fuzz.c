@@ -18,9 +18,8 @@ check_location(const struct http_head *head)
     if (head->location.size == 0) return;
     const char *text = (const char *)head->location.at;
     assert(text[0] == '/' && text[1] != '/' && text[1] != '\\');
-    for (const char *at = text; *at != '\0'; at++) {
+    for (const char *at = text; *at != '\0'; at++)
         assert(*at > ' ' && *at < 0x7f);
-    }
     buf_init(&again, NULL, 1 << 20);
     assert(!http_path_clean(bytes_of(text, strcspn(text, "?")), &again));
     buf_fini(&again);
@@ -42,12 +41,10 @@ check_texts(const struct http_head *head)
     uint32_t at = 0;
     size_t bytes = strlen(head->method) + strlen(head->path) + strlen(head->target);
     const char *name, *value;
-    for (uint32_t i = 0; http_head_header_at(head, i, &name, &value); i++) {
+    for (uint32_t i = 0; http_head_header_at(head, i, &name, &value); i++)
         bytes += strlen(name) + strlen(value);
-    }
-    while (http_head_argument(head, "a", &at) != NULL) {
+    while (http_head_argument(head, "a", &at) != NULL)
         bytes++;
-    }
     assert(bytes > 0);
     assert(!http_head_drops(head, "") || head->wrong_query[0] != '\0');
     assert((http_head_header(head, "a") != NULL) == (http_head_header_count(head, "a") > 0));

@@ -123,9 +123,8 @@ UNIT_TEST(test_more_headers_than_the_limit_are_refused)
         const char *why = NULL;
         http_head_init(&head, NULL, 1 << 20);
         buf_put_text(&head.text, "GET / HTTP/1.1\r\nHost: x\r\n");
-        for (unsigned i = 1; i < count; i++) {
+        for (unsigned i = 1; i < count; i++)
             buf_printf(&head.text, "a: %u\r\n", i);
-        }
         buf_put_text(&head.text, "\r\n");
         assert_int_equal(http_head_parse(&head, &why), count <= HTTP_HEADERS_MAX ? 0 : 431);
         assert_string_equal(http_head_header(&head, "A"), "1");
@@ -144,13 +143,11 @@ UNIT_TEST(test_a_head_that_finds_no_memory_is_refused_with_that_reason)
         const char *why = "not set";
         http_head_init(&head, NULL, 1 << 20);
         buf_put_text(&head.text, "GET /a//b%2fc?d=e&f=g HTTP/1.1\r\nHost: x\r\n");
-        for (unsigned i = 0; i < 40; i++) {
+        for (unsigned i = 0; i < 40; i++)
             buf_put_text(&head.text, "a: b\r\n");
-        }
         buf_put_text(&head.text, "long: ");
-        while (head.text.size + 4 < head.text.capacity) { /* no room for a NUL at the end */
+        while (head.text.size + 4 < head.text.capacity) /* no room for a NUL at the end */
             buf_put_u8(&head.text, 'x');
-        }
         buf_put_text(&head.text, "\r\n\r\n");
         assert_int_equal(head.text.size, head.text.capacity);
         mem_fail_nth(nth, false);

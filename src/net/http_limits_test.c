@@ -118,9 +118,8 @@ UNIT_TEST(test_idle_connection_is_closed_and_a_waiting_request_is_not)
     struct http_request *request = http_rig_take_held(rig);
     client_send(&idle, "GET /text" HTTP_11 "\r\n");
     client_expect(&idle, 200, "hello");
-    while (http_server_busy(rig->server) > 1) {
+    while (http_server_busy(rig->server) > 1)
         poll(NULL, 0, 1);
-    }
     http_rig_advance(rig, 3 * PHASE_MS * NS_PER_MS);
     client_expect_end(&idle);
     assert_int_equal(http_rig_stats(rig).timeouts_idle, 1);
@@ -145,9 +144,8 @@ UNIT_TEST(test_slow_clients_hold_no_worker)
         client_send(&slow[i], "x");
         http_rig_expect_works(rig);
     }
-    for (size_t i = 0; i < 60; i++) {
+    for (size_t i = 0; i < 60; i++)
         client_close(&slow[i]);
-    }
     http_rig_free(rig);
 }
 
@@ -158,18 +156,16 @@ UNIT_TEST(test_reader_that_takes_nothing_is_cut_off)
     struct client client = client_connect_buffered(rig, 4096);
     client_send(&client, "GET /stream?size=100000000&piece=5000" HTTP_11 "\r\n");
     wait_for_answer(&client);
-    while (http_rig_stats(rig).timeouts_send < 1) {
+    while (http_rig_stats(rig).timeouts_send < 1)
         http_rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
-    }
     assert_int_equal(http_rig_wait_stream(rig), ERR_CANCELED);
     client_close(&client);
 
     client = client_connect_buffered(rig, 4096);
     client_send(&client, "GET /blob?size=30000000" HTTP_11 "\r\n");
     wait_for_answer(&client);
-    while (http_rig_stats(rig).timeouts_send < 2) {
+    while (http_rig_stats(rig).timeouts_send < 2)
         http_rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
-    }
     client_close(&client);
     http_rig_expect_works(rig);
     http_rig_free(rig);
@@ -232,9 +228,8 @@ UNIT_TEST(test_hundreds_of_idle_connections_do_not_hinder_an_active_one)
     }
     assert_int_equal(http_rig_stats(rig).connections_now, IDLE + 1);
     client_close(&active);
-    for (size_t i = 0; i < IDLE; i++) {
+    for (size_t i = 0; i < IDLE; i++)
         client_close(&idle[i]);
-    }
     free(idle);
     http_rig_free(rig);
 }
@@ -295,9 +290,8 @@ UNIT_TEST(test_worker_does_not_forget_a_full_hand_of_ready_connections)
         connect_to_worker(rig, 1, clients, count);
         client_send(&blocker, "GET /block" HTTP_11 "\r\n");
         struct http_request *request = http_rig_take_held(rig);
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             client_send(&clients[i], "GET /text" HTTP_11 "\r\n");
-        }
         pthread_mutex_lock(&rig->mutex);
         rig->released = true;
         pthread_cond_broadcast(&rig->changed);
@@ -391,15 +385,13 @@ UNIT_TEST(test_many_silent_connections_beyond_the_limit_are_turned_away)
     client_send(&inside, "GET /later" HTTP_11 "\r\n");
     struct http_request *held = http_rig_take_held(rig);
     struct client outside[200];
-    for (size_t i = 0; i < 200; i++) {
+    for (size_t i = 0; i < 200; i++)
         outside[i] = client_connect(rig);
-    }
     unsigned told = 0;
     for (size_t i = 0; i < 200; i++) {
         struct pollfd look = {.fd = outside[i].fd, .events = POLLIN};
-        while (poll(&look, 1, 0) == 0) {
+        while (poll(&look, 1, 0) == 0)
             http_rig_advance(rig, 2 * PHASE_MS * NS_PER_MS);
-        }
         struct response response = client_response(&outside[i], false);
         told += response.status == 503;
         response_free(&response);
@@ -471,11 +463,10 @@ spoil(uint64_t *random, const char *pattern, char *text)
     memcpy(text, pattern, size);
     for (uint64_t n = next_random(random) % 6; n > 0; n--) {
         size_t at = next_random(random) % size;
-        if (next_random(random) % 4 == 0) {
+        if (next_random(random) % 4 == 0)
             memmove(text + at, text + at + 1, --size - at);
-        } else {
+        else
             text[at] = bytes[next_random(random) % (sizeof bytes - 1)];
-        }
     }
     return size;
 }
@@ -525,9 +516,8 @@ UNIT_TEST(test_quiesced_server_finishes_what_has_begun)
     struct http_request *request = http_rig_take_held(rig);
     client_send(&begun, "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
     client_expect(&begun, 100, NULL);
-    while (http_server_busy(rig->server) > 1) {
+    while (http_server_busy(rig->server) > 1)
         poll(NULL, 0, 1); /* the answer to `open` arrives before its worker has noted that */
-    }
     assert_int_equal(http_server_busy(rig->server), 1);
 
     http_server_quiesce(rig->server);
@@ -543,9 +533,8 @@ UNIT_TEST(test_quiesced_server_finishes_what_has_begun)
     client_expect_end(&open);
     client_send(&begun, "abc");
     client_expect(&begun, 200, "abc");
-    while (http_server_busy(rig->server) > 1) {
+    while (http_server_busy(rig->server) > 1)
         poll(NULL, 0, 1); /* the answer arrives before its worker has noted that it is sent */
-    }
     http_reply_text(request, 200, "done");
     client_expect(&waiting, 200, "done");
     http_rig_wait_idle(rig);
@@ -591,9 +580,8 @@ UNIT_TEST(test_server_ends_with_connections_in_every_state)
         http_server_free(rig->server);
         assert_int_equal(budget_used(&rig->budget), 0);
         assert_int_equal(http_rig_start_server(rig, http_rig_options()), OK);
-        for (size_t i = 0; i < 6; i++) {
+        for (size_t i = 0; i < 6; i++)
             client_close(&clients[i]);
-        }
         client_close(&last);
         http_rig_free(rig);
     }
@@ -659,9 +647,8 @@ UNIT_TEST(test_declared_length_takes_no_memory)
                          "Content-Length: 1000000000000\r\n\r\n");
     client_expect(&client, 100, NULL);
     client_send(&client, "abc");
-    while (http_rig_stats(rig).body_bytes < 3) {
+    while (http_rig_stats(rig).body_bytes < 3)
         poll(NULL, 0, 1);
-    }
     assert_true(budget_used(&rig->budget) < before + 16 * 1024);
     client_close(&client);
     http_rig_free(rig);

@@ -68,8 +68,8 @@ enum http_phase {
  *
  * 1. In HANDSHAKE, HEAD, JUDGE and BODY `response` is NULL; `request` is NULL in the first two, and
  *    not in the others.
- * 2. In WAIT the request is HELD or was answered, in JUDGE it is JUDGED or the gate has decided, and
- *    the connection stays until the worker has taken the answer or decision.
+ * 2. In WAIT the request is HELD or was answered, in JUDGE it is JUDGED or the gate has decided,
+ * and the connection stays until the worker has taken the answer or decision.
  * 3. In SEND `response` stays until all of it is sent; if it is NULL (no memory, or the connection
  *    has been cut), the connection ends.
  * 4. Bytes of a later request are in `ahead`, and nothing is read until the present request is

@@ -41,9 +41,8 @@ large_answer(void)
     char *text = malloc(LARGE + 200);
     assert_non_null(text);
     int size = sprintf(text, "HTTP/1.1 200 Fine\r\nContent-Length: %d\r\n\r\n", LARGE);
-    for (size_t i = 0; i < LARGE; i++) {
+    for (size_t i = 0; i < LARGE; i++)
         text[(size_t)size + i] = (char)('a' + (i * 31 >> 8) % 26);
-    }
     text[size + LARGE] = '\0';
     return text;
 }
@@ -57,9 +56,8 @@ read_all(struct http_pull *pull, const struct http_patience *patience, size_t *r
     for (;;) {
         enum err e = http_pull_read(pull, patience, &piece, NULL);
         if (e || piece.size == 0) return e;
-        for (size_t i = 0; i < piece.size; i++) {
+        for (size_t i = 0; i < piece.size; i++)
             assert_int_equal(piece.at[i], 'a' + ((*ret_size + i) * 31 >> 8) % 26);
-        }
         *ret_size += piece.size;
     }
 }
@@ -258,9 +256,8 @@ UNIT_TEST(test_a_pull_can_be_given_up_at_any_time)
     budget_init(&budget, "test", 0, NULL);
     player_start(&p, 3, answers);
     struct http_puller *puller = puller_new();
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 20; i++)
         http_pull_close(pull_from(puller, "http://127.0.0.1:1/", &budget));
-    }
     struct http_pull *silent = pull_from(puller, p.url, &budget);
     struct http_patience little = {.silence_ms = 10};
     const struct http_call_answer *answer;

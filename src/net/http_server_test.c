@@ -125,9 +125,8 @@ UNIT_TEST(test_chunked_body_is_put_together)
     /* One chunk per byte, and the next request after them. */
     char *many = malloc(3000 * 6 + 100);
     size_t used = (size_t)sprintf(many, "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n");
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 3000; i++)
         used += (size_t)sprintf(many + used, "1\r\nx\r\n");
-    }
     used += (size_t)sprintf(many + used, "0\r\n\r\nGET /text" HTTP_11 "\r\n");
     client_send_bytes(&client, many, used);
     free(many);
@@ -193,9 +192,8 @@ UNIT_TEST(test_client_that_keeps_sending_a_refused_body_gets_the_answer)
         client_expect_end(&client);
         /* The server does not read gigabytes, though. */
         size_t sent = 0;
-        while (sent < 200 << 20 && client_send_bytes(&client, junk, 4 << 20)) {
+        while (sent < 200 << 20 && client_send_bytes(&client, junk, 4 << 20))
             sent += 4 << 20;
-        }
         assert_true(sent < 100 << 20);
         client_close(&client);
     }
@@ -366,9 +364,8 @@ UNIT_TEST(test_header_beyond_all_bounds_is_refused)
 
     char *many = malloc(1 << 20);
     size_t used = (size_t)sprintf(many, "GET /text" HTTP_11);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 3000; i++)
         used += (size_t)sprintf(many + used, "a:b\r\n");
-    }
     used += (size_t)sprintf(many + used, "\r\n");
     client = client_connect(rig);
     client_send_bytes(&client, many, used);
@@ -384,13 +381,11 @@ request_of_arguments(const char *path, unsigned count, size_t size)
 {
     char *text = malloc(size + 10 * count + 200);
     size_t used = (size_t)sprintf(text, "GET %s?match[]=first", path);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         used += (size_t)sprintf(text + used, "&a=%u", i);
-    }
     used += (size_t)sprintf(text + used, "&match%%5b]=second+one&long=");
-    for (; used < size; used++) {
+    for (; used < size; used++)
         text[used] = 'x';
-    }
     strcpy(text + used, "" HTTP_11 "\r\n");
     return text;
 }
@@ -591,9 +586,8 @@ UNIT_TEST(test_head_of_a_stream_has_the_headers_of_get)
             client_close(&client);
         }
         assert_string_equal(values[0][1], zipped ? "gzip" : "-");
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 3; i++)
             assert_string_equal(values[0][i], values[1][i]);
-        }
     }
     http_rig_free(rig);
 }
@@ -611,9 +605,8 @@ check_unzipped(const struct response *response, size_t size)
     assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
     assert_int_equal(z.total_out, size);
     inflateEnd(&z);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         assert_int_equal(plain[i], '0' + i % 10);
-    }
     free(plain);
 }
 
@@ -623,9 +616,8 @@ check_unpacked(const struct response *response, size_t size)
 {
     char *plain = malloc(size + 1);
     assert_int_equal(ZSTD_decompress(plain, size + 1, response->body, response->body_size), size);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         assert_int_equal(plain[i], '0' + i % 10);
-    }
     free(plain);
 }
 
@@ -705,9 +697,8 @@ static void
 check_digits(const struct response *response, size_t size)
 {
     assert_int_equal(response->body_size, size);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         assert_int_equal(response->body[i], '0' + i % 10);
-    }
 }
 
 UNIT_TEST(test_stream_arrives_whole_and_keeps_the_connection)
@@ -871,11 +862,10 @@ UNIT_TEST(test_client_gone_while_its_request_waits_shows)
         client_send(&client, "GET /later" HTTP_11 "\r\n");
         struct http_request *request = http_rig_take_held(rig);
         assert_false(http_gone(request));
-        if (half) {
+        if (half)
             shutdown(client.fd, SHUT_WR);
-        } else {
+        else
             client_close(&client);
-        }
         for (int ms = 0; !http_gone(request); ms++) {
             assert_true(ms < WAIT_S * 1000);
             poll(NULL, 0, 1);

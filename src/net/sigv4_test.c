@@ -169,9 +169,8 @@ UNIT_TEST(test_an_invalid_request_is_refused)
     }
     char many[1000];
     memset(many, '&', sizeof many);
-    for (size_t i = 0; i < sizeof many; i += 2) {
+    for (size_t i = 0; i < sizeof many; i += 2)
         many[i] = 'a';
-    }
     r.query = bytes_of(many, sizeof many);
     assert_int_equal(sigv4_sign(&r, &none, &to), ERR_LIMIT);
     assert_int_equal(to.size, 0);

@@ -231,9 +231,8 @@ UNIT_TEST(test_each_way_to_ask_for_certificates_takes_the_right_ones)
         }
         tls_release(tls);
     }
-    for (int kind = GOOD; kind < KINDS; kind++) {
+    for (int kind = GOOD; kind < KINDS; kind++)
         certificate_free(&certificates[kind]);
-    }
 }
 
 UNIT_TEST(test_only_clients_with_an_allowed_name_are_taken)
@@ -294,9 +293,8 @@ ticket_of(struct pair *p)
 {
     gnutls_datum_t ticket = {NULL, 0};
     uint8_t byte;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         (void)!gnutls_record_recv(p->client, &byte, 1);
-    }
     assert_int_equal(gnutls_session_get_data2(p->client, &ticket), 0);
     return ticket;
 }
@@ -338,11 +336,9 @@ static void
 receive_numbers(struct pair *p, size_t *received)
 {
     uint8_t bytes[3000];
-    for (ssize_t got; (got = gnutls_record_recv(p->client, bytes, sizeof bytes)) > 0;) {
-        for (ssize_t i = 0; i < got; i++, (*received)++) {
+    for (ssize_t got; (got = gnutls_record_recv(p->client, bytes, sizeof bytes)) > 0;)
+        for (ssize_t i = 0; i < got; i++, (*received)++)
             assert_int_equal(bytes[i], (uint8_t)(*received * 31 >> 3));
-        }
-    }
 }
 
 UNIT_TEST(test_a_full_socket_loses_no_byte_and_repeats_none)
@@ -352,9 +348,8 @@ UNIT_TEST(test_a_full_socket_loses_no_byte_and_repeats_none)
     struct tls *tls = tls_of(good_settings());
     struct pair p = connect_pair(tls, (struct manner){.buffer_bytes = 4096});
     assert_true(works(&p));
-    for (size_t i = 0; i < SIZE; i++) {
+    for (size_t i = 0; i < SIZE; i++)
         bytes[i] = (uint8_t)(i * 31 >> 3);
-    }
     size_t sent = 0, received = 0, agains = 0;
     for (unsigned turn = 0; received < SIZE; turn++) {
         size_t size = 0, left = SIZE - sent, first = (turn * 977) % 5000 + 1;

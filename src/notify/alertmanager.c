@@ -95,9 +95,8 @@ members_init(struct members *m, struct budget *memory)
 void
 members_fini(struct members *m)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
+    for (uint32_t i = 0; i < m->count; i++)
         member_free(m->items[i]);
-    }
     array_free(m->memory, m->items, m->capacity);
     buf_fini(&m->dropped);
     members_init(m, m->memory);
@@ -148,9 +147,8 @@ shown_address(struct bytes address)
 static bool
 is_address(struct bytes address)
 {
-    for (size_t i = 0; i < address.size; i++) {
+    for (size_t i = 0; i < address.size; i++)
         if (address.at[i] <= ' ' || strchr("/?#@\\", address.at[i]) != NULL) return false;
-    }
     return address.size > 0;
 }
 
@@ -171,9 +169,8 @@ complete_labels(struct members_finding *f, struct bytes target, struct bytes *re
         {bytes_of_text("__scheme__"), bytes_of_text(s->scheme == NULL ? "http" : s->scheme)},
         {bytes_of_text("__alerts_path__"), bytes_of_text(f->of->path)},
     };
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         if (labels_get(target, own[i].name).size == 0) labels[count++] = own[i];
-    }
     struct buf text;
     buf_init(&text, f->of->memory, SCRATCH_BYTES_MAX);
     enum reject reject = labels_build(labels, count, &none, &text);
@@ -190,9 +187,8 @@ alertmanager_add_member(struct members_finding *f, const char *url)
     struct member *member;
     assert(m->count <= MEMBERS_MAX); /* invariant 1 */
     uint64_t hash = hash_bytes(bytes_of_text(url), 0);
-    for (uint32_t i = 0; i < m->count; i++) {
+    for (uint32_t i = 0; i < m->count; i++)
         if (m->items[i]->url_hash == hash && strcmp(m->items[i]->url, url) == 0) return OK;
-    }
     if (m->count == MEMBERS_MAX) {
         f->left_out++;
         return OK;
@@ -259,9 +255,8 @@ static void
 take_targets(void *context, const struct targets *targets)
 {
     struct members_finding *f = context;
-    for (uint32_t i = 0; i < targets->count && f->e == OK; i++) {
+    for (uint32_t i = 0; i < targets->count && f->e == OK; i++)
         f->e = take_target(f, targets->items[i]);
-    }
 }
 
 enum err
@@ -292,9 +287,8 @@ alertmanager_find(struct alertmanager *a, uint32_t queue_max, struct members *re
     a->invalid = f.invalid;
     a->invalid_hash = f.invalid_hash;
     a->left_out = f.left_out;
-    for (uint32_t i = 0; i < a->discovery_count; i++) {
+    for (uint32_t i = 0; i < a->discovery_count; i++)
         a->discoveries[i]->has_changed = false;
-    }
     return OK;
 }
 
@@ -310,9 +304,8 @@ put_elements(struct buf *to, const char *path)
         if (size == 0 || bytes_equal_text(element, ".")) continue;
         if (bytes_equal_text(element, "..")) {
             /* Removes the last element; the root stays. */
-            while (to->size > 0 && to->at[to->size - 1] != '/') {
+            while (to->size > 0 && to->at[to->size - 1] != '/')
                 to->size--;
-            }
             if (to->size > 0) to->size--;
             continue;
         }
@@ -407,9 +400,8 @@ make_all(struct alertmanager *a, const struct outside_context *options, uint32_t
     };
     enum err e = access_new(options, &access, &a->access, why);
     if (e == OK) e = make_path(a);
-    if (e == OK) {
+    if (e == OK)
         e = make_relabel(s->relabel, s->relabel_count, "relabel_configs", &a->relabel, why);
-    }
     if (e == OK) {
         e = make_relabel(s->alert_relabel, s->alert_relabel_count, "alert_relabel_configs",
                          &a->alert_relabel, why);
@@ -457,9 +449,8 @@ alertmanager_unref(struct alertmanager *a)
     uint32_t before = atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before > 1) return;
-    for (uint32_t i = 0; i < a->discovery_count; i++) {
+    for (uint32_t i = 0; i < a->discovery_count; i++)
         discovery_free(a->discoveries[i]);
-    }
     array_free(a->memory, a->discoveries, a->discovery_capacity);
     access_free(a->access);
     members_fini(&a->members);
@@ -487,17 +478,15 @@ alertmanager_step(struct alertmanager *a)
 bool
 alertmanager_has_changed(const struct alertmanager *a)
 {
-    for (uint32_t i = 0; i < a->discovery_count; i++) {
+    for (uint32_t i = 0; i < a->discovery_count; i++)
         if (a->discoveries[i]->has_changed) return true;
-    }
     return false;
 }
 
 void
 alertmanager_stop(struct alertmanager *a)
 {
-    for (uint32_t i = 0; i < a->discovery_count; i++) {
+    for (uint32_t i = 0; i < a->discovery_count; i++)
         discovery_stop(a->discoveries[i]);
-    }
     access_stop(a->access);
 }

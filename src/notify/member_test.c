@@ -17,9 +17,8 @@ refuse_bad(struct notify_rig *r, struct fake_call *call)
     (void)r;
     requests++;
     alerts_text(call->request.body, text, sizeof text);
-    for (char *at = strtok(text, " "); at != NULL; at = strtok(NULL, " ")) {
+    for (char *at = strtok(text, " "); at != NULL; at = strtok(NULL, " "))
         if (is_bad[atoi(at + 1)]) call->answer.status = 400;
-    }
 }
 
 /* Sends `count` alerts to a new member. Returns it after all were answered. */
@@ -61,9 +60,8 @@ UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_with_pauses)
     assert_true(requests < ALERTS + 20);
     int64_t took_ns = env_monotonic_ns(notify_rig.env) - began_ns;
     assert_true(took_ns > (ALERTS - 100) * MEMBER_REFUSED_PAUSE_MS * NS_PER_MS);
-    for (int i = 0; i < ALERTS; i++) {
+    for (int i = 0; i < ALERTS; i++)
         is_bad[i] = i % 50 == 0;
-    }
     assert_int_equal(send_all(ALERTS)->dropped, ALERTS / 50);
     assert_true(requests < ALERTS / 50 * 24);
 }
@@ -71,9 +69,8 @@ UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_with_pauses)
 UNIT_TEST(test_a_member_that_accepts_some_alerts_gets_the_others_at_once)
 {
     script_play("am a | start | answer a 400");
-    for (unsigned i = 0; i <= MEMBER_REFUSED_AT_ONCE; i++) {
+    for (unsigned i = 0; i <= MEMBER_REFUSED_AT_ONCE; i++)
         script_playf("fire Bad:%u | run 0 => 0s a Bad:%u", i, i);
-    }
     script_play("answer a 200 | fire Good:1 | run 0.1 => 0.1s a Good:1");
     script_play("answer a 400 | fire Bad:1 | run 0 => 0.1s a Bad:1");
     script_play("answer a 200 | fire Good:2 | run 0 => 0.1s a Good:2");

@@ -20,9 +20,8 @@ init(struct notifier *n, const struct notifier_options *options, struct why *why
 {
     const char *url = options->external_url;
     size_t size = strlen(url);
-    while (size > 0 && url[size - 1] == '/') {
+    while (size > 0 && url[size - 1] == '/')
         size--;
-    }
     enum err e = OK;
     if (n->outside == NULL) e = outside_new(n->env, n->memory, NULL, &n->outside, why);
     if (e == OK) e = env_random(n->env, &n->seed, sizeof n->seed);
@@ -82,9 +81,8 @@ notifier_free(struct notifier *n)
     assert(n->requests == NULL);
     while (stop_retired(n)) {
     }
-    for (uint32_t i = 0; n->config != NULL && i < n->config->count; i++) {
+    for (uint32_t i = 0; n->config != NULL && i < n->config->count; i++)
         alertmanager_stop(n->config->items[i]);
-    }
     config_unref(n->config);
     mem_free(n->memory, n->retired, n->retired_capacity * sizeof(struct alertmanager *));
     outside_free(n->outside);
@@ -99,9 +97,8 @@ static uint64_t
 unlogged(const struct member *m)
 {
     uint64_t sum = 0;
-    for (unsigned i = 0; i < LOSS_COUNT; i++) {
+    for (unsigned i = 0; i < LOSS_COUNT; i++)
         sum += m->unlogged[i];
-    }
     return sum;
 }
 
@@ -146,9 +143,8 @@ renew_members(struct notifier *n, const struct notify_config *config, struct ale
     if (!alertmanager_has_changed(a)) return;
     if (alertmanager_find(a, config->limits.queue_capacity, &found)) {
         if (log_often(&n->memory_gate, env_monotonic_ns(n->env), NOTIFY_LOG_AGAIN_S * NS_PER_S,
-                      &held_back)) {
+                      &held_back))
             log_warn("notify: not enough memory for the members of an Alertmanager, retrying");
-        }
         return;
     }
     lock_take(&n->lock);
@@ -159,9 +155,8 @@ renew_members(struct notifier *n, const struct notify_config *config, struct ale
     n->did_something = true;
     if (is_in_force) return;
     /* The next configuration looks again, if it has this Alertmanager. */
-    for (uint32_t i = 0; i < a->discovery_count; i++) {
+    for (uint32_t i = 0; i < a->discovery_count; i++)
         a->discoveries[i]->has_changed = true;
-    }
 }
 
 /*
@@ -178,9 +173,8 @@ watch_members(struct notifier *n, const struct notify_config *config, struct ale
     if (count > 0) a->unaddressed = 0;
     uint64_t alerts = a->unaddressed;
     uint32_t others = 0;
-    for (uint32_t i = 0; i < config->count; i++) {
+    for (uint32_t i = 0; i < config->count; i++)
         others += config->items[i] == a ? 0 : config->items[i]->members.count;
-    }
     lock_drop(&n->lock);
     if (count > 0) {
         if (a->has_empty_line) {
@@ -213,9 +207,8 @@ do_what_is_due(struct notifier *n, struct notify_config *config)
 {
     int64_t due_ns = INT64_MAX;
     requests_give_up(n, false);
-    while (stop_retired(n)) {
+    while (stop_retired(n))
         n->did_something = true;
-    }
     for (uint32_t i = 0; i < config->count; i++) {
         struct alertmanager *a = config->items[i];
         a->line = config->shared->alerting.items[i].line; /* a reload may have moved it */
@@ -242,9 +235,8 @@ notifier_step(struct notifier *n, int wait_ms)
     int64_t due_ns = do_what_is_due(n, config);
     config_unref(config);
     int64_t left_ns = due_ns - env_monotonic_ns(n->env);
-    if (due_ns != INT64_MAX && left_ns < wait_ms * NS_PER_MS) {
+    if (due_ns != INT64_MAX && left_ns < wait_ms * NS_PER_MS)
         wait_ms = left_ns <= 0 ? 0 : (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
-    }
     if (n->did_something) wait_ms = 0;
     outside_poll(n->outside, wait_ms);
 }

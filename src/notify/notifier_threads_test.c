@@ -50,9 +50,8 @@ static void *
 run_steps(void *context)
 {
     (void)context;
-    while (!is_over) {
+    while (!is_over)
         notifier_step(rig.notifier, 100);
-    }
     return NULL;
 }
 
@@ -127,9 +126,8 @@ UNIT_TEST(test_threads_send_show_and_reload_while_another_steps)
     assert_int_equal(listen(listener, 16), 0);
     notify_rig_begin_settings(&rig);
     reload(0);
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 5; i++)
         assert_int_equal(pthread_create(&started[i], NULL, threads[i], names[i % 2]), 0);
-    }
     for (int i = 1; i < RELOADS; i++) {
         reload(i);
         poll(NULL, 0, 2); /* lets the others run */
@@ -137,13 +135,11 @@ UNIT_TEST(test_threads_send_show_and_reload_while_another_steps)
     pthread_join(started[0], NULL);
     pthread_join(started[1], NULL);
     reload(3); /* only the one that listens */
-    while (!notifier_is_idle(rig.notifier)) {
+    while (!notifier_is_idle(rig.notifier))
         poll(NULL, 0, 1);
-    }
     is_over = true;
-    for (unsigned i = 2; i < 5; i++) {
+    for (unsigned i = 2; i < 5; i++)
         pthread_join(started[i], NULL);
-    }
     assert_int_equal(rig.notifier->config->items[0]->members.count, 1);
     notify_rig_fini(&rig);
     close(listener);

@@ -93,12 +93,10 @@ serve(struct notify_rig *r, struct fake_call *call)
     size_t count = json_array_size(list);
     bool has_invalid = false;
     expect(count > 0, "a request has alerts");
-    for (unsigned i = 0; i < r->call_count; i++) {
+    for (unsigned i = 0; i < r->call_count; i++)
         expect(host_of(r->calls[i].request.url) != h, "a member has one request at a time");
-    }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         has_invalid |= atoi(alert_name_of(json_array_get(list, i)) + 1) % 7 == 3;
-    }
     call->after_ms = mood->after_ms + below(mood->at_most_more_ms);
     call->answer.failure = mood->failure;
     if (!mood->refuses || has_invalid) call->answer.status = mood->status + below(mood->statuses);
@@ -120,9 +118,8 @@ send_alert(unsigned n)
     char name[16];
     sprintf(name, "n%u", n);
     newest[n] = ++states;
-    for (unsigned i = 0; i < HOSTS; i++) {
+    for (unsigned i = 0; i < HOSTS; i++)
         if (hosts[i].is_member) hosts[i].as_member.due[n] = newest[n];
-    }
     notify_rig_fire(&rig, name, newest[n], 0);
 }
 
@@ -130,9 +127,8 @@ send_alert(unsigned n)
 static void
 send_all_again(void)
 {
-    for (unsigned n = 0; n < ALERTS; n++) {
+    for (unsigned n = 0; n < ALERTS; n++)
         if (newest[n] != 0) send_alert(n);
-    }
 }
 
 /* Reloads another set of members, or the same with other settings. */
@@ -158,9 +154,8 @@ one_step(void)
 {
     unsigned dice = below(12);
     if (dice < 4) {
-        for (unsigned i = below(5) + 1; i > 0; i--) {
+        for (unsigned i = below(5) + 1; i > 0; i--)
             send_alert(below(ALERTS));
-        }
     } else if (dice == 4) {
         send_all_again();
     } else if (dice < 7) {
@@ -217,13 +212,11 @@ walk(void)
         sprintf(hosts[i].address, "h%u:9093", i);
     }
     reload(true);
-    for (unsigned i = 0; i < step_count; i++) {
+    for (unsigned i = 0; i < step_count; i++)
         one_step();
-    }
     /* All members are well, and alerts are sent again as usual. */
-    for (unsigned i = 0; i < HOSTS; i++) {
+    for (unsigned i = 0; i < HOSTS; i++)
         hosts[i].mood = moods;
-    }
     rig.limits.queue_capacity = ALERTS;
     reload(true);
     notify_rig_run(&rig, 40 * 1000); /* the longest pause, and the slowest answers */

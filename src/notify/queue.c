@@ -267,9 +267,8 @@ uint32_t
 queue_limit(struct queue *q, uint32_t count_max)
 {
     uint32_t dropped = 0;
-    for (; q->waiting.count > count_max; dropped++) {
+    for (; q->waiting.count > count_max; dropped++)
         drop_waiting(q, q->waiting.first);
-    }
     return dropped;
 }
 

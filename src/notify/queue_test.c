@@ -70,9 +70,8 @@ static int
 model_find(int name)
 {
     int i = 0;
-    while (i < model.count && model.waiting[i].name != name) {
+    while (i < model.count && model.waiting[i].name != name)
         i++;
-    }
     return i;
 }
 
@@ -146,9 +145,8 @@ step(int number, unsigned dice)
         break;
     case 3:
         number -= (int)(dice / 16 % 100);
-        for (int i = some = 0; i < model.count; i++) { /* alerts that ended long ago are given up */
+        for (int i = some = 0; i < model.count; i++) /* alerts that ended long ago are given up */
             if (model.waiting[i].ends_ms > number) model.waiting[some++] = model.waiting[i];
-        }
         assert_int_equal(queue_expire(&queue, number + ENCODED_ALERT_KEPT_MS), model.count - some);
         model.count = some;
         break;
@@ -184,9 +182,8 @@ UNIT_TEST(test_a_queue_does_what_a_list_does_also_without_memory)
 
 UNIT_TEST(test_bytes_limit_what_is_taken_but_not_the_first)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         assert_int_equal(put(i, 1, 100, false), OK);
-    }
     take(9, 1);
     size_t each = body.size - 2;
     const struct encoded_alert *first = queue_taken(&queue);

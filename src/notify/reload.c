@@ -30,9 +30,8 @@ config_unref(struct notify_config *config)
     assert(before > 0);
     if (before > 1) return;
     struct budget *memory = config->memory;
-    for (uint32_t i = 0; i < config->count; i++) {
+    for (uint32_t i = 0; i < config->count; i++)
         alertmanager_unref(config->items[i]);
-    }
     mem_free(memory, config->items, config->count * sizeof *config->items);
     mem_free(memory, config->external, config->external_count * sizeof *config->external);
     buf_fini(&config->external_text);
@@ -78,9 +77,8 @@ copy_external(struct notify_config *config, const struct named_texts *labels)
 static bool
 has_item(const struct notify_config *config, const struct alertmanager *a)
 {
-    for (uint32_t i = 0; i < config->count; i++) {
+    for (uint32_t i = 0; i < config->count; i++)
         if (config->items[i] == a) return true;
-    }
     return false;
 }
 
@@ -113,9 +111,8 @@ make_items(struct notifier *n, struct notify_config *config, const struct notify
         if (e) e = why_prefix(why, e, "line %u: alertmanagers", settings->line);
     }
     if (e) { /* config_unref() uses the count */
-        for (uint32_t i = 0; i < config->count; i++) {
+        for (uint32_t i = 0; i < config->count; i++)
             alertmanager_unref(config->items[i]);
-        }
         mem_free(n->memory, config->items, alerting->count * sizeof *config->items);
         config->items = NULL;
         config->count = 0;
@@ -213,9 +210,8 @@ pass_members_locked(struct notifier *n, struct members *old, struct members *now
         }
     }
     uint32_t left = 0;
-    for (uint32_t k = 0; k < old->count; k++) {
+    for (uint32_t k = 0; k < old->count; k++)
         if (old->items[k] != NULL) old->items[left++] = old->items[k];
-    }
     old->count = left;
 }
 
@@ -240,9 +236,8 @@ notifier_replace_members_locked(struct notifier *n, struct members *old, struct 
 {
     pass_members_locked(n, old, now);
     end_members_locked(n, old);
-    for (uint32_t i = 0; i < now->count; i++) {
+    for (uint32_t i = 0; i < now->count; i++)
         member_put_in_force(now->items[i]);
-    }
     struct members swapped = *old;
     *old = *now;
     *now = swapped;

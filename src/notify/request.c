@@ -69,9 +69,8 @@ log_news(struct notifier *n, const char *url, enum member_news news, const char 
         break;
     case MEMBER_DROPPED_ONE:
         if (!log_often(&n->refused_gate, env_monotonic_ns(n->env), NOTIFY_LOG_AGAIN_S * NS_PER_S,
-                       &held_back)) {
+                       &held_back))
             break;
-        }
         log_warn("notify: alert refused by Alertmanager, dropped", KV("alertmanager", url),
                  KV("alert", alert), KV("reason", step->reason), KV("error", step->answer),
                  KV("more_held_back", held_back));
@@ -140,9 +139,8 @@ name_settings(const struct http_call_answer *answer, struct writer_step *step)
     static const char settings[] = "scheme, path_prefix and targets";
     if (answer->failure != HTTP_CALL_ANSWERED) return;
     bool is_refused = step->verdict == VERDICT_SOME_DEAD || step->verdict == VERDICT_DEAD_CALL;
-    if (is_refused && http_is_page(answer->body)) { /* not from an Alertmanager */
+    if (is_refused && http_is_page(answer->body)) /* not from an Alertmanager */
         step_done(step, VERDICT_BLOCKED, "web_page", "");
-    }
     if (strcmp(step->reason, "web_page") == 0) {
         snprintf(step->answer, sizeof step->answer,
                  "got a web page instead of an API response: check %s", settings);

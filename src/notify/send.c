@@ -40,9 +40,8 @@ add_labels(const struct notify_config *config, const struct alert_notice *notice
         config->shared == NULL ? NULL : config->shared->alerting.tenant_label;
     struct bytes labels = notice->labels;
     enum err e = OK;
-    for (uint32_t i = 0; i < config->external_count && e == OK; i++) {
+    for (uint32_t i = 0; i < config->external_count && e == OK; i++)
         e = labels_complete(labels, config->external[i], arena, &labels);
-    }
     if (e == OK && tenant_label != NULL && notice->tenant.size > 0) {
         struct label label = {bytes_of_text(tenant_label), notice->tenant};
         e = labels_impose(labels, label, arena, &labels);
@@ -55,9 +54,8 @@ static void
 queue_locked(struct alertmanager *a, const struct send_entry *entries, uint32_t count)
 {
     assert(count <= SLICE);
-    for (uint32_t k = 0; k < count && a->members.count == 0; k++) {
+    for (uint32_t k = 0; k < count && a->members.count == 0; k++)
         a->unaddressed += entries[k].alert != NULL || entries[k].failed != OK;
-    }
     for (uint32_t i = 0; i < a->members.count; i++) {
         struct member *member = a->members.items[i];
         for (uint32_t k = 0; k < count; k++) {
@@ -152,9 +150,8 @@ notifier_send(struct notifier *n, const struct alert_notice *notices, uint32_t c
         arena_init(&s.passing, n->memory, SEND_SCRATCH_BYTES_MAX, 0);
         buf_init(&s.json, n->memory, 2 * ENCODED_ALERT_BYTES_MAX);
         is_done = true;
-        for (uint32_t at = 0; at < count && is_done; at += SLICE) {
+        for (uint32_t at = 0; at < count && is_done; at += SLICE)
             is_done = send_slice(&s, notices + at, count - at < SLICE ? count - at : SLICE);
-        }
         buf_fini(&s.json);
         arena_fini(&s.passing);
         arena_fini(&s.scratch);

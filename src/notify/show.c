@@ -28,18 +28,16 @@ notifier_print(struct notifier *n, struct json *to)
     json_member_array(to, "activeAlertmanagers");
     for (uint32_t i = 0; i < n->config->count; i++) {
         const struct members *members = &n->config->items[i]->members;
-        for (uint32_t k = 0; k < members->count; k++) {
+        for (uint32_t k = 0; k < members->count; k++)
             put_url(to, members->items[k]->url);
-        }
     }
     json_array_close(to);
     json_member_array(to, "droppedAlertmanagers");
     for (uint32_t i = 0; i < n->config->count; i++) {
         const struct members *members = &n->config->items[i]->members;
         const char *url = (const char *)members->dropped.at;
-        for (uint32_t k = 0; k < members->dropped_count; k++, url += strlen(url) + 1) {
+        for (uint32_t k = 0; k < members->dropped_count; k++, url += strlen(url) + 1)
             put_url(to, url);
-        }
     }
     json_array_close(to);
     lock_drop(&n->lock);
@@ -83,9 +81,8 @@ add_member(struct sums *to, const struct member *m)
     to->dropped += m->dropped;
     to->queued += m->queue.waiting.count +
                   m->queue.taken.count; /* alerts in the queue and in the pending request */
-    for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
+    for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++)
         to->latency.buckets[i] += m->latency.buckets[i];
-    }
     to->latency.sum += m->latency.sum;
 }
 
@@ -106,9 +103,8 @@ static bool
 sum_member_locked(const struct notify_config *config, uint32_t at, const struct member *m,
                   struct sums *ret)
 {
-    for (uint32_t i = 0; i < at; i++) {
+    for (uint32_t i = 0; i < at; i++)
         if (find_url(&config->items[i]->members, m) != NULL) return false;
-    }
     *ret = (struct sums){.latency = m->latency};
     memset(ret->latency.buckets, 0, sizeof ret->latency.buckets);
     ret->latency.sum = 0;

@@ -244,13 +244,11 @@ promql_answer_put(struct promql_answer *a)
     char time[PROMQL_TIME_BYTES];
     json_member_text(a->to, "resultType", promql_type_word(type));
     json_key(a->to, "result");
-    if (type != PROMQL_STRING && type != PROMQL_SCALAR) {
+    if (type != PROMQL_STRING && type != PROMQL_SCALAR)
         return answer_put_series(a, type == PROMQL_MATRIX);
-    }
     if (type == PROMQL_SCALAR &&
-        (!promql_next_series(a->result, &labels) || !promql_next_point(a->result, false, &p))) {
+        (!promql_next_series(a->result, &labels) || !promql_next_point(a->result, false, &p)))
         return OK;
-    }
     json_array_open(a->to);
     json_put_raw(a->to, bytes_of(time, promql_print_short_time(p.t_ms, time)));
     if (type == PROMQL_STRING) {

@@ -209,13 +209,11 @@ explain(struct asked *x, const char *text)
     struct promql_result *result = NULL;
     struct why why = {""};
     enum err error = promql_parse(bytes_of_text(text), &x->budget, NULL, &tree, &x->error);
-    if (error == OK) {
+    if (error == OK)
         error = promql_explain(tree, &x->source.view, &options, &plan, &x->error, &why);
-    }
     options.plan = plan;
-    if (error == OK && x->run) {
+    if (error == OK && x->run)
         error = promql_run(tree, &x->source.view, &options, &result, &x->error, &why);
-    }
     e.plan = plan;
     e.result = result;
     if (error == OK) error = promql_explained_put(&e, &x->json);
@@ -233,17 +231,15 @@ put_rows(const char **at, unsigned depth, struct buf *to)
 {
     static const char *const keys[] = {
         "\"operator\":", "\"detail\":", "\"series\":", "\"blocks\":", "\"samples\":", "\"bytes\":"};
-    for (unsigned i = 0; i < 2 * depth; i++) {
+    for (unsigned i = 0; i < 2 * depth; i++)
         buf_put_u8(to, ' ');
-    }
     for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *value = strstr(*at, keys[i]);
         assert_non_null(value);
         value += strlen(keys[i]);
         size_t size = value[0] == '"' ? 1 : strcspn(value, ",");
-        while (value[0] == '"' && value[size] != '"') {
+        while (value[0] == '"' && value[size] != '"')
             size += 1 + (value[size] == '\\');
-        }
         if (i > 0) buf_put_text(to, i < 3 ? " | " : " ");
         bool quoted = value[0] == '"';
         buf_put(to, value + quoted, size - quoted);

@@ -211,9 +211,8 @@ promql_next_point(struct promql_result *r, bool histograms, struct promql_point 
 {
     if (histograms != r->histograms) r->point = 0;
     r->histograms = histograms;
-    while (next_of_any(r, ret)) {
+    while (next_of_any(r, ret))
         if ((ret->histogram != NULL) == histograms) return true;
-    }
     return false;
 }
 
@@ -234,9 +233,8 @@ promql_note_count(const struct promql_result *r, enum promql_note kind)
 {
     const struct eval_notes *notes = &r->run.ev.notes;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < notes->count; i++) {
+    for (uint32_t i = 0; i < notes->count; i++)
         count += notes->items[i].kind == kind;
-    }
     return count;
 }
 

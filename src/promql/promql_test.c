@@ -80,9 +80,8 @@ given_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     while (s->next < s->of->count && ret_labels->at == NULL) {
         const struct given_series *x = &s->of->series[s->next++];
         bool any = false;
-        for (uint32_t i = 0; i < x->count; i++) {
+        for (uint32_t i = 0; i < x->count; i++)
             any |= is_in_range(s, &x->values[i]);
-        }
         if (any && is_selected(s, buf_bytes(&x->labels))) *ret_labels = buf_bytes(&x->labels);
     }
     return OK;
@@ -143,9 +142,8 @@ given_select(struct view *view, const struct query_request *request, struct seri
     assert_int_equal(request->set_count, 1);
     s->matcher_count = request->sets[0].count;
     assert_in_range(s->matcher_count, 0, 16);
-    for (uint32_t i = 0; i < s->matcher_count; i++) {
+    for (uint32_t i = 0; i < s->matcher_count; i++)
         s->matchers[i] = request->sets[0].matchers[i];
-    }
     *ret = &s->set;
     return OK;
 }
@@ -175,12 +173,10 @@ add_series(struct given *g, struct bytes line)
     assert_true(g->count <= SERIES_MAX);
     buf_init(&error, NULL, TEXT_BYTES_MAX);
     buf_init(&s->labels, NULL, TEXT_BYTES_MAX);
-    if (notation_parse(line, 1, &g->arena, &notation, &error)) {
+    if (notation_parse(line, 1, &g->arena, &notation, &error))
         fail_msg("%.*s", (int)error.size, (const char *)error.at);
-    }
-    for (uint32_t i = 0; i < notation.metric.count; i++) {
+    for (uint32_t i = 0; i < notation.metric.count; i++)
         labels_put(&s->labels, notation.metric.labels[i]);
-    }
     struct notation_walk w = notation_begin(&notation, &g->arena);
     bool more = true;
     for (int64_t t_ms = 0; more; t_ms += MINUTE_MS) {
@@ -218,9 +214,8 @@ given_new(const char *load)
 static void
 given_free(struct given *g)
 {
-    for (uint32_t i = 0; i < g->count; i++) {
+    for (uint32_t i = 0; i < g->count; i++)
         buf_fini(&g->series[i].labels);
-    }
     arena_fini(&g->arena);
     free(g);
 }
@@ -465,9 +460,8 @@ UNIT_TEST(test_aggregations_of_many_steps_are_those_of_each_step)
     for (unsigned nan_first = 0; nan_first < 2; nan_first++) {
         strcpy(load, "m{a=\"1\"} 0+1x129\nm{a=\"2\"} 129-1x129\n");
         strcat(load, nan_first ? "m{a=\"0\"}" : "m{a=\"3\"}");
-        for (unsigned i = 0; i < 130; i++) {
+        for (unsigned i = 0; i < 130; i++)
             strcat(load, " NaN");
-        }
         expect(load, "sum_over_time(max(m)[130m:1m])", 129, 129, "{} 12610\n");
         expect(load, "sum_over_time(min(m)[130m:1m])", 129, 129, "{} 4160\n");
         expect(load, "sum_over_time(count(m)[130m:1m])", 129, 129, "{} 390\n");
@@ -581,9 +575,8 @@ UNIT_TEST(test_samples_of_all_shards_are_counted)
         assert_int_equal(promql_samples(result), 40);
         const uint64_t *each = promql_step_samples(result, &steps);
         assert_int_equal(steps, 10);
-        for (uint32_t i = 0; i < steps; i++) {
+        for (uint32_t i = 0; i < steps; i++)
             assert_int_equal(each[i], 4);
-        }
         promql_result_free(result);
     }
     promql_free(tree);

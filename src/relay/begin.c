@@ -173,9 +173,8 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     e = relay_state_read_previous(env, c->dir, &r->saving.scratch, &r->state, &decision);
     bool known = e == OK;
     struct relay_state before = r->state;
-    if (!known && reset.from == RESET_PREVIOUS) {
+    if (!known && reset.from == RESET_PREVIOUS)
         return why_set(why, e, "cannot reset to the previous state: %s", decision.text);
-    }
     if (!known) r->state = before = (struct relay_state){.wish = RELAY_WISH_NONE};
     take_state(r);
     begin_again(r, &reset, known);
@@ -246,9 +245,8 @@ both_are_empty(const struct relay_options *o, const struct relay_state *s,
 {
     uint64_t items = 0;
     if (o->tsdb != NULL && tsdb_store_pos(o->tsdb) > s->cursor.pos) return false;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
         items += log->totals[kind] + s->log_totals.of[kind];
-    }
     return s->log_totals.known && items == 0 && !s->fill.active && s->expected.until_pos == 0 &&
            s->cursor.pos <= log->end_pos;
 }
@@ -272,9 +270,8 @@ fit_to_log(struct relay *r)
      * before the position is known. */
     uint64_t store_pos = o->tsdb == NULL ? 0 : tsdb_store_pos(o->tsdb);
     less |= s->log_totals.known && !s->log_count.known && log.end_pos < store_pos;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && s->log_totals.known; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && s->log_totals.known; kind++)
         less |= log.totals[kind] < s->log_totals.of[kind];
-    }
     if (!less && !other) return false;
     uint64_t pos = s->cursor.pos;
     bool filled = fill_instead(r, &log, other);
@@ -322,9 +319,8 @@ relay_load_state(struct relay *r, struct why *why)
     const struct relay_context *c = &r->context;
     struct env *env = c->options.env;
     enum err e = ERR_MISSING;
-    if (!c->settings->dry_run) {
+    if (!c->settings->dry_run)
         e = relay_state_read_own(env, c->dir, c->settings, &r->saving.scratch, &r->state, why);
-    }
     if (e == ERR_CORRUPT) return reset_state(r, e, why);
     if (e && e != ERR_MISSING) return e;
     bool is_new = e == ERR_MISSING;

@@ -95,9 +95,8 @@ UNIT_TEST(test_pending_items_are_held_and_resume_from_the_previous_state)
         decide(w, RESET_PREVIOUS);
         w->may_repeat = true;
         world_turn_until_settled(w);
-        for (uint32_t i = 0; i < w->count; i++) {
+        for (uint32_t i = 0; i < w->count; i++)
             w->sent[i].dead = false;
-        }
         world_check_account(w);
         world_fini(w);
     }
@@ -132,9 +131,8 @@ UNIT_TEST(test_from_now_on_counts_what_waits_as_dropped)
     const uint64_t *fates = s.fates.count[ITEM_FLOAT];
     assert_int_equal(s.taken[ITEM_FLOAT], w->count);
     assert_true(fates[FATE_DROPPED + DROP_BY_OPERATOR] >= before - 3000);
-    for (uint32_t i = before; i < w->count; i++) {
+    for (uint32_t i = before; i < w->count; i++)
         assert_true(w->sent[i].delivered || i % 1000 == 999);
-    }
     world_fini(w);
 }
 
@@ -230,9 +228,8 @@ UNIT_TEST(test_without_any_state_the_oldest_there_is_can_be_given)
     w->may_repeat = w->forgets_shown = true;
     decide(w, RESET_OLDEST);
     world_turn_until_settled(w);
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         assert_true(w->sent[i].delivered || w->sent[i].poison || i % 1000 == 999);
-    }
     struct relay_status s = world_status(w);
     assert_int_equal(s.taken[ITEM_FLOAT], fates_settled(&s.fates, ITEM_FLOAT));
     world_fini(w);
@@ -314,9 +311,8 @@ UNIT_TEST(test_the_state_of_a_writer_is_not_given_to_one_of_another_type)
 static void
 turn_until_counted(struct world *w)
 {
-    for (unsigned i = 0; i < 1000 && world_state(w).counted[ITEM_FLOAT] < w->count; i++) {
+    for (unsigned i = 0; i < 1000 && world_state(w).counted[ITEM_FLOAT] < w->count; i++)
         world_turn(w, 1);
-    }
     assert_int_equal(world_state(w).counted[ITEM_FLOAT], w->count);
 }
 
@@ -368,9 +364,8 @@ UNIT_TEST(test_items_of_a_lost_log_are_dropped_for_the_reason_of_the_store)
     struct tsdb_deletion deletion;
     uint32_t deleted = 0;
     begin_with_a_store(w, 11, 400);
-    for (uint32_t i = 300; i < w->count; i++) {
+    for (uint32_t i = 300; i < w->count; i++)
         deleted += w->sent[i].series < 10;
-    }
     assert_true(deleted > 0);
     must(selector_parse(text("{name=~\"s[0-9]\"}"), &selector, &w->m.why));
     must(tsdb_delete(w->m.db, text("anonymous"), &selector, 1, INT64_MIN, INT64_MAX, &deletion,

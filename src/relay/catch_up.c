@@ -73,9 +73,8 @@ begin_with(struct relay *r, const struct relay_state *state)
 {
     struct why why = {""};
     assert(relay_is_idle(r)); /* invariant 1 */
-    if (save_instead(&r->saving, &r->state, state, &why) != OK) {
+    if (save_instead(&r->saving, &r->state, state, &why) != OK)
         breaker_failed(&r->breaker, "save the state", "state", why.text);
-    }
     relay_run_again(r);
 }
 

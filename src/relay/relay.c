@@ -65,9 +65,8 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     account_remember(&r->account, s);
     if (feed_reads_log(&r->feed)) { /* else the count is still that of the cursor */
         s->log_count = feed_read_count(&r->feed);
-        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
             s->log_count.of[kind] -= r->window->held[kind];
-        }
     }
     /* Notes what the store has lost, while the log is followed and nothing of it is expected. */
     const struct relay_options *o = &r->context.options;
@@ -312,9 +311,8 @@ pump_items(struct relay *r)
     struct feed *f = &r->feed;
     const struct relay_state *s = &r->state;
     for (uint32_t items = 0; items < RELAY_ITEMS_AT_ONCE && f->hole_pos == 0; items++) {
-        while (f->next == f->count) {
+        while (f->next == f->count)
             if (!next_chunk(r)) return false;
-        }
         if (f->over > 0) {
             if (!pass_over(r, f->over, FATE_PASSED)) return false;
             continue;
@@ -575,12 +573,11 @@ void
 relay_take_answers(struct relay *r)
 {
     struct http_call_answer answer;
-    while (http_calls_done(r->context.http, &answer)) {
+    while (http_calls_done(r->context.http, &answer))
         if (answer.context == &r->preparation)
             prepare_answered(&r->preparation, &answer);
         else
             lanes_answered(&r->lanes, answer.context, &answer);
-    }
 }
 
 int

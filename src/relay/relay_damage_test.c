@@ -122,9 +122,8 @@ UNIT_TEST(test_the_store_gives_what_was_refused_and_the_log_has_no_more)
             world_turn(w, 5);
             assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
         }
-        for (uint32_t i = 0; i < w->count; i++) {
+        for (uint32_t i = 0; i < w->count; i++)
             w->sent[i].refused = false; /* sent again, from the store, in other calls */
-        }
         w->refusal &= ~(unsigned)REFUSAL_FINAL;
         go_on(w);
         world_check_account(w);

@@ -149,9 +149,8 @@ UNIT_TEST(test_the_store_is_given_no_faster_than_wanted_and_the_log_as_it_comes)
     int64_t took_s = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_S;
     assert_in_range(took_s, 32, 42); /* 18,000 samples at 500 per second */
     began_ns = env_monotonic_ns(w->m.env);
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < 10; i++)
         world_log(w, 900, 0);
-    }
     world_turn_until_settled(w);
     took_s = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_S;
     assert_in_range(took_s, 0, 8);
@@ -197,9 +196,8 @@ UNIT_TEST(test_who_begins_at_a_time_is_given_what_is_not_older)
     world_open(w);
     world_turn_until_settled(w);
     world_check_account(w);
-    for (uint32_t i = 0; i < w->from; i++) {
+    for (uint32_t i = 0; i < w->from; i++)
         assert_false(w->sent[i].delivered);
-    }
     world_fini(w);
 }
 
@@ -226,9 +224,8 @@ UNIT_TEST(test_who_stood_still_for_too_long_is_given_the_rest_from_the_store)
     /* it knows the exact number of queued samples */
     assert_int_equal(s.taken[ITEM_FLOAT], w->count);
     uint32_t settled = 0; /* at most: what arrived, and what is refused */
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         settled += w->sent[i].delivered || w->sent[i].poison || i % 1000 == 999;
-    }
     assert_in_range(s.fates.count[ITEM_FLOAT][FATE_OPEN], w->count - settled, w->count - delivered);
     world_turn_until_settled(w);
     world_check_account(w);
@@ -331,12 +328,10 @@ UNIT_TEST(test_samples_deleted_in_the_meantime_are_dropped_and_counted)
     assert_true(deleted.samples > 200);
     struct tsdb_merge_options merge = {.mode = TSDB_MERGE_CLEAN};
     struct tsdb_merge_result merged = {.input_count = 1};
-    while (merged.input_count > 0) {
+    while (merged.input_count > 0)
         must(tsdb_merge(w->m.db, &merge, &merged, &w->m.why));
-    }
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].dead |= w->sent[i].series == 7;
-    }
     world_turn_until_settled(w);
     struct relay_status s = world_status(w);
     uint64_t there = 0, missing = 0, unfit = 0;
@@ -558,9 +553,8 @@ UNIT_TEST(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted)
     world_turn_until_settled(w);
     struct relay_status s = world_status(w);
     uint64_t there = 0;
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         there += w->sent[i].delivered;
-    }
     const uint64_t *fates = s.fates.count[ITEM_FLOAT];
     assert_true(fates[FATE_DROPPED + DROP_LOG_BUDGET] > w->count / 2);
     /* Some arrived, but the answer was lost. */

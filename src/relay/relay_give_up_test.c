@@ -24,9 +24,8 @@ UNIT_TEST(test_samples_are_given_up_once_they_failed_for_the_time_that_is_set)
         w->asks_ms = PAUSE_MS;
         world_open(w);
         world_log(w, 100, 0);
-        for (unsigned i = 0; i < 20000 && dead_letters_of(w) == 0; i++) {
+        for (unsigned i = 0; i < 20000 && dead_letters_of(w) == 0; i++)
             world_turn(w, 1);
-        }
         assert_int_equal(dead_letters_of(w), 100);
         assert_int_equal(w->calls, pauses + 1); /* the last one at the end of the time */
         world_fini(w);
@@ -50,9 +49,8 @@ UNIT_TEST(test_nothing_is_given_up_while_most_samples_are_refused)
     w->moods.throttle = 100;
     uint64_t refused = dead_letters_of(w);
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    while (env_monotonic_ns(w->m.env) - began_ns < 300 * NS_PER_S) {
+    while (env_monotonic_ns(w->m.env) - began_ns < 300 * NS_PER_S)
         world_turn(w, 1);
-    }
     assert_int_equal(dead_letters_of(w), refused);
     assert_true(world_status(w).fates.count[ITEM_FLOAT][FATE_OPEN] > 0);
     world_fini(w);

@@ -35,9 +35,8 @@ check_lines(struct world *w)
 {
     struct dead_letters_report report;
     w->letters = 0;
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].dead = false;
-    }
     enum err e = dead_letters_each(w->m.env, "relay/there", NULL, note_line, w, &report, &w->m.why);
     assert_true(e == OK || e == ERR_MISSING);
     assert_int_equal(report.lost, 0);
@@ -53,9 +52,8 @@ check_all(struct world *w, uint64_t dropped)
     world_turn_until_settled(w);
     world_turn(w, 60);
     check_lines(w);
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         missing += !w->sent[i].delivered && !w->sent[i].dead;
-    }
     struct relay_status s = world_status(w);
     assert_int_equal(missing, dropped);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], w->letters);
@@ -75,9 +73,8 @@ want(struct world *w, enum letters_wish wish)
 static void
 heal_half(struct world *w)
 {
-    for (uint32_t i = 0; i < w->count; i += 2) {
+    for (uint32_t i = 0; i < w->count; i += 2)
         w->sent[i].poison = false;
-    }
 }
 
 static void
@@ -201,9 +198,8 @@ UNIT_TEST(test_a_drop_spares_what_is_being_sent_again)
     assert_int_equal(world_status(w).replaying, before);
     world_crash(w); /* the decision outlives it */
     assert_int_equal(world_status(w).replaying, before);
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].poison = false;
-    }
     w->moods.blocked = 0;
     check_all(w, 0);
     assert_int_equal(w->letters, 0);
@@ -274,9 +270,8 @@ UNIT_TEST(test_closed_files_are_packed_and_sent_again)
     check_lines(w);
     world_crash(w);
     check_lines(w);
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].poison = false;
-    }
     assert_true(world_decide(w, LETTERS_REPLAY) > 300);
     check_all(w, 0);
     n = names_of(w);
@@ -370,9 +365,8 @@ UNIT_TEST(test_a_damaged_line_costs_only_itself_in_a_replay)
     must(file_write_at(&file, bytes_of_text("x"), 300, NULL));
     must(file_sync(&file, NULL));
     must(file_close(&file));
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].poison = false;
-    }
     world_decide(w, LETTERS_REPLAY);
     check_all(w, 1);
     assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 1);

@@ -61,9 +61,8 @@ harm_log(struct world *w)
     enum harm harm = (enum harm)rng_below(&w->rng, HARMS);
     uint32_t more = (uint32_t)(rng_below(&w->rng, 2) * rng_below(&w->rng, 3));
     uint32_t first = (uint32_t)rng_below(&w->rng, files.count);
-    for (uint32_t i = first; i <= first + more && i < files.count; i++) {
+    for (uint32_t i = first; i <= first + more && i < files.count; i++)
         harm_file(w, files.names[i], harm);
-    }
 }
 
 /* Delivers some samples, then the destination fails; now and then the head becomes a part. */
@@ -114,9 +113,8 @@ look_at_store(struct world *w)
     must(machine_select(&w->m, &q, see, NULL));
     question_fini(&q);
     uint64_t gone = 0;
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         gone += !is_stored[i];
-    }
     struct ledger ledger = machine_ledger(&w->m, "anonymous");
     assert_true(ledger.count[LEDGER_FLOAT][LEDGER_DAMAGED] <= gone);
 }
@@ -262,9 +260,8 @@ UNIT_TEST(test_stored_samples_arrive_when_files_of_the_log_are_lost)
 {
     const char *given = getenv("SEEDS");
     uint64_t seeds = given == NULL ? 60 : strtoull(given, NULL, 10);
-    for (uint64_t seed = 1; seed <= seeds; seed++) {
+    for (uint64_t seed = 1; seed <= seeds; seed++)
         live_with_a_harmed_log(seed);
-    }
 }
 
 /* A part is written after the store began to be read; then the log loses what that part has. */
@@ -386,14 +383,12 @@ expect_all_that_is_stored(struct world *w, uint64_t repeats)
 {
     uint32_t count = w->count;
     uint64_t lost = 0, dead = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         lost += !is_stored[i];
-    }
     go_on_until_settled(w);
     check_what_arrived(w, count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         dead += w->sent[i].dead;
-    }
     world_log(w, 10, 0);
     world_turn_until_settled(w);
     world_turn(w, 30);
@@ -415,9 +410,8 @@ static void
 expect_stored(const struct world *w, uint32_t lost)
 {
     uint32_t gone = 0;
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         gone += !is_stored[i];
-    }
     assert_int_equal(gone, lost);
 }
 
@@ -428,9 +422,8 @@ leave_log_at(struct world *w, unsigned to)
     log_many(w, 0, to);
     machine_flush(&w->m);
     w->settings.log_budget_bytes = 6000;
-    for (unsigned i = 0; i < 20 && w->fills == 0; i++) {
+    for (unsigned i = 0; i < 20 && w->fills == 0; i++)
         pass_seconds(w, 1);
-    }
     assert_int_equal(w->fills, 1);
     w->settings.log_budget_bytes = 1 << 30;
 }
@@ -651,9 +644,8 @@ UNIT_TEST(test_a_lost_end_of_the_log_explains_items_that_were_counted)
     log_many(w, 10, 30);
     pass_seconds(w, 3);
     w->fails_each = 0;
-    for (unsigned i = 0; i < 1000 && world_state(w).fill.active; i++) {
+    for (unsigned i = 0; i < 1000 && world_state(w).fill.active; i++)
         world_turn(w, 1);
-    }
     assert_true(world_state(w).expected.until_pos > 0);
     w->fails_each = 1;
     pass_seconds(w, 2);
@@ -818,9 +810,8 @@ UNIT_TEST(test_stored_samples_arrive_when_the_log_has_random_holes)
 {
     const char *given = getenv("SEEDS");
     uint64_t seeds = given == NULL ? 60 : strtoull(given, NULL, 10);
-    for (uint64_t seed = 1; seed <= seeds; seed++) {
+    for (uint64_t seed = 1; seed <= seeds; seed++)
         live_with_holes(2000 + seed);
-    }
 }
 
 /* Items that the log lost at its end may come until the count is closed. Then a hole has items that
@@ -841,9 +832,8 @@ other_begin(struct writer *writer, struct writer_call *c, struct writer_step *st
         fake_say(step, VERDICT_RETRY, "unavailable");
         return;
     }
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; i < c->count; i++)
         arrived[c->numbers[i]] = true;
-    }
     fake_say(step, VERDICT_DELIVERED, "");
 }
 

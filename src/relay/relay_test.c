@@ -22,9 +22,8 @@ UNIT_TEST(test_logged_samples_arrive_once_and_in_order)
     world_turn_until_settled(w);
     world_check_account(w);
     assert_int_equal(w->repeated, 0);
-    for (uint32_t i = 0; i < 100; i++) {
+    for (uint32_t i = 0; i < 100; i++)
         assert_false(w->sent[i].delivered);
-    }
     world_fini(w);
 }
 
@@ -162,9 +161,8 @@ UNIT_TEST(test_whatever_happens_everything_arrives)
         uint32_t calls = w->calls;
         world_turn(w, 100);
         assert_int_equal(w->calls, calls);
-        for (uint32_t i = 0; i < w->count; i++) {
+        for (uint32_t i = 0; i < w->count; i++)
             w->sent[i].dead = false;
-        }
         world_check_account(w);
         world_fini(w);
     }
@@ -222,9 +220,8 @@ UNIT_TEST(test_a_blocked_destination_is_probed_with_single_samples)
     assert_int_equal(world_status(w).state, RELAY_BLOCKED);
     uint32_t calls = w->calls;
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    while (env_monotonic_ns(w->m.env) - began_ns < 60 * NS_PER_S) {
+    while (env_monotonic_ns(w->m.env) - began_ns < 60 * NS_PER_S)
         world_turn(w, 1);
-    }
     assert_in_range(w->calls - calls, 4, 7); /* every ten seconds, fifteen at most */
     w->moods.blocked = 0;
     world_turn_until_settled(w);
@@ -242,9 +239,8 @@ UNIT_TEST(test_credentials_that_are_refused_again_and_again_block)
     world_open(w);
     world_log(w, 900, 0);
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    while (env_monotonic_ns(w->m.env) - began_ns < 120 * NS_PER_S) {
+    while (env_monotonic_ns(w->m.env) - began_ns < 120 * NS_PER_S)
         world_turn(w, 1);
-    }
     assert_int_equal(world_status(w).state, RELAY_BLOCKED);
     w->moods.unprepared = 0;
     world_turn_until_settled(w);
@@ -268,9 +264,8 @@ UNIT_TEST(test_a_destination_that_refuses_most_is_left_alone)
     /* Items that were pending when half of them had become letters are included. */
     assert_in_range(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 5000, 6500);
     w->drops = true; /* letters are samples that it would accept now */
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].poison = false;
-    }
     relay_wish(w->relay, false);
     world_turn_until_settled(w);
     s = world_status(w);
@@ -291,14 +286,12 @@ UNIT_TEST(test_who_refused_most_is_found_mended_though_some_are_refused_still)
     world_turn(w, 200);
     assert_int_equal(world_status(w).state, RELAY_REFUSING);
     w->drops = true; /* letters are samples that it would accept now */
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         if (rng_below(&w->rng, 50) > 0) w->sent[i].poison = false;
-    }
     for (unsigned i = 0; i < 200 && world_status(w).state == RELAY_REFUSING; i++) {
         int64_t began_ns = env_monotonic_ns(w->m.env);
-        while (env_monotonic_ns(w->m.env) - began_ns < 60 * NS_PER_S) {
+        while (env_monotonic_ns(w->m.env) - began_ns < 60 * NS_PER_S)
             world_turn(w, 1);
-        }
     }
     assert_int_equal(world_status(w).state, RELAY_RUNNING);
     world_turn_until_settled(w);
@@ -314,9 +307,8 @@ UNIT_TEST(test_less_than_half_refused_is_put_up_with_however_large_calls_are)
     w->settings.concurrency = 1;
     w->drops = true; /* calls have many samples of a series, without an order */
     world_open(w);
-    for (unsigned i = 0; i < 30; i++) {
+    for (unsigned i = 0; i < 30; i++)
         world_log(w, 1000, 40);
-    }
     for (unsigned i = 0; i < 20000 && (i < 10 || !world_is_settled(w)); i++) {
         world_turn(w, 1);
         assert_int_not_equal(world_status(w).state, RELAY_REFUSING);
@@ -337,9 +329,8 @@ UNIT_TEST(test_dead_letters_are_sent_again_on_request)
     world_check_account(w);
     uint64_t dead = world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
     assert_true(dead > 20);
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].poison = false;
-    }
     letters = world_decide(w, LETTERS_REPLAY);
     assert_int_equal(letters, dead);
     world_log(w, 9, 100); /* newly refused items stay letters */
@@ -351,9 +342,8 @@ UNIT_TEST(test_dead_letters_are_sent_again_on_request)
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DELIVERED], 990);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 9);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_OPEN], 0);
-    for (uint32_t i = 0; i < 990; i++) {
+    for (uint32_t i = 0; i < 990; i++)
         assert_true(w->sent[i].delivered);
-    }
     letters = world_decide(w, LETTERS_DROP);
     assert_int_equal(letters, 9);
     world_turn(w, 40);
@@ -390,9 +380,8 @@ check_letters(struct world *w)
 {
     int64_t began_ns = env_monotonic_ns(w->m.env);
     relay_wish(w->relay, true); /* until everything is written */
-    while (env_monotonic_ns(w->m.env) - began_ns < 3 * NS_PER_S) {
+    while (env_monotonic_ns(w->m.env) - began_ns < 3 * NS_PER_S)
         world_turn(w, 1);
-    }
     relay_wish(w->relay, false);
     /* Lines are of items before the cursor; those after it are read again after a restart. */
     assert_int_equal(world_state(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED],
@@ -434,9 +423,8 @@ delivered_within(struct world *w, int64_t ns)
 {
     int64_t began_ns = env_monotonic_ns(w->m.env);
     uint64_t before = world_status(w).fates.count[ITEM_FLOAT][FATE_DELIVERED];
-    while (env_monotonic_ns(w->m.env) - began_ns < ns) {
+    while (env_monotonic_ns(w->m.env) - began_ns < ns)
         world_turn(w, 1);
-    }
     return world_status(w).fates.count[ITEM_FLOAT][FATE_DELIVERED] - before;
 }
 
@@ -448,9 +436,8 @@ UNIT_TEST(test_no_more_is_sent_in_a_second_than_wanted)
         w->settings.max_rate_samples = by_bytes ? 0 : 1000;
         w->settings.max_rate_bytes = by_bytes ? 100 * 1000 : 0; /* a sample counts 100 */
         world_open(w);
-        for (unsigned i = 0; i < 40; i++) {
+        for (unsigned i = 0; i < 40; i++)
             world_log(w, 1000, 0);
-        }
         delivered_within(w, 2 * NS_PER_S); /* the saved allowance */
         uint64_t delivered = delivered_within(w, 20 * NS_PER_S);
         assert_in_range(delivered, 19000, 21000);
@@ -498,9 +485,8 @@ UNIT_TEST(test_samples_that_fail_for_too_long_become_letters_if_configured)
     assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
     delivered_within(w, 40 * NS_PER_S);
     assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 500);
-    for (unsigned i = 0; i < 12; i++) { /* more than would count as too many refusals */
+    for (unsigned i = 0; i < 12; i++) /* more than would count as too many refusals */
         world_log(w, 1000, 0);
-    }
     delivered_within(w, 1800 * NS_PER_S);
     assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 12500);
     assert_int_equal(world_status(w).state, RELAY_RETRYING);
@@ -525,9 +511,8 @@ UNIT_TEST(test_with_one_lane_letters_wait_for_the_call_under_way)
     world_log(w, 990, 30);
     world_turn_until_settled(w);
     world_check_account(w);
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].poison = false;
-    }
     letters = world_decide(w, LETTERS_REPLAY);
     assert_true(letters > 200);
     w->moods.retry = 70;
@@ -556,9 +541,8 @@ UNIT_TEST(test_any_number_of_samples_that_fail_too_long_become_letters)
         w->moods.retry = 100;
         w->refusal |= REFUSAL_OF_CALL;
         world_open(w);
-        for (unsigned i = 0; i < 60; i++) {
+        for (unsigned i = 0; i < 60; i++)
             world_log(w, 200, 100); /* so that a lost answer has no effect */
-        }
         world_turn_until_settled(w);
         struct relay_status s = world_status(w);
         assert_int_equal(s.state, RELAY_RETRYING);
@@ -596,9 +580,8 @@ UNIT_TEST(test_a_call_of_runs_survives_every_allocation_that_fails)
         w->refusal |= REFUSAL_OF_CALL;
         w->limits.one_lane = w->joins = true;
         world_open(w);
-        for (unsigned i = 0; i < 4; i++) { /* calls of 200 end inside a record */
+        for (unsigned i = 0; i < 4; i++) /* calls of 200 end inside a record */
             world_log(w, 330, nth % 4 == 0);
-        }
         mem_fail_nth(nth, true);
         world_turn(w, 6);
         mem_fail_nth(0, false);
@@ -636,25 +619,22 @@ UNIT_TEST(test_letters_that_arrived_are_letters_until_that_is_saved)
         world_log(w, 990, 5);
         world_turn_until_settled(w);
         world_check_account(w);
-        for (uint32_t i = 0; i < w->count; i++) {
+        for (uint32_t i = 0; i < w->count; i++)
             w->sent[i].poison = w->sent[i].dead = false;
-        }
         world_decide(w, LETTERS_REPLAY);
         mem_fail_nth(nth, true); /* the state cannot be written, and then the power fails */
         world_turn(w, 200);
         mem_fail_nth(0, false);
         world_crash(w);
         world_turn(w, 300);
-        for (uint32_t i = 0; i < w->count; i++) {
+        for (uint32_t i = 0; i < w->count; i++)
             w->sent[i].dead = false;
-        }
         enum err e =
             dead_letters_each(w->m.env, "relay/there", NULL, world_note_dead, w, NULL, &w->m.why);
         assert_true(e == OK || e == ERR_MISSING);
-        for (uint32_t i = 0; i < w->count; i++) {
+        for (uint32_t i = 0; i < w->count; i++)
             if (!w->sent[i].delivered && !w->sent[i].dead)
                 fail_msg("%u: sample %u", (unsigned)nth, i);
-        }
         world_fini(w);
     }
 }

@@ -20,9 +20,8 @@ static void
 run_for(struct world *w, int64_t seconds)
 {
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S) {
+    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S)
         world_turn(w, 1);
-    }
 }
 
 /* Logs one call of this many samples, the first of which is refused. */
@@ -220,9 +219,8 @@ isolate_some(struct world *w, uint64_t seed, unsigned fails_percent, uint32_t fi
     w->settings.concurrency = 1;
     world_open(w);
     world_log(w, 4096, 0);
-    for (uint32_t i = first; i < w->count; i += each) {
+    for (uint32_t i = first; i < w->count; i += each)
         w->sent[i].poison = true;
-    }
 }
 
 UNIT_TEST(test_refused_samples_of_4096_are_found_although_half_of_calls_fail)
@@ -260,9 +258,8 @@ UNIT_TEST(test_refused_samples_of_4096_are_found_although_half_of_calls_fail)
 static void
 poison_series(struct world *w, uint32_t from, uint32_t series)
 {
-    for (uint32_t i = from; i < w->count; i++) {
+    for (uint32_t i = from; i < w->count; i++)
         w->sent[i].poison = w->sent[i].series == series;
-    }
 }
 
 UNIT_TEST(test_a_series_that_was_refused_lately_is_sent_apart)
@@ -303,9 +300,8 @@ UNIT_TEST(test_series_of_a_metric_that_is_refused_are_sent_apart)
     for (unsigned i = 0; i < 20; i++) {
         uint32_t from = w->count;
         world_log(w, 900, 0);
-        for (; from < w->count; from++) {
+        for (; from < w->count; from++)
             w->sent[from].poison = world_metric_of(w->sent[from].series) == 3;
-        }
         world_turn_until_settled(w);
     }
     world_check_account(w);
@@ -322,12 +318,10 @@ UNIT_TEST(test_series_that_are_refused_are_known_after_the_first_calls)
     w->settings.batch.max_samples = 600;
     w->settings.batch.max_age_ms = 100;
     world_open(w);
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 20; i++)
         world_log(w, 1000, 0);
-    }
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].poison = w->sent[i].series % 9 == 3;
-    }
     world_turn_until_settled(w);
     uint64_t refused = world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
     print_message("%u calls, %" PRIu64 " of 20000 samples are refused\n", w->calls, refused);
@@ -352,9 +346,8 @@ UNIT_TEST(test_exactly_the_refused_samples_are_found_for_any_answer)
             uint32_t from = w->count;
             world_log(w, 1 + (uint32_t)rng_below(&w->rng, 300), seed % 4 == 0 ? 25 : 2);
             uint32_t bad = (uint32_t)rng_below(&w->rng, 2 * SERIES);
-            for (; from < w->count && seed % 4 == 1; from++) {
+            for (; from < w->count && seed % 4 == 1; from++)
                 w->sent[from].poison |= w->sent[from].series == bad;
-            }
             world_turn(w, (uint32_t)rng_below(&w->rng, 60));
             if (world_happens(w, 10)) world_crash(w);
         }
@@ -395,9 +388,8 @@ dead_of(struct world *w)
 static void
 log_many(struct world *w, uint32_t samples, unsigned poison_percent)
 {
-    for (uint32_t i = 0; i < samples; i += 1000) {
+    for (uint32_t i = 0; i < samples; i += 1000)
         world_log(w, 1000, poison_percent);
-    }
 }
 
 UNIT_TEST(test_all_other_samples_arrive_if_refused_calls_are_taken_in_part)
@@ -430,9 +422,8 @@ UNIT_TEST(test_a_destination_that_refuses_every_call_keeps_what_was_not_sent)
     uint64_t dead = dead_of(w);
     run_for(w, 60);
     assert_in_range(dead_of(w), dead + 4, dead + 8); /* one sample every ten seconds */
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         w->sent[i].poison &= w->sent[i].refused; /* the destination accepts it now */
-    }
     run_for(w, 11);
     assert_int_equal(world_status(w).state, RELAY_RUNNING);
     world_turn_until_settled(w);
@@ -616,9 +607,8 @@ UNIT_TEST(test_a_destination_that_refuses_the_check_and_every_sample_keeps_all)
         assert_string_equal(world_status(w).error, "bad: it said bad");
         assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
         if (i < 2) { /* it is mended */
-            for (uint32_t k = 0; k < w->count; k++) {
+            for (uint32_t k = 0; k < w->count; k++)
                 w->sent[k].poison = false;
-            }
             run_for(w, 15);
             assert_int_equal(world_status(w).state, RELAY_RUNNING);
         } else {
@@ -638,9 +628,8 @@ UNIT_TEST(test_a_destination_that_refuses_the_check_and_some_samples_works)
     for (uint32_t bad = 1; bad <= 10; bad++) {
         open_unproven(w, 700 + bad, REFUSAL_OF_CALL);
         world_log(w, 200, 0);
-        for (uint32_t i = 0; i < w->count; i++) {
+        for (uint32_t i = 0; i < w->count; i++)
             w->sent[i].poison = w->sent[i].series % 11 < bad;
-        }
         run_for(w, 180); /* the search for one that is accepted makes a call every ten seconds */
         assert_true(world_is_settled(w));
         assert_int_equal(world_status(w).state, RELAY_RUNNING);

@@ -74,9 +74,8 @@ UNIT_TEST(test_a_direct_write_is_visible_to_cached_reads)
     must(file_write_at(&file, bytes_of(sectors, FILE_DIRECT_BYTES), FILE_DIRECT_BYTES, NULL));
     must(file_datasync(&file, NULL));
     must(file_read_at(&reader, got, sizeof got, 0, NULL));
-    for (size_t i = 0; i < sizeof got; i++) {
+    for (size_t i = 0; i < sizeof got; i++)
         assert_int_equal(got[i], i / FILE_DIRECT_BYTES == 1 ? 2 : 1);
-    }
     must(file_close(&reader));
     must(file_close(&file));
 }
@@ -381,9 +380,8 @@ UNIT_TEST(test_removing_a_tree_reaches_its_full_depth_and_follows_no_links)
 
     static const char *const deep[] = {"t",         "t/1",         "t/1/2",        "t/1/2/3",
                                        "t/1/2/3/4", "t/1/2/3/4/5", "t/1/2/3/4/5/6"};
-    for (unsigned i = 0; i < 7; i++) {
+    for (unsigned i = 0; i < 7; i++)
         must(env_mkdir(env, in_dir(deep[i]), NULL));
-    }
     file = opened("t/1/2/3/4/5/6/f", FILE_CREATE);
     must(file_close(&file));
     assert_int_equal(env_remove_tree(env, in_dir("t"), NULL), ERR_IO); /* deeper than the limit */

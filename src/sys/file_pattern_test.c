@@ -51,9 +51,8 @@ check_found(struct env *env, const char *pattern, const char *expected)
     assert_int_equal(strlen(found.text), strlen(expected));
     char words[512];
     snprintf(words, sizeof words, "%s", expected);
-    for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " ")) {
+    for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " "))
         if (strstr(found.text, word) == NULL) fail_msg("%s lacks %s", found.text, word);
-    }
 }
 
 UNIT_TEST(test_wildcards_match_names_of_one_directory)

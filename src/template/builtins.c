@@ -100,9 +100,8 @@ static TMPL_FUNCTION(equality)
 {
     bool is_equal = false;
     if (count < 2) return run_fail(run, "missing argument for comparison");
-    for (uint32_t i = 1; i < count && !is_equal; i++) {
+    for (uint32_t i = 1; i < count && !is_equal; i++)
         if (!equal(run, &args[0], &args[i], &is_equal)) return false;
-    }
     *ret = tmpl_of_bool(is_equal != (way == ORDER_NOT));
     return true;
 }
@@ -112,9 +111,8 @@ static TMPL_FUNCTION(order)
 {
     bool holds = false;
     if (!less(run, &args[0], &args[1], &holds)) return false;
-    if ((way & ORDER_OR_EQUAL) != 0 && !holds && !equal(run, &args[0], &args[1], &holds)) {
+    if ((way & ORDER_OR_EQUAL) != 0 && !holds && !equal(run, &args[0], &args[1], &holds))
         return false;
-    }
     *ret = tmpl_of_bool(holds != ((way & ORDER_NOT) != 0));
     return true;
 }
@@ -125,12 +123,10 @@ static TMPL_FUNCTION(order)
 static bool
 read_index(struct tmpl_run *run, const struct tmpl_value *v, int64_t most, int64_t *ret)
 {
-    if (!tmpl_is_integer(v->type)) {
+    if (!tmpl_is_integer(v->type))
         return run_fail(run, "cannot index slice/array with type %s", tmpl_type_name(v->type));
-    }
-    if (v->integer < 0 || v->integer > most) {
+    if (v->integer < 0 || v->integer > most)
         return run_fail(run, "index out of range: %lld", (long long)v->integer);
-    }
     *ret = v->integer;
     return true;
 }
@@ -140,9 +136,8 @@ static TMPL_FUNCTION(index_function)
     struct tmpl_value item = args[0];
     for (uint32_t i = 1; i < count; i++) {
         int64_t at = 0, length = tmpl_length(&item);
-        if (length < 0) {
+        if (length < 0)
             return run_fail(run, "can't index item of type %s", tmpl_type_name(item.type));
-        }
         if (tmpl_is_map(item.type)) {
             if (args[i].type != TMPL_TYPE_STRING) {
                 return run_fail(run, "value has type %s; should be string",
@@ -161,13 +156,11 @@ static TMPL_FUNCTION(index_function)
 static TMPL_FUNCTION(slice)
 {
     int64_t length = tmpl_length(&args[0]), at[2] = {0, length};
-    if (length < 0 || tmpl_is_map(args[0].type)) {
+    if (length < 0 || tmpl_is_map(args[0].type))
         return run_fail(run, "can't slice item of type %s", tmpl_type_name(args[0].type));
-    }
     if (count > 3) return run_fail(run, "too many slice indexes: %u", count - 1);
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         if (!read_index(run, &args[i], length, &at[i - 1])) return false;
-    }
     if (at[0] > at[1]) {
         return run_fail(run, "invalid slice index: %lld > %lld", (long long)at[0],
                         (long long)at[1]);
@@ -212,9 +205,8 @@ tmpl_escape_html(struct bytes text, struct buf *to)
     enum { WORDS = sizeof words / sizeof *words };
     for (size_t i = 0; i < text.size && buf_error(to) == OK; i++) {
         unsigned k = 0;
-        while (k < WORDS && text.at[i] != words[k].from) {
+        while (k < WORDS && text.at[i] != words[k].from)
             k++;
-        }
         if (k < WORDS)
             buf_put_text(to, words[k].to);
         else
@@ -244,12 +236,11 @@ tmpl_escape_js(struct bytes text, struct buf *to)
 void
 tmpl_escape_query(struct bytes text, struct buf *to)
 {
-    for (size_t i = 0; i < text.size && buf_error(to) == OK; i++) {
+    for (size_t i = 0; i < text.size && buf_error(to) == OK; i++)
         if (text.at[i] == ' ')
             buf_put_u8(to, '+');
         else
             buf_put_percent(to, bytes_of(text.at + i, 1), "");
-    }
 }
 
 enum { ESCAPE_HTML, ESCAPE_JS, ESCAPE_QUERY };
@@ -263,9 +254,8 @@ static TMPL_FUNCTION(escape)
                                                        [ESCAPE_QUERY] = tmpl_escape_query};
     struct tmpl_value *shown = arena_alloc(&run->arena, (count + 1) * sizeof *shown);
     if (shown == NULL) return run_no_memory(run);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         shown[i] = tmpl_printable(args[i]);
-    }
     buf_clear(&run->text);
     run_print(run, shown, count, false, &run->text);
     struct tmpl_value plain;

@@ -47,9 +47,8 @@ run_declare(struct tmpl_run *run, struct bytes name, const struct tmpl_value *va
     assert(run->variable_base <= run->variable_count); /* invariant 1 */
     if (run->variable_count >= VARIABLES_MAX) return run_limit(run, "too many variables");
     if (!array_reserve(&run->budget, &run->variables, &run->variable_capacity,
-                       (size_t)run->variable_count + 1)) {
+                       (size_t)run->variable_count + 1))
         return run_no_memory(run);
-    }
     run->variables[run->variable_count++] = (struct run_variable){name, *value};
     return true;
 }
@@ -58,9 +57,8 @@ static struct run_variable *
 find_variable(struct tmpl_run *run, struct bytes name)
 {
     assert(run->variable_base <= run->variable_count); /* invariant 1 */
-    for (uint32_t i = run->variable_count; i > run->variable_base; i--) {
+    for (uint32_t i = run->variable_count; i > run->variable_base; i--)
         if (bytes_equal(run->variables[i - 1].name, name)) return &run->variables[i - 1];
-    }
     run_fail(run, "undefined variable: %.*s", (int)name.size, (const char *)name.at);
     return NULL;
 }
@@ -79,9 +77,8 @@ static uint32_t
 count_of(const struct command_arguments *args)
 {
     uint32_t count = args->final != NULL;
-    for (const struct tmpl_node *n = args->first; n != NULL; n = n->next) {
+    for (const struct tmpl_node *n = args->first; n != NULL; n = n->next)
         count++;
-    }
     return count;
 }
 
@@ -128,9 +125,8 @@ evaluate_call(struct tmpl_run *run, const struct tmpl_value *dot, const struct t
         if (args->final != NULL) *ret = *args->final;
         return true;
     }
-    if (count + first > FEW_ARGUMENTS) {
+    if (count + first > FEW_ARGUMENTS)
         values = arena_alloc(&run->arena, (count + first) * sizeof *values);
-    }
     if (values == NULL) return run_no_memory(run);
     if (receiver != NULL) values[0] = *receiver;
     for (const struct tmpl_node *n = args->first; n != NULL; n = n->next, i++) {
@@ -177,9 +173,8 @@ term_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl
            const struct tmpl_node *at, const struct command_arguments *args, struct tmpl_value *ret)
 {
     const struct run_variable *v;
-    if (n->kind == TMPL_NODE_FUNCTION) {
+    if (n->kind == TMPL_NODE_FUNCTION)
         return evaluate_call(run, dot, tmpl_function_find(n->text), NULL, at, args, ret);
-    }
     if (count_of(args) > 0) {
         return run_fail(run, "can't give argument to non-function %.*s", (int)n->source.size,
                         (const char *)n->source.at);
@@ -227,9 +222,8 @@ operand_value(struct tmpl_run *run, const struct tmpl_value *dot, const struct t
         size_t size = dot_at == NULL ? left.size - 1 : (size_t)(dot_at - name);
         left = bytes_of(name + size, left.size - 1 - size);
         run->at = n;
-        if (!field(run, dot, n, bytes_of(name, size), left.size > 0 ? &no_arguments : args, ret)) {
+        if (!field(run, dot, n, bytes_of(name, size), left.size > 0 ? &no_arguments : args, ret))
             return false;
-        }
     }
     return true;
 }
@@ -354,9 +348,8 @@ rounds_of(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_
           int64_t *ret)
 {
     bool counts = tmpl_is_integer(of->type);
-    if (counts && pipe->pipe.variable_count > 1) {
+    if (counts && pipe->pipe.variable_count > 1)
         return run_fail(run, "can't use a number to iterate over more than one variable");
-    }
     bool lists = tmpl_is_map(of->type) || of->type == TMPL_TYPE_RESULT;
     *ret = counts ? of->integer : lists ? tmpl_length(of) : 0;
     if (counts || lists || of->type == TMPL_TYPE_NIL) return true;
@@ -370,9 +363,8 @@ range(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node
     struct tmpl_value of, index, element;
     uint32_t outer = run->variable_count;
     int64_t rounds = 0;
-    if (!run_pipeline(run, dot, pipe, &of) || !rounds_of(run, pipe, &of, &rounds)) {
+    if (!run_pipeline(run, dot, pipe, &of) || !rounds_of(run, pipe, &of, &rounds))
         return FLOW_FAILED;
-    }
     uint32_t inner = run->variable_count, first = inner - pipe->pipe.variable_count;
     assert(inner >= outer); /* invariant 5 */
     enum flow flow = FLOW_ON;
@@ -401,9 +393,8 @@ run_template(struct tmpl_run *run, const struct tmpl_template *template,
     const struct tmpl_template *caller = run->template;
     uint32_t variables = run->variable_count, base = run->variable_base;
     run->variable_base = variables;
-    if (++run->calls > CALLS_MAX) {
+    if (++run->calls > CALLS_MAX)
         return run_limit(run, "more than %d templates that call one another", CALLS_MAX);
-    }
     if (!run_declare(run, bytes_of_text("$"), dot)) return false;
     run->template = template;
     if (execute_list(run, dot, &template->list) == FLOW_FAILED) return false;
@@ -421,12 +412,10 @@ execute_call(struct tmpl_run *run, const struct tmpl_value *dot, const struct tm
 {
     struct tmpl_value value = {.type = TMPL_TYPE_NIL};
     const struct tmpl_template *template = run->templates;
-    while (template != NULL && !bytes_equal(template->name, n->statement.name)) {
+    while (template != NULL && !bytes_equal(template->name, n->statement.name))
         template = template->next;
-    }
-    if (template == NULL) {
+    if (template == NULL)
         return run_fail_quoted(run, "template ", n->statement.name, " not defined");
-    }
     if (n->statement.pipe != NULL && !run_pipeline(run, dot, n->statement.pipe, &value))
         return false;
     return run_template(run, template, &value);

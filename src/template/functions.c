@@ -137,9 +137,8 @@ copy_labels(struct tmpl_run *run, struct bytes labels, struct tmpl_map *ret)
     struct label label;
     if (copy.at == NULL) return false;
     if (entries == NULL) return run_no_memory(run);
-    for (uint32_t i = 0; i < count && labels_next(&c, &label); i++) {
+    for (uint32_t i = 0; i < count && labels_next(&c, &label); i++)
         entries[i] = (struct tmpl_entry){label.name, tmpl_of_text(label.value)};
-    }
     *ret = (struct tmpl_map){.entries = entries, .count = count};
     return true;
 }
@@ -186,9 +185,8 @@ static TMPL_FUNCTION(query)
 
 static TMPL_FUNCTION(first)
 {
-    if (args[0].result.count == 0) {
+    if (args[0].result.count == 0)
         return run_fail(run, "first() called on vector with no elements");
-    }
     *ret = tmpl_of_sample(args[0].result.samples[0]);
     return true;
 }
@@ -246,9 +244,8 @@ static TMPL_FUNCTION(sort_by_label)
         places[i] = (struct sort_place){label_of(sample, args[0].text), sample, i};
     }
     if (size > 1) qsort(places, size, sizeof *places, compare_places);
-    for (uint32_t i = 0; i < size; i++) {
+    for (uint32_t i = 0; i < size; i++)
         args[1].result.samples[i] = places[i].sample;
-    }
     return true;
 }
 
@@ -265,13 +262,11 @@ static TMPL_FUNCTION(args_function)
         (void)snprintf(name, NAME_BYTES, "arg%u", i);
         entries[i] = (struct tmpl_entry){bytes_of_text(name), args[i]};
         assert(args[i].type != TMPL_TYPE_ARGS || args[i].map->depth > 0);
-        if (args[i].type == TMPL_TYPE_ARGS && args[i].map->depth >= depth) {
+        if (args[i].type == TMPL_TYPE_ARGS && args[i].map->depth >= depth)
             depth = args[i].map->depth + 1;
-        }
     }
-    if (depth > TEMPLATE_DEPTH_MAX) {
+    if (depth > TEMPLATE_DEPTH_MAX)
         return run_limit(run, "more than %d levels of args", TEMPLATE_DEPTH_MAX);
-    }
     *map = (struct tmpl_map){entries, count, depth};
     tmpl_map_sort(map); /* arg10 is before arg2 */
     *ret = (struct tmpl_value){.type = TMPL_TYPE_ARGS, .map = map};
@@ -340,9 +335,8 @@ run_searcher(struct tmpl_run *run, struct bytes pattern, const struct searcher *
 void
 run_searchers_fini(struct tmpl_run *run)
 {
-    for (unsigned i = 0; i < RUN_SEARCHERS; i++) {
+    for (unsigned i = 0; i < RUN_SEARCHERS; i++)
         searcher_free(run->searchers[i].searcher);
-    }
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -394,9 +388,8 @@ static bool
 split_port(struct bytes text, struct bytes *ret_host, struct bytes *ret_port)
 {
     size_t colon = text.size, begin = 0, rest = 0;
-    while (colon > 0 && text.at[colon - 1] != ':') {
+    while (colon > 0 && text.at[colon - 1] != ':')
         colon--;
-    }
     if (colon == 0) return false;
     colon--;
     size_t end = colon;
@@ -408,9 +401,8 @@ split_port(struct bytes text, struct bytes *ret_host, struct bytes *ret_port)
     } else if (find_byte(text, 0, ':') != colon) {
         return false;
     }
-    if (find_byte(text, begin, '[') < text.size || find_byte(text, rest, ']') < text.size) {
+    if (find_byte(text, begin, '[') < text.size || find_byte(text, rest, ']') < text.size)
         return false;
-    }
     *ret_host = bytes_of(text.at + begin, end - begin);
     *ret_port = bytes_of(text.at + colon + 1, text.size - colon - 1);
     return true;
@@ -458,9 +450,8 @@ static TMPL_FUNCTION(url_escape)
     buf_clear(&run->text);
     if (way != ESCAPED_ONLY) buf_put_text(&run->text, "/graph?g0.expr=");
     tmpl_escape_query(args[0].text, &run->text);
-    if (way != ESCAPED_ONLY) {
+    if (way != ESCAPED_ONLY)
         buf_put_text(&run->text, way == ESCAPED_IN_GRAPH ? "&g0.tab=0" : "&g0.tab=1");
-    }
     return run_take_text(run, ret);
 }
 
@@ -557,9 +548,8 @@ static unsigned
 divide(double *v, double base)
 {
     unsigned unit = 0;
-    for (; unit < UNITS && fabs(*v) >= base; unit++) {
+    for (; unit < UNITS && fabs(*v) >= base; unit++)
         *v /= base;
-    }
     return unit;
 }
 
@@ -567,9 +557,8 @@ static unsigned
 multiply(double *v)
 {
     unsigned unit = 0;
-    for (; unit < UNITS && fabs(*v) < 1; unit++) {
+    for (; unit < UNITS && fabs(*v) < 1; unit++)
         *v *= 1000;
-    }
     return unit;
 }
 
@@ -578,9 +567,8 @@ static TMPL_FUNCTION(humanize)
     double v;
     if (!to_float(run, &args[0], &v)) return false;
     const char *unit = "";
-    if (v != 0 && isfinite(v)) {
+    if (v != 0 && isfinite(v))
         unit = fabs(v) >= 1 ? thousands[divide(&v, 1000)] : thousandths[multiply(&v)];
-    }
     return take_short(run, v, unit, ret);
 }
 
@@ -626,9 +614,8 @@ static TMPL_FUNCTION(parse_duration)
 {
     int64_t ms = 0;
     bool zero = bytes_equal_text(args[0].text, "0");
-    if (!zero && !time_parse_duration_api(args[0].text, &ms)) {
+    if (!zero && !time_parse_duration_api(args[0].text, &ms))
         return run_fail_quoted(run, "not a valid duration string: ", args[0].text, "");
-    }
     *ret = tmpl_of_float((double)ms / 1000);
     return true;
 }
@@ -730,9 +717,8 @@ template_function_word(uint32_t n)
 const struct tmpl_function *
 tmpl_find_in(const struct tmpl_function *list, size_t count, struct bytes name)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         if (bytes_equal_text(name, list[i].name)) return &list[i];
-    }
     return NULL;
 }
 

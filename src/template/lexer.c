@@ -124,9 +124,8 @@ fail_character(struct tmpl_lexer *l, const char *before, int32_t c)
 static void
 skip_spaces(struct tmpl_lexer *l)
 {
-    while (space_at(l, l->at)) {
+    while (space_at(l, l->at))
         l->at++;
-    }
 }
 
 /* Skips a comment. False: *ret is an error. */
@@ -160,11 +159,9 @@ tmpl_take_text(struct tmpl_lexer *l, struct tmpl_token *ret)
     const uint8_t *found = left == 0 ? NULL : memmem(from, left, "{{", DELIM_BYTES);
     uint32_t end = found == NULL ? (uint32_t)l->text.size : (uint32_t)(found - l->text.at);
     uint32_t begin = l->at, kept = end;
-    if (found != NULL && trims_left(l, end + DELIM_BYTES)) {
-        while (kept > begin && is_space(l->text.at[kept - 1])) {
+    if (found != NULL && trims_left(l, end + DELIM_BYTES))
+        while (kept > begin && is_space(l->text.at[kept - 1]))
             kept--;
-        }
-    }
     l->at = end;
     if (kept == begin && found != NULL) return false;
     *ret = token_of(l, kept == begin ? TMPL_END_OF_TEXT : TMPL_TEXT, begin, kept);
@@ -211,9 +208,8 @@ tmpl_take_word(struct tmpl_lexer *l, struct tmpl_token *ret)
 {
     unsigned bytes;
     int32_t c;
-    while (tmpl_is_word(l->unicode, c = tmpl_peek_char(l, &bytes))) {
+    while (tmpl_is_word(l->unicode, c = tmpl_peek_char(l, &bytes)))
         l->at += bytes;
-    }
     if (at_terminator(l)) return true;
     *ret = fail_character(l, "bad character ", c);
     return false;
@@ -241,9 +237,8 @@ identifier(struct tmpl_lexer *l)
     struct tmpl_token t;
     if (!tmpl_take_word(l, &t)) return t;
     t = token(l, TMPL_IDENTIFIER);
-    for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++) {
+    for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++)
         if (bytes_equal_text(t.text, keys[i].word)) t.type = keys[i].type;
-    }
     return t;
 }
 
@@ -319,9 +314,8 @@ inside(struct tmpl_lexer *l)
     if (c == '$') return field_or_variable(l, TMPL_VARIABLE);
     bool digit_next = l->at < l->text.size && ascii_is_digit(l->text.at[l->at]);
     if (c == '.' && !digit_next && l->at < l->text.size) return field_or_variable(l, TMPL_FIELD);
-    if (c == '.' || c == '+' || c == '-' || (c < 0x80 && ascii_is_digit((uint8_t)c))) {
+    if (c == '.' || c == '+' || c == '-' || (c < 0x80 && ascii_is_digit((uint8_t)c)))
         return number(l);
-    }
     if (tmpl_is_word(l->unicode, c)) {
         l->at = l->start;
         return identifier(l);

@@ -31,13 +31,11 @@ put_fraction(struct buf *to, char point, uint64_t v, unsigned width, unsigned sh
 {
     char digits[FRACTION_DIGITS];
     assert(width <= FRACTION_DIGITS);
-    for (unsigned i = width; i > 0; i--, v /= 10) {
+    for (unsigned i = width; i > 0; i--, v /= 10)
         digits[i - 1] = (char)('0' + v % 10);
-    }
     if (shown > width) shown = width;
-    while (trims && shown > 0 && digits[shown - 1] == '0') {
+    while (trims && shown > 0 && digits[shown - 1] == '0')
         shown--;
-    }
     if (shown == 0) return;
     buf_put_u8(to, (uint8_t)point);
     buf_put(to, digits, shown);
@@ -98,9 +96,8 @@ put_word(struct buf *to, const struct tm *parts, struct bytes layout)
         if (layout.size < size || memcmp(layout.at, word, size) != 0) continue;
         /* "Janet" and "Monty" are other words. */
         bool is_short = size == 3 && (word[0] == 'J' || strcmp(word, "Mon") == 0);
-        if (is_short && layout.size > size && layout.at[size] >= 'a' && layout.at[size] <= 'z') {
+        if (is_short && layout.size > size && layout.at[size] >= 'a' && layout.at[size] <= 'z')
             return 0;
-        }
         char text[WORD_BYTES_MAX];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -119,9 +116,8 @@ put_fraction_word(struct buf *to, uint64_t nanos, struct bytes layout)
     uint8_t digit = layout.at[1];
     if (digit != '0' && digit != '9') return 0;
     size_t size = 1;
-    while (size < layout.size && layout.at[size] == digit) {
+    while (size < layout.size && layout.at[size] == digit)
         size++;
-    }
     if (size < layout.size && ascii_is_digit(layout.at[size])) return 0;
     unsigned shown = size - 1 < FRACTION_DIGITS ? (unsigned)size - 1 : FRACTION_DIGITS;
     put_fraction(to, (char)layout.at[0], nanos, FRACTION_DIGITS, shown, digit == '9');
@@ -195,9 +191,8 @@ static TMPL_FUNCTION(string)
 static TMPL_FUNCTION(time_add)
 {
     int64_t sum;
-    if (__builtin_add_overflow(args[0].integer, args[1].integer, &sum)) {
+    if (__builtin_add_overflow(args[0].integer, args[1].integer, &sum))
         return run_fail(run, "the sum is outside of the years 1677 to 2262");
-    }
     *ret = tmpl_of_integer(TMPL_TYPE_TIME, sum);
     return true;
 }
@@ -206,9 +201,8 @@ static TMPL_FUNCTION(time_add)
 static TMPL_FUNCTION(time_sub)
 {
     int64_t ns;
-    if (__builtin_sub_overflow(args[0].integer, args[1].integer, &ns)) {
+    if (__builtin_sub_overflow(args[0].integer, args[1].integer, &ns))
         ns = args[0].integer < 0 ? INT64_MIN : INT64_MAX;
-    }
     *ret = tmpl_of_integer(TMPL_TYPE_DURATION, ns);
     return true;
 }

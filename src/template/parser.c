@@ -115,9 +115,8 @@ fail_as_lexer(struct tmpl_parser *p)
     size_t size = sizeof action - 1;
     uint32_t column, line = tmpl_line_at(p->given->text, p->scope.action_at, &column);
     bool named = text.size > size && memcmp(text.at + text.size - size, action, size) == 0;
-    if (p->scope.action_at == 0 || line == tmpl_line_at(p->given->text, p->token.at, &column)) {
+    if (p->scope.action_at == 0 || line == tmpl_line_at(p->given->text, p->token.at, &column))
         return fail(p, "%.*s", (int)text.size, (const char *)text.at);
-    }
     return fail(p, "%.*s%s started at %.*s:%u", (int)text.size, (const char *)text.at,
                 named ? "" : " in action", (int)name.size, (const char *)name.at, line);
 }
@@ -136,9 +135,8 @@ unexpected(struct tmpl_parser *p, const char *context)
         return fail(p, "unexpected <%.*s> in %s", (int)t->text.size, (const char *)t->text.at,
                     context);
     }
-    for (unsigned i = 0; i < SHOWN_CHARACTERS && size < t->text.size; i++, size += bytes) {
+    for (unsigned i = 0; i < SHOWN_CHARACTERS && size < t->text.size; i++, size += bytes)
         rune_get(t->text.at + size, t->text.size - size, &bytes);
-    }
     return fail(p, "unexpected %s%s in %s", quoted(p, bytes_of(t->text.at, size)),
                 size < t->text.size ? "..." : "", context);
 }
@@ -210,11 +208,9 @@ unquote(struct tmpl_parser *p, struct bytes *ret)
     bool read = quote_read(literal, &p->scratch);
     if (buf_error(&p->scratch)) return tmpl_parser_no_memory(p) != NULL;
     if (!read) return fail(p, "invalid syntax") != NULL;
-    for (size_t i = 0; i < p->scratch.size; i++) { /* Go drops carriage returns within `` */
-        if (literal.at[0] != '`' || p->scratch.at[i] != '\r') {
+    for (size_t i = 0; i < p->scratch.size; i++) /* Go drops carriage returns within `` */
+        if (literal.at[0] != '`' || p->scratch.at[i] != '\r')
             p->scratch.at[kept++] = p->scratch.at[i];
-        }
-    }
     *ret = arena_copy(p->given->arena, bytes_of(p->scratch.at, kept));
     return ret->at != NULL || tmpl_parser_no_memory(p) != NULL;
 }
@@ -324,16 +320,14 @@ term(struct tmpl_parser *p)
     if (n == NULL) return NULL;
     switch (p->token.type) {
     case TMPL_IDENTIFIER:
-        if (tmpl_function_find(text) == NULL) {
+        if (tmpl_function_find(text) == NULL)
             return fail(p, "function %s not defined", quoted(p, text));
-        }
         n->text = text;
         break;
     case TMPL_VARIABLE:
         known = bytes_equal_text(text, "$");
-        for (uint32_t i = p->scope.variables; i < p->variable_count && !known; i++) {
+        for (uint32_t i = p->scope.variables; i < p->variable_count && !known; i++)
             known = bytes_equal(p->variables[i], text);
-        }
         if (!known) return fail(p, "undefined variable %s", quoted(p, text));
         n->text = text;
         break;
@@ -372,14 +366,12 @@ operand(struct tmpl_parser *p)
     end_node(p, n);
     if (p->token.type != TMPL_FIELD || p->token.spaced) return n;
     bool is_dot = n->kind == TMPL_NODE_DOT && n->fields.size == 0;
-    if (is_dot || (n->kind > TMPL_NODE_DOT && n->kind < TMPL_NODE_VARIABLE)) {
+    if (is_dot || (n->kind > TMPL_NODE_DOT && n->kind < TMPL_NODE_VARIABLE))
         return fail(p, "unexpected . after term %s", quoted(p, n->source));
-    }
     n->at = p->token.at;
     if (n->fields.size == 0) n->fields.at = p->token.text.at;
-    while (p->token.type == TMPL_FIELD && !p->token.spaced) {
+    while (p->token.type == TMPL_FIELD && !p->token.spaced)
         tmpl_take_token(p);
-    }
     n->fields.size = p->given->text.at + p->end - n->fields.at;
     end_node(p, n);
     return n;
@@ -424,14 +416,12 @@ declarations(struct tmpl_parser *p, struct tmpl_node *n, const char *context)
         n->pipe.assigns = p->token.type == TMPL_ASSIGN;
         n->pipe.variables[n->pipe.variable_count++] = v.text;
         if (!declare(p, v.text)) return false;
-        if (more && (!is_range || n->pipe.variable_count > 1)) {
+        if (more && (!is_range || n->pipe.variable_count > 1))
             return fail(p, "too many declarations in %s", context) != NULL;
-        }
         tmpl_take_token(p);
         enum tmpl_token_type next = p->token.type;
-        if (more && next != TMPL_VARIABLE && next != TMPL_RIGHT_DELIM && next != TMPL_RIGHT_PAREN) {
+        if (more && next != TMPL_VARIABLE && next != TMPL_RIGHT_DELIM && next != TMPL_RIGHT_PAREN)
             return fail(p, "range can only initialize variables") != NULL;
-        }
     }
     return true;
 }
@@ -448,9 +438,8 @@ pipeline(struct tmpl_parser *p, const char *context, enum tmpl_token_type end)
         if (c == NULL) return NULL;
         enum tmpl_kind kind = c->operands.first->kind;
         bool is_constant = kind < TMPL_NODE_VARIABLE && kind >= TMPL_NODE_DOT;
-        if (stage > 1 && is_constant && c->operands.first->fields.size == 0) {
+        if (stage > 1 && is_constant && c->operands.first->fields.size == 0)
             return fail(p, "non executable command in pipeline stage %u", stage);
-        }
         tmpl_append(&n->pipe.commands, c);
         if (p->token.type == TMPL_PIPE) tmpl_take_token(p);
     }
@@ -508,9 +497,8 @@ leave_loop(struct tmpl_parser *p, enum tmpl_kind kind)
 static bool
 template_name(struct tmpl_parser *p, const char *context, struct bytes *ret)
 {
-    if (p->token.type != TMPL_STRING && p->token.type != TMPL_RAW_STRING) {
+    if (p->token.type != TMPL_STRING && p->token.type != TMPL_RAW_STRING)
         return unexpected(p, context) != NULL;
-    }
     if (!unquote(p, ret)) return false;
     tmpl_take_token(p);
     return true;
@@ -523,9 +511,8 @@ add_template(struct tmpl_parser *p, struct bytes name)
         if (!bytes_equal(t->name, name)) continue;
         return fail(p, "template: multiple definition of template %s", quoted(p, name));
     }
-    if (p->template_count++ >= TEMPLATES_MAX) {
+    if (p->template_count++ >= TEMPLATES_MAX)
         return fail_limit(p, "more than 1000 {{define}} and {{block}}");
-    }
     struct tmpl_template *t = arena_new(p->given->arena, sizeof *t);
     if (t == NULL) return tmpl_parser_no_memory(p);
     t->name = name;
@@ -620,9 +607,8 @@ item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_to
         if (word == TMPL_END || word == TMPL_ELSE) {
             tmpl_take_token(p);
             *ret_end = word;
-            if (word == TMPL_ELSE && (p->token.type == TMPL_IF || p->token.type == TMPL_WITH)) {
+            if (word == TMPL_ELSE && (p->token.type == TMPL_IF || p->token.type == TMPL_WITH))
                 return true;
-            }
             return expect(p, TMPL_RIGHT_DELIM, word == TMPL_END ? "end" : "else");
         }
         if (word == TMPL_DEFINE && is_top) {
@@ -630,9 +616,8 @@ item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_to
             struct bytes name;
             tmpl_take_token(p);
             if (!template_name(p, context, &name) || !expect(p, TMPL_RIGHT_DELIM, context) ||
-                !definition(p, name, context)) {
+                !definition(p, name, context))
                 return false;
-            }
             continue;
         }
         n = action(p);
@@ -670,9 +655,8 @@ tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_template **ret)
     tmpl_lexer_init(&p.lexer, parsing->text, parsing->unicode, &p.lexer_sentence);
     tmpl_take_token(&p);
     struct tmpl_template *text = add_template(&p, parsing->name);
-    if (text != NULL && item_list(&p, &text->list, true, &end) && end != TMPL_END_OF_TEXT) {
+    if (text != NULL && item_list(&p, &text->list, true, &end) && end != TMPL_END_OF_TEXT)
         fail(&p, "unexpected {{%s}}", end == TMPL_END ? "end" : "else");
-    }
     bool starved = buf_error(&p.lexer_sentence) == ERR_NOMEM || parsing->unicode->failed ||
                    buf_error(parsing->sentence) == ERR_NOMEM;
     if (starved) p.failed = ERR_NOMEM;

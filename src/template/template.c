@@ -77,9 +77,8 @@ take_data(struct tmpl_run *run, const struct template_data *data)
 static bool
 tmpl_run_parse(struct tmpl_run *run, struct bytes text)
 {
-    if (text.size > TEMPLATE_TEXT_BYTES_MAX) {
+    if (text.size > TEMPLATE_TEXT_BYTES_MAX)
         return run_limit(run, "more than %d bytes of template", TEMPLATE_TEXT_BYTES_MAX);
-    }
     size_t before = sizeof template_declarations - 1;
     uint8_t *whole = arena_alloc(&run->arena, before + text.size);
     if (whole == NULL) return run_no_memory(run);

@@ -96,18 +96,16 @@ check(const char *text, enum err wanted, const char *before, const char *becomes
     buf_put_u8(&to, 0);
     const char *got = e ? why.text : (const char *)to.at;
     size_t size = strlen(before);
-    if (strncmp(got, before, size) != 0 || strcmp(got + size, becomes) != 0) {
+    if (strncmp(got, before, size) != 0 || strcmp(got + size, becomes) != 0)
         fail_msg("%.200s: %s", text, got);
-    }
     buf_fini(&to);
 }
 
 static void
 check_all(const struct expected *cases, size_t count, enum err wanted, const char *before)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         check(cases[i].text, wanted, before, cases[i].becomes);
-    }
 }
 
 #define CHECK_EXPANDED(cases) check_all(cases, sizeof cases / sizeof *cases, OK, "")

@@ -138,9 +138,8 @@ put_base(struct verb *v, int64_t n, unsigned base)
     if (v->sharp && base == 2) buf_put_text(v->scratch, "0b");
     if (v->sharp && base == 8) buf_put_text(v->scratch, "0");
     if (v->sharp && base == 16) buf_put_text(v->scratch, v->verb == 'X' ? "0X" : "0x");
-    for (; wanted > count && buf_error(v->scratch) == OK; wanted--) {
+    for (; wanted > count && buf_error(v->scratch) == OK; wanted--)
         buf_put_u8(v->scratch, '0');
-    }
     buf_put(v->scratch, digits + at, count);
     verb_put_number(v);
 }
@@ -205,9 +204,8 @@ put_digits(struct verb *v, double magnitude)
     if (general && !v->has_precision) {
         char text[NUMBER_TEXT_BYTES];
         buf_put(to, text, number_print_sentence(double_bits(magnitude), text));
-        for (size_t i = begin; v->verb == 'G' && i < to->size; i++) {
+        for (size_t i = begin; v->verb == 'G' && i < to->size; i++)
             if (to->at[i] == 'e') to->at[i] = 'E';
-        }
         return;
     }
     if (!buf_reserve(to, precision + DIGITS_MAX)) return;
@@ -294,9 +292,8 @@ put_struct(struct verb *v, const struct tmpl_value *value)
 static bool
 put_own_text(struct verb *v, const struct tmpl_value *value)
 {
-    if (strchr("vsqxX", v->verb) == NULL) {
+    if (strchr("vsqxX", v->verb) == NULL)
         return value->type == TMPL_TYPE_DURATION && put_integer(v, value->integer);
-    }
     clear_scratch(v);
     tmpl_print_own(value, v->scratch);
     return put_string(v, buf_bytes(v->scratch));
@@ -369,9 +366,8 @@ take_digits(struct format *f, uint32_t *ret)
 {
     size_t begin = f->at;
     uint32_t v = 0;
-    for (; ascii_is_digit((uint8_t)verb_peek_char(f)); f->at++) {
+    for (; ascii_is_digit((uint8_t)verb_peek_char(f)); f->at++)
         v = v > NUMBER_MAX ? v : v * 10 + (uint32_t)(verb_peek_char(f) - '0');
-    }
     *ret = v;
     return f->at > begin;
 }
@@ -387,10 +383,8 @@ put_directive(struct format *f)
     static const char flags[] = "#0+- ";
     bool *const fields[] = {&v->sharp, &v->zero, &v->plus, &v->minus, &v->space};
     const char *flag;
-    for (; verb_peek_char(f) != '\0' && (flag = strchr(flags, verb_peek_char(f))) != NULL;
-         f->at++) {
+    for (; verb_peek_char(f) != '\0' && (flag = strchr(flags, verb_peek_char(f))) != NULL; f->at++)
         *fields[flag - flags] = true;
-    }
     v->has_width = take_digits(f, &v->width);
     if (verb_peek_char(f) == '.') {
         f->at++;

@@ -153,9 +153,8 @@ walk_send(struct walk *w)
     walk_items(w, &items);
     enum err e = model_send(&model, items.version, items.at, items.count);
     if (e == OK || w->clock_lies || w->m.memory_fails) return;
-    if (e == ERR_AGAIN && (tsdb_is_down(w->m.db) || strstr(w->m.why.text, "suspect") != NULL)) {
+    if (e == ERR_AGAIN && (tsdb_is_down(w->m.db) || strstr(w->m.why.text, "suspect") != NULL))
         return;
-    }
     if (e == ERR_NOMEM && w->small_head) return;
     fail_msg("ingest: %s: %s", err_word(e), w->m.why.text);
 }
@@ -401,9 +400,8 @@ walk_from(uint64_t seed, uint64_t steps)
     model_init(&model, &w.m);
     machine_must_open(&w.m);
     model_opened(&model);
-    for (; w.steps < steps; w.steps++, steps_run++) {
+    for (; w.steps < steps; w.steps++, steps_run++)
         walk_step(&w);
-    }
     walk_reopen(&w);
     walk_commit(&w);
     model_compare(&model, false);
@@ -418,9 +416,8 @@ UNIT_TEST(test_random_steps_agree_with_the_model)
     uint64_t seed = setting("SEED", 1), steps = setting("STEPS", is_long ? 400000 : 12000);
     uint64_t walks = steps < 1000 ? 1 : steps / 600;
     print_message("seed %llu, %llu steps\n", (unsigned long long)seed, (unsigned long long)steps);
-    for (uint64_t i = 0; i < walks; i++) {
+    for (uint64_t i = 0; i < walks; i++)
         walk_from(seed + i, (seed + i) % 16 == 0 ? 10 * steps / walks : steps / walks);
-    }
 }
 
 static int

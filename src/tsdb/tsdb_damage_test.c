@@ -41,9 +41,8 @@ static void
 answers_init(struct answers *a)
 {
     for (uint32_t t = 0; t < TENANTS; t++) {
-        for (uint32_t i = 0; i < QUESTIONS; i++) {
+        for (uint32_t i = 0; i < QUESTIONS; i++)
             buf_init(&a->samples[t][i], NULL, 1 << 20);
-        }
         buf_init(&a->exemplars[t], NULL, 1 << 20);
         buf_init(&a->metadata[t], NULL, 1 << 20);
     }
@@ -53,9 +52,8 @@ static void
 answers_fini(struct answers *a)
 {
     for (uint32_t t = 0; t < TENANTS; t++) {
-        for (uint32_t i = 0; i < QUESTIONS; i++) {
+        for (uint32_t i = 0; i < QUESTIONS; i++)
             buf_fini(&a->samples[t][i]);
-        }
         buf_fini(&a->exemplars[t]);
         buf_fini(&a->metadata[t]);
     }
@@ -88,9 +86,8 @@ send(struct machine *m, uint32_t variant)
             snprintf(labels, sizeof labels, "__name__=gauge,x=%u", x);
             rq_series(&rq, labels);
             rq_metadata(&rq, METRIC_GAUGE, "", "help", "");
-            for (uint32_t i = 0; i < 8; i++) {
+            for (uint32_t i = 0; i < 8; i++)
                 rq_float(&rq, T0 + i * 1000, double_bits(i + variant * 0.25 + t), 0);
-            }
             rq_float(&rq, T0 - 1000 + variant, double_bits(x), 0);
             rq_exemplar(&rq, T0 + variant, double_bits(x), "trace_id=abc");
         }
@@ -98,9 +95,8 @@ send(struct machine *m, uint32_t variant)
             char labels[60];
             snprintf(labels, sizeof labels, "__name__=latency,x=%u", x);
             rq_series(&rq, labels);
-            for (uint32_t i = 0; i < 3; i++) {
+            for (uint32_t i = 0; i < 3; i++)
                 add_histogram(&rq, &arena, 2 * (1 + i + 10 * variant) + x % 2, T0 + i * 1000);
-            }
         }
         must(machine_send(m, tenants[t], &rq));
         rq_fini(&rq);
@@ -256,9 +252,8 @@ check_lines(const struct buf *lines, const struct buf *right, const struct buf *
     const char *at = (const char *)lines->at, *end = at + lines->size;
     while (lines->size > 0 && at < end) {
         size_t size = (size_t)((const char *)memchr(at, '\n', (size_t)(end - at)) - at) + 1;
-        if (!has_line(right, at, size) && !has_line(later, at, size)) {
+        if (!has_line(right, at, size) && !has_line(later, at, size))
             fail_msg("a sample that nobody sent: %.*s", (int)size, at);
-        }
         at += size;
     }
 }
@@ -426,9 +421,8 @@ add_damaged(void *context, struct bytes tenant, const struct ledger *l)
 {
     uint64_t *sum = context;
     (void)tenant;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         *sum += l->count[k][LEDGER_DAMAGED];
-    }
 }
 
 static uint64_t
@@ -608,9 +602,8 @@ count_partial(struct machine *m, uint32_t *ret_warnings)
         }
     }
     *ret_warnings = 0;
-    while (series_set_warning(set, *ret_warnings) != NULL) {
+    while (series_set_warning(set, *ret_warnings) != NULL)
         ++*ret_warnings;
-    }
     series_set_free(set);
     question_fini(&q);
     return count;
@@ -727,9 +720,8 @@ UNIT_TEST(test_a_damaged_page_costs_what_is_in_it_and_no_more)
         snprintf(labels, sizeof labels, "__name__=m%04u,instance=i%016llx%016llx", s,
                  (unsigned long long)rng_next(&rng), (unsigned long long)rng_next(&rng));
         rq_series(&rq, labels);
-        for (uint32_t i = 0; i < EACH; i++) {
+        for (uint32_t i = 0; i < EACH; i++)
             rq_float(&rq, T0 + (int64_t)(rng_next(&rng) % 1000) + i * 1000, rng_next(&rng), 0);
-        }
         snprintf(labels, sizeof labels, "trace=%016llx%016llx", (unsigned long long)rng_next(&rng),
                  (unsigned long long)rng_next(&rng));
         rq_exemplar(&rq, T0 + s, rng_next(&rng), labels);

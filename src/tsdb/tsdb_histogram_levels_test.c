@@ -108,9 +108,8 @@ send_until(struct world *w, int64_t until_ms)
         snprintf(labels, sizeof labels, "__name__=m,n=%u", s);
         rq_init(&rq, RW_V1);
         rq_series(&rq, labels);
-        for (int64_t t = w->now_ms + STEP_MS; t <= until_ms; t += STEP_MS) {
+        for (int64_t t = w->now_ms + STEP_MS; t <= until_ms; t += STEP_MS)
             if (rng_below(&w->r, 40) > 0) send_sample(w, &rq, s, t);
-        }
         must(machine_send(&w->m, "a", &rq));
         rq_fini(&rq);
     }

@@ -134,9 +134,8 @@ UNIT_TEST(test_a_required_name_is_required_of_known_series_too)
         if (i == 3) machine_flush(&machine);
     }
     struct ledger l = machine_ledger(&machine, "a");
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         assert_int_equal(l.count[k][LEDGER_REJECTED + REJECT_MISSING_NAME], 10);
-    }
     machine_verified_restart(&machine);
 }
 
@@ -358,15 +357,13 @@ UNIT_TEST(test_refused_exemplars_leave_the_text_to_refused_samples)
 {
     static const char *const names[] = {"__name__=bad0", "__name__=bad1", "__name__=bad2"};
     struct rq rq;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         must_send_float("a", names[i], T0, 1);
-    }
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=good");
     rq_float(&rq, T0, 0, 0);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         rq_exemplar(&rq, T0 + i, 0, "trace=\xff");
-    }
     for (int i = 0; i < 3; i++) {
         rq_series(&rq, names[i]);
         rq_float(&rq, T0, double_bits(2), 0);
@@ -424,9 +421,8 @@ UNIT_TEST(test_the_reason_of_a_refusal_is_one_clean_line)
     const char *text = machine.result.text;
     assert_non_null(strstr(text, "{__name__=\"a\\n\\x1b[31m\\\"\\\\\xc3\xa4\\xff\", b=\"cut"));
     assert_true(strlen(text) < sizeof machine.result.text);
-    for (const char *p = text; *p != '\0'; p++) {
+    for (const char *p = text; *p != '\0'; p++)
         assert_true((uint8_t)*p >= 0x20);
-    }
 }
 
 /* --- the same again --------------------------------------------------------------------------- */
@@ -565,9 +561,8 @@ UNIT_TEST(test_tenants_never_see_each_other)
                      (long long)T0, i + 1);
         }
         machine_commit(&machine);
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 3; i++)
             expect_at_every_stage(names[i], lines[i]);
-        }
         expect_all(&machine, "nobody", "");
     }
     assert_int_equal(machine_ledger(&machine, "a").stored[LEDGER_FLOAT], 2);

@@ -720,10 +720,9 @@ static void
 fail_everywhere(int kind)
 {
     uint64_t nth = 1, sites = 0;
-    for (int forever = 0; forever <= 1; forever++) {
+    for (int forever = 0; forever <= 1; forever++)
         for (nth = 1; fail_once(kind, nth, forever != 0); nth++)
             sites++;
-    }
     print_message("%llu faults tried\n", (unsigned long long)sites);
     assert_true(sites > 10);
 }

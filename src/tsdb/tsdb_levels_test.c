@@ -449,9 +449,8 @@ run_random(uint64_t seed, uint32_t steps, bool deletes, bool late)
         }
         compare_hours(&w);
         compare_plain(&w);
-        for (uint32_t hour = 1; hour < HOURS; hour += 1 + (uint32_t)rng_below(&w.r, 9)) {
+        for (uint32_t hour = 1; hour < HOURS; hour += 1 + (uint32_t)rng_below(&w.r, 9))
             read_before(&w, hour);
-        }
         machine_ledger(&w.m, "a");
         rollups += w.rollups_read;
     }

@@ -369,9 +369,8 @@ UNIT_TEST(test_samples_of_an_unknown_tenant_count_as_received_and_damaged)
     }
     machine_close(&machine);
     first_segment(path, sizeof path);
-    for (uint64_t pos = ends[0]; pos < ends[1]; pos += 4) {
+    for (uint64_t pos = ends[0]; pos < ends[1]; pos += 4)
         must(sim_env_damage(machine.sim, path, WAL_SEGMENT_HEADER_BYTES + pos - base));
-    }
     machine_must_open(&machine);
     struct ledger l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 3);
@@ -430,9 +429,8 @@ damage_each_place_of_the_log(int flushed_before)
         }
         damaged += machine.opening.damage.places > 0;
         lost += machine.opening.replayed_samples < wanted;
-        if (machine.opening.replayed_samples < wanted) { /* the last commit looks like a torn one */
+        if (machine.opening.replayed_samples < wanted) /* the last commit looks like a torn one */
             assert_true(machine.opening.damage.places > 0 || machine.opening.damage.torn_bytes > 0);
-        }
         uint64_t received = 0, exemplars = 0, pending = 0;
         static const char *const names[] = {"a", "b", "c"};
         for (int i = 0; i < 3; i++) {
@@ -574,9 +572,8 @@ flip_end_of_log(void)
     size_t size;
     must(file_open(machine.env, STORE_DIR "/wal/0000000000000001.wal", FILE_UPDATE, &file, NULL));
     must(file_read_some(&file, bytes, sizeof bytes, 0, &size, NULL));
-    while (size > 0 && bytes[size - 1] == 0) {
+    while (size > 0 && bytes[size - 1] == 0)
         size--;
-    }
     assert_true(size > 0);
     bytes[size - 1] ^= 1;
     must(file_write_at(&file, bytes_of(&bytes[size - 1], 1), size - 1, NULL));
@@ -706,9 +703,8 @@ watch_datasync(struct env *env, int file)
     bool is_free = pthread_mutex_trylock(&machine.db->head.lock.mutex) == 0;
     if (is_free) (void)pthread_mutex_unlock(&machine.db->head.lock.mutex);
     watched.under_lock += !is_free;
-    if (watched.syncs++ == 0 && watched.sends && is_free) {
+    if (watched.syncs++ == 0 && watched.sends && is_free)
         must_send_float("a", "__name__=m", T0 + 1000, 2);
-    }
     return watched.ops->datasync(env, file);
 }
 

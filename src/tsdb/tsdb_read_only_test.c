@@ -43,9 +43,8 @@ send(struct machine *m, unsigned nth)
         char labels[60];
         snprintf(labels, sizeof labels, "__name__=m,s=%u", s);
         rq_series(&rq, labels);
-        for (int64_t i = 0; i < 10; i++) {
+        for (int64_t i = 0; i < 10; i++)
             rq_float(&rq, T0 + (nth * 10 + i) * 1000, double_bits((double)(s + nth)), 0);
-        }
     }
     must(machine_send(m, "a", &rq));
     machine_commit(m);

@@ -67,9 +67,8 @@ expect_matches(const struct matcher_text *matchers, uint32_t count)
     must(machine_select(&machine, &q, mark_series, found));
     for (uint32_t i = 0; i < MODEL_SERIES; i++) {
         bool expected = true;
-        for (uint32_t k = 0; k < count; k++) {
+        for (uint32_t k = 0; k < count; k++)
             expected &= matcher_matches(q.made[k], text(model_value(i, matchers[k].name)));
-        }
         if (found[i] != expected) {
             fail_msg("series %u: %s=%d=%s and %u more", i, matchers[0].name, matchers[0].type,
                      matchers[0].pattern, count - 1);
@@ -137,9 +136,8 @@ expect_bounds(void)
 UNIT_TEST(test_both_bounds_are_inclusive)
 {
     static const int order[] = {1, 3, 2, 0, 4};
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         must_send_float("anonymous", "__name__=m", T0 + order[i], order[i]);
-    }
     machine_commit(&machine);
     expect_bounds();
     machine_flush(&machine);
@@ -298,9 +296,8 @@ UNIT_TEST(test_exemplars_are_found_at_every_stage)
     }
     machine_commit(&machine);
     for (int stage = 0; stage < 4; stage++) {
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 3; i++)
             expect_all_exemplars(names[i]);
-        }
         expect_exemplars("nobody", INT64_MIN, INT64_MAX, "");
         if (stage == 0) machine_verified_restart(&machine);
         if (stage == 1) machine_flush(&machine);
@@ -651,9 +648,8 @@ UNIT_TEST(test_the_largest_metrics_and_labels_of_a_tenant_are_found)
                                          "__name__=n,i=2", "__name__=m,i=3"};
     struct arena arena;
     struct tsdb_top top;
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++)
         must_send_float("a", series[i], T0, 1);
-    }
     must_send_float("b", "__name__=other,i=9", T0, 1);
     arena_init(&arena, NULL, 0, 0);
     must(tsdb_top(machine.db, text("a"), &arena, 2, &top));

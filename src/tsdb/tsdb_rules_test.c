@@ -128,9 +128,8 @@ UNIT_TEST(test_a_part_that_is_split_counts_removed_bytes_once)
     struct rq rq;
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=m,job=ci");
-    for (int64_t i = 0; i < 2000; i++) { /* 20 days */
+    for (int64_t i = 0; i < 2000; i++) /* 20 days */
         rq_float(&rq, SIM_BEGIN - (2000 - i) * (DAY_MS / 100), (uint64_t)i * 0x9E3779B97F4A7C15, 0);
-    }
     must(machine_send(&machine, "a", &rq));
     rq_fini(&rq);
     machine_commit(&machine);
@@ -447,9 +446,8 @@ send_a_long_merge(void)
     send_days("a", 4);
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=many");
-    for (int64_t i = 0; i < 70000; i++) {
+    for (int64_t i = 0; i < 70000; i++)
         rq_float(&rq, SIM_BEGIN - i, 0, 0);
-    }
     must(machine_send(&machine, "b", &rq));
     rq_fini(&rq);
     machine_commit(&machine);
@@ -729,9 +727,8 @@ lose_power_at(struct machine *m, unsigned step, uint64_t nth, bool cut_short)
         if (at == 1) {
             m->limits.retention_grace_ms = 0;
             tsdb_set_limits(m->db, &m->limits);
-            for (r.input_count = 1; r.input_count > 0;) {
+            for (r.input_count = 1; r.input_count > 0;)
                 if (tsdb_merge(m->db, &options, &r, &m->why)) break;
-            }
         }
         if (at == 2) set_rules(m, NULL, 0);
         if (at < step) continue;
@@ -808,9 +805,8 @@ is_matched(const char *match, unsigned series)
 static bool
 is_past(const struct known_rules *set, unsigned series, int64_t age_ms)
 {
-    for (uint32_t i = 0; i < set->count; i++) {
+    for (uint32_t i = 0; i < set->count; i++)
         if (is_matched(set->rules[i].match, series)) return age_ms > set->rules[i].age_ms;
-    }
     return false;
 }
 
@@ -884,10 +880,9 @@ merge_some(struct random_world *w, struct machine *m)
     struct tsdb_merge_options options = {.mode = TSDB_MERGE_DUE};
     struct tsdb_merge_result r;
     bool crash = rng_below(&w->r, 2) == 0;
-    for (unsigned s = 0; s < SERIES; s++) {
+    for (unsigned s = 0; s < SERIES; s++)
         for (unsigned d = 0; d < DAYS; d++)
             w->may_be_gone[s][d] |= is_hidden(w, s, d);
-    }
     if (rng_below(&w->r, 2) == 0) options.mode = TSDB_MERGE_FULL;
     if (crash) fault_env_arm(m->fe, (struct fault){FAULT_EIO, 1 + rng_below(&w->r, 60), true});
     enum err e;
@@ -983,9 +978,8 @@ run_random(uint64_t seed)
 
 UNIT_TEST(test_never_more_is_gone_than_rules_say_and_nothing_past_them_seen)
 {
-    for (uint64_t seed = 1; seed <= 40; seed++) {
+    for (uint64_t seed = 1; seed <= 40; seed++)
         run_random(seed);
-    }
 }
 
 int

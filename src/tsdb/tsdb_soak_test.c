@@ -168,9 +168,8 @@ step_churn(struct life *l)
 {
     uint32_t number = 1 + below(l, TARGETS - 1), alive = 0;
     struct target *t = &l->targets[number];
-    for (uint32_t i = 0; i < TARGETS; i++) {
+    for (uint32_t i = 0; i < TARGETS; i++)
         alive += l->targets[i].alive;
-    }
     if (!t->alive) {
         if (alive < TARGETS / 2) target_rise(l, number);
         return;
@@ -207,14 +206,11 @@ step_backfill(struct life *l)
     struct soak_request *r = request_begin(l, t->tenant);
     int64_t hours_ago = 1 + below(l, one_in(l, 2) ? 48 : 24 * 70);
     int64_t begin = (now_ms(l) / HOUR_MS - hours_ago) * HOUR_MS;
-    if (one_in(l, 3)) { /* the end of retention, now or soon */
+    if (one_in(l, 3)) /* the end of retention, now or soon */
         begin = now_ms(l) - l->x.m.limits.retention_ms + below(l, 4 * HOUR_MS) - HOUR_MS;
-    }
-    for (uint32_t i = 0; i < SOAK_METRICS; i++) {
-        for (int64_t at = begin; at < begin + HOUR_MS; at += BACKFILL_STEP_MS) {
+    for (uint32_t i = 0; i < SOAK_METRICS; i++)
+        for (int64_t at = begin; at < begin + HOUR_MS; at += BACKFILL_STEP_MS)
             soak_add(r, t->series[i], SAMPLES, at, CODE_PLAIN);
-        }
-    }
     request_send(l, r);
 }
 
@@ -287,9 +283,8 @@ static uint32_t
 pick_matchers(struct life *l)
 {
     uint32_t count = 1 + below(l, PATTERNS);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         pick_matcher(l, i);
-    }
     return count;
 }
 
@@ -346,17 +341,15 @@ list_parts(struct life *l, struct part_list *to)
 {
     const struct version *v = l->x.m.db->live.version;
     to->count = 0;
-    for (uint32_t i = 0; i < v->part_count && i < PARTS_MAX; i++) {
+    for (uint32_t i = 0; i < v->part_count && i < PARTS_MAX; i++)
         to->at[to->count++] = *part_info(v->parts[i]);
-    }
 }
 
 static bool
 list_has(const struct part_list *list, uint64_t number)
 {
-    for (uint32_t i = 0; i < list->count; i++) {
+    for (uint32_t i = 0; i < list->count; i++)
         if (list->at[i].number == number) return true;
-    }
     return false;
 }
 
@@ -395,9 +388,8 @@ note_dropped(struct life *l, const struct part_list *before)
         l->expired_parts++;
         if (p->time.min_ms > p->time.max_ms) continue; /* metadata only */
         if (p->time.max_ms >= x->expired_ms &&
-            !is_too_much(before, &after, p, x->m.limits.retention_bytes)) {
+            !is_too_much(before, &after, p, x->m.limits.retention_bytes))
             soak_fail(x, "a part was dropped that was to stay");
-        }
         soak_forget(x, p->time.min_ms, p->time.max_ms);
     }
 }
@@ -441,9 +433,8 @@ step_expire(struct life *l)
         /* The part with the families' metadata waits for a newer one, which is not due before the
          * frozen generation is written; the newest is never dropped. */
         if (s.part_samples > 0 && too_much && result.bytes_too_many == 0 &&
-            !tsdb_flush_due(x->m.db) && !tsdb_has_frozen(x->m.db)) {
+            !tsdb_flush_due(x->m.db) && !tsdb_has_frozen(x->m.db))
             soak_fail(x, "%llu bytes of parts are kept", (unsigned long long)s.part_bytes);
-        }
     }
     if (tsdb_flush_due(x->m.db) && one_in(l, 2)) soak_flush(x);
 }
@@ -586,9 +577,8 @@ step_snapshot(struct life *l)
     soak_must(x, tsdb_open(&options, &x->m.limits, &second, &opening, &x->m.why), "its opening");
     x->m.db = second;
     int64_t until = now_ms(l) - 15000; /* before the scrape */
-    for (uint32_t t = 0; t < SOAK_TENANTS; t++) {
+    for (uint32_t t = 0; t < SOAK_TENANTS; t++)
         soak_ask(x, SAMPLES, t, every_series, 1, SIM_BEGIN - 400 * DAY_MS, until - 1, false);
-    }
     machine_ledger(&x->m, NULL);
     tsdb_free(second);
     x->m.db = live;
@@ -671,12 +661,11 @@ step_failing(struct life *l)
         uint64_t nth = 1 + below(l, 60);
         memory_arm(&x->m, nth, one_in(l, 2));
     }
-    for (uint32_t i = 1 + below(l, 3); i > 0; i--) {
+    for (uint32_t i = 1 + below(l, 3); i > 0; i--)
         if (one_in(l, 3))
             try_flush(l);
         else
             try_send(l);
-    }
     disarm(l);
     if (tsdb_is_down(x->m.db)) soak_must(x, tsdb_reopen(x->m.db, &x->m.why), "reopen");
     soak_must(x, tsdb_maintain(x->m.db, &x->m.why), "maintain");
@@ -843,9 +832,8 @@ step_next(struct life *l)
     };
     struct soak *x = &l->x;
     uint32_t total = 60, dice;
-    for (uint32_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+    for (uint32_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
         total += steps[i].weight;
-    }
     dice = below(l, total);
     for (uint32_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         if (dice < steps[i].weight) {
@@ -883,9 +871,8 @@ live(struct life *l, uint64_t seed, uint64_t steps)
     machine_must_open(&x->m);
     x->durable = wal_durable_epoch(tsdb_wal(x->m.db));
     l->next_look_ms = now_ms(l) + 6 * HOUR_MS;
-    for (uint32_t i = 0; i < TARGETS / 3; i++) {
+    for (uint32_t i = 0; i < TARGETS / 3; i++)
         target_rise(l, i);
-    }
     for (; x->step < steps; x->step++) {
         end_limits(l);
         step_next(l);
@@ -929,9 +916,8 @@ UNIT_TEST(test_days_of_everything_agree_with_the_model)
         memset(&l, 0, sizeof l);
         live(&l, seed, steps);
         tell(&l);
-        for (uint32_t i = 0; i < REMEMBERED; i++) {
+        for (uint32_t i = 0; i < REMEMBERED; i++)
             free(l.last[i].items);
-        }
         soak_fini(&l.x);
     }
 }

@@ -83,9 +83,8 @@ send_some(struct rng *r, struct source *sources, uint32_t count)
             struct histogram h = next_histogram(r, s, kind);
             bool skip = rng_below(r, 50) == 0;
             if (!skip) rq_histogram(&rq, s->t_ms, &h, rng_below(r, 30) == 0 ? T0 : 0);
-            if (rng_below(r, 40) == 0 && s->t_ms > T0 + 90 * STEP_MS) {
+            if (rng_below(r, 40) == 0 && s->t_ms > T0 + 90 * STEP_MS)
                 rq_histogram(&rq, s->t_ms - 7 * (int64_t)rng_below(r, 1000) * 1000, &h, 0);
-            }
         }
     }
     must(machine_send(&m, "a", &rq));
@@ -138,17 +137,15 @@ live(uint64_t seed)
     machine_flush(&m);
     merge_all();
     check_ranges(&r, sources[0].t_ms);
-    for (uint32_t x = 0; x < SERIES; x++) {
+    for (uint32_t x = 0; x < SERIES; x++)
         arena_fini(&sources[x].arena);
-    }
     machine_fini(&m);
 }
 
 UNIT_TEST(test_histograms_are_streamed_as_they_are_read)
 {
-    for (uint64_t seed = 1; seed <= 12; seed++) {
+    for (uint64_t seed = 1; seed <= 12; seed++)
         live(seed);
-    }
 }
 
 /* --- cached chunks ---------------------------------------------------------------------------- */

@@ -85,9 +85,8 @@ delete_all(const char *tenant)
     must(selector_parse(text("{__name__=~\".+\"}"), &all, NULL));
     must(tsdb_delete(machine.db, text(tenant), &all, 1, INT64_MIN, INT64_MAX, &deletion,
                      &machine.why));
-    while (r.input_count > 0) {
+    while (r.input_count > 0)
         must(tsdb_merge(machine.db, &clean, &r, &machine.why));
-    }
 }
 
 static void

@@ -548,18 +548,16 @@ UNIT_TEST(test_late_samples_after_failed_commits_are_all_there)
     struct rq rq;
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=late");
-    for (int i = COUNT - 1; i >= 0; i--) {
+    for (int i = COUNT - 1; i >= 0; i--)
         rq_float(&rq, T0 + i, double_bits(i), 0);
-    }
     must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(COUNT, 0);
     machine_commit(&machine);
     struct buf lines;
     buf_init(&lines, NULL, 1 << 24);
-    for (int i = 0; i <= COUNT; i++) {
+    for (int i = 0; i <= COUNT; i++)
         buf_printf(&lines, "{__name__=\"late\"} %lld %d\n", (long long)T0 + i, i);
-    }
     buf_put_u8(&lines, 0);
     expect_at_every_stage("anonymous", (const char *)lines.at);
     buf_fini(&lines);

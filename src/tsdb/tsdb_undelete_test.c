@@ -77,9 +77,8 @@ receipt(uint64_t id)
     uint32_t count;
     arena_init(&arena, NULL, 0, 0);
     must(tsdb_deletions(machine.db, text("a"), &arena, &list, &count, &machine.why));
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (list[i].id == id) found = list[i];
-    }
     arena_fini(&arena);
     assert_int_equal(found.id, id);
     return found;
@@ -558,11 +557,9 @@ selected_by(const struct life *l, int which)
 {
     const struct made *m = &l->made[which];
     uint64_t count = 0;
-    for (int s = 0; s < SERIES; s++) {
-        for (int i = m->from; i <= m->to && i < SLOTS; i++) {
+    for (int s = 0; s < SERIES; s++)
+        for (int i = m->from; i <= m->to && i < SLOTS; i++)
             count += (m->series >> s & 1) != 0 && l->sent[s][i] >= 0 && l->sent[s][i] <= which;
-        }
-    }
     return count;
 }
 
@@ -605,9 +602,8 @@ step_clock(struct life *l)
         l->set_back = true;
     }
     now = env_realtime_ms(machine.env);
-    for (int i = 0; i < l->made_count; i++) {
+    for (int i = 0; i < l->made_count; i++)
         l->made[i].can_be_final |= has_ended(l->made[i].made_ms, now);
-    }
 }
 
 /* A snapshot, which keeps parts that merges replace. */

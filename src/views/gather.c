@@ -40,9 +40,8 @@ const char *
 views_warning(struct series_set *of, uint32_t *index)
 {
     const char *sentence;
-    for (uint32_t i = 0; (sentence = series_set_warning(of, i)) != NULL; i++) {
+    for (uint32_t i = 0; (sentence = series_set_warning(of, i)) != NULL; i++)
         if ((*index)-- == 0) return sentence;
-    }
     return NULL;
 }
 
@@ -77,9 +76,8 @@ matched_set_find(struct matched_set *s, struct view *view, const struct query_re
     int order = -1;
     assert(s->set == NULL);
     assert(s->matcher_count == 0);
-    for (struct label label; e == OK && labels_next(&c, &label);) {
+    for (struct label label; e == OK && labels_next(&c, &label);)
         e = matched_set_add(s, label, budget, why);
-    }
     struct matcher_set set = {s->matchers, s->matcher_count};
     request.sets = &set;
     request.set_count = 1;
@@ -98,9 +96,8 @@ void
 matched_set_fini(struct matched_set *s, struct budget *budget)
 {
     series_set_free(s->set);
-    while (s->matcher_count > 0) {
+    while (s->matcher_count > 0)
         matcher_free(s->matchers[--s->matcher_count]);
-    }
     array_free(budget, s->matchers, s->matcher_capacity);
     *s = (struct matched_set){.set = NULL};
 }
@@ -157,9 +154,8 @@ text_gathering_add(void *gathering, struct bytes text)
     if (g->limit > 0 && at > g->limit) return OK; /* beyond the limit */
     if (at < g->sorted_count && bytes_equal(g->items[at], text)) return OK;
     struct bytes copy = arena_copy(&g->arena, text);
-    if (copy.at == NULL || !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1)) {
+    if (copy.at == NULL || !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1))
         return ERR_NOMEM;
-    }
     g->items[g->count++] = copy;
     return OK;
 }
@@ -183,9 +179,8 @@ enum err
 text_gathering_end(struct text_gathering *g, enum err e, struct why *why)
 {
     if (e == ERR_NOMEM) e = views_no_memory(why);
-    for (size_t i = 0; i < g->count && e == OK; i++) {
+    for (size_t i = 0; i < g->count && e == OK; i++)
         e = g->to->each(g->to->context, g->items[i]);
-    }
     array_free(g->budget, g->items, g->capacity);
     buf_fini(&g->labels);
     arena_fini(&g->arena);
@@ -219,9 +214,8 @@ exemplar_gathering_add(void *gathering, const struct exemplar *exemplar)
     bool same = last != NULL && bytes_equal(last->series_labels, x.series_labels);
     if (same) x.series_labels = last->series_labels;
     if ((!same && !copy_text(&g->arena, &x.series_labels)) || !copy_text(&g->arena, &x.labels) ||
-        !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1)) {
+        !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1))
         return ERR_NOMEM;
-    }
     g->items[g->count++] = x;
     return OK;
 }
@@ -265,9 +259,8 @@ metadata_gathering_add(void *gathering, const struct metadata *m)
     struct described_metadata d = {*m, g->from};
     if (!copy_text(&g->arena, &d.metadata.family) || !copy_text(&g->arena, &d.metadata.help) ||
         !copy_text(&g->arena, &d.metadata.unit) ||
-        !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1)) {
+        !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1))
         return ERR_NOMEM;
-    }
     g->items[g->count++] = d;
     return OK;
 }
@@ -289,9 +282,8 @@ was_given(const struct metadata_gathering *g, size_t at)
         const struct metadata *before = &g->items[at].metadata;
         if (!bytes_equal(before->family, m->family)) return false;
         if (before->type == m->type && bytes_equal(before->help, m->help) &&
-            bytes_equal(before->unit, m->unit)) {
+            bytes_equal(before->unit, m->unit))
             return true;
-        }
     }
     return false;
 }
@@ -303,9 +295,8 @@ metadata_gathering_end(struct metadata_gathering *g, enum err e,
 {
     if (e == ERR_NOMEM) e = views_no_memory(why);
     if (g->count > 1) qsort(g->items, g->count, sizeof *g->items, compare_described);
-    for (size_t i = 0; i < g->count && e == OK; i++) {
+    for (size_t i = 0; i < g->count && e == OK; i++)
         if (!was_given(g, i)) e = each(context, &g->items[i].metadata);
-    }
     array_free(g->budget, g->items, g->capacity);
     arena_fini(&g->arena);
     return e;

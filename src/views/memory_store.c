@@ -69,9 +69,8 @@ memory_store_free(struct memory_store *s)
     assert(atomic_load_explicit(&s->open_sets, memory_order_relaxed) == 0); /* invariant 3 */
     for (uint32_t i = 0; i < s->count; i++) {
         struct memory_series *series = s->series[i];
-        for (uint32_t k = 0; k < series->run_count; k++) {
+        for (uint32_t k = 0; k < series->run_count; k++)
             run_free(s->budget, &series->runs[k]);
-        }
         array_free(s->budget, series->runs, series->run_capacity);
     }
     array_free(s->budget, s->series, s->capacity);
@@ -103,16 +102,14 @@ find_or_make(struct memory_store *s, struct bytes labels)
     series = arena_new(&s->arena, sizeof *series);
     struct bytes copy = arena_copy(&s->arena, labels);
     if (series == NULL || (copy.at == NULL && labels.size > 0) ||
-        !array_reserve(s->budget, &s->series, &s->capacity, s->count + 1)) {
+        !array_reserve(s->budget, &s->series, &s->capacity, s->count + 1))
         return NULL;
-    }
     uint32_t place = place_of(s, labels);
     assert(place == s->count ||
            labels_compare(s->series[place]->labels, labels) > 0); /* invariant 1 */
     series->labels = copy;
-    for (uint32_t i = s->count++; i > place; i--) {
+    for (uint32_t i = s->count++; i > place; i--)
         s->series[i] = s->series[i - 1];
-    }
     s->series[place] = series;
     return series;
 }
@@ -236,9 +233,8 @@ static bool
 is_selected(const struct query_request *request, const struct memory_series *series)
 {
     bool selected = request->set_count == 0;
-    for (uint32_t i = 0; i < request->set_count && !selected; i++) {
+    for (uint32_t i = 0; i < request->set_count && !selected; i++)
         selected = matcher_set_matches(&request->sets[i], series->labels);
-    }
     return selected && query_hints_want(&request->hints, series->labels) &&
            holds_sample(series, request->min_ms, request->max_ms);
 }

@@ -235,18 +235,16 @@ UNIT_TEST(test_long_series_come_in_several_batches)
     const struct query_request r = {.min_ms = 5, .max_ms = 4990};
     int64_t next = 5;
     unsigned batches = 0;
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 5000; i++)
         add_float(store, "a", NULL, i, i);
-    }
     assert_int_equal(memory_store_open(store, NULL, &view, &why), OK);
     assert_int_equal(view_select(view, &r, &set, &why), OK);
     assert_int_equal(series_set_next(set, &labels, &why), OK);
     for (;; batches++) {
         assert_int_equal(series_set_batch(set, &batch, &why), OK);
         if (batch.count == 0) break;
-        for (uint32_t i = 0; i < batch.count; i++) {
+        for (uint32_t i = 0; i < batch.count; i++)
             assert_int_equal(batch.times_ms[i], next++);
-        }
     }
     assert_int_equal(next, 4991);
     assert_int_equal(batches, 5);

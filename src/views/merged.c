@@ -65,9 +65,8 @@ merged_set_next(struct series_set *set, struct bytes *ret_labels, struct why *wh
         if (e) return e;
         if (m->state == MEMBER_ENDED) continue;
         assert(m->state == MEMBER_WAITING); /* invariant 2 */
-        if (least == NULL || labels_compare(buf_bytes(&m->labels), buf_bytes(&least->labels)) < 0) {
+        if (least == NULL || labels_compare(buf_bytes(&m->labels), buf_bytes(&least->labels)) < 0)
             least = m;
-        }
     }
     sample_merge_clear(&s->samples);
     if (least == NULL) return OK;
@@ -105,9 +104,8 @@ merged_set_warning(struct series_set *set, uint32_t index)
 {
     struct merged_set *s = (struct merged_set *)set;
     const char *sentence = NULL;
-    for (uint32_t i = 0; i < s->count && sentence == NULL; i++) {
+    for (uint32_t i = 0; i < s->count && sentence == NULL; i++)
         sentence = views_warning(s->members[i].set, &index);
-    }
     return sentence;
 }
 
@@ -116,9 +114,8 @@ merged_set_spent(const struct series_set *set)
 {
     const struct merged_set *s = (const struct merged_set *)set;
     struct series_cost all = {.series = 0};
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         views_add_spent(&all, s->members[i].set);
-    }
     return all;
 }
 
@@ -151,9 +148,8 @@ merged_set_new(struct series_set *const *sets, uint32_t count, struct budget *bu
         return OK;
     }
     if (s == NULL) {
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             series_set_free(sets[i]);
-        }
         return views_no_memory(why);
     }
     s->set.ops = &ops;
@@ -189,9 +185,8 @@ concerned_by(const struct view *view, const struct query_request *request)
     const struct merged_view *v = (const struct merged_view *)view;
     struct concerned c = {.count = 0};
     assert(v->count > 1); /* one view is not wrapped */
-    for (uint32_t i = 0; i < v->count; i++) {
+    for (uint32_t i = 0; i < v->count; i++)
         if (view_concerns(v->views[i], request)) c.views[c.count++] = v->views[i];
-    }
     if (c.count == 0) c.views[c.count++] = v->views[0]; /* its answer is empty, too */
     return c;
 }
@@ -209,9 +204,8 @@ select_series(struct view *view, const struct query_request *request, struct ser
     for (uint32_t i = 0; i < c.count; i++) {
         enum err e = view_select(c.views[i], &below, &sets[i], why);
         if (e == OK) continue;
-        while (i-- > 0) {
+        while (i-- > 0)
             series_set_free(sets[i]);
-        }
         return e;
     }
     return merged_set_new(sets, c.count,
@@ -248,9 +242,8 @@ merged_exemplars(struct view *view, const struct query_request *request,
     enum err e = OK;
     exemplar_gathering_begin(&all, to,
                              views_budget(request, ((const struct merged_view *)view)->budget));
-    for (uint32_t i = 0; i < c.count && e == OK; i++) {
+    for (uint32_t i = 0; i < c.count && e == OK; i++)
         e = view_exemplars(c.views[i], request, &here, why);
-    }
     return exemplar_gathering_end(&all, e, true, why);
 }
 
@@ -264,9 +257,8 @@ merged_metadata(struct view *view, const struct query_request *request, struct b
     struct metadata_gathering all;
     enum err e = OK;
     metadata_gathering_begin(&all, views_budget(request, v->budget));
-    for (; all.from < v->count && e == OK; all.from++) {
+    for (; all.from < v->count && e == OK; all.from++)
         e = view_metadata(v->views[all.from], request, family, metadata_gathering_add, &all, why);
-    }
     return metadata_gathering_end(&all, e, each, context, why);
 }
 
@@ -276,9 +268,8 @@ static void
 merged_free_view(struct view *view)
 {
     struct merged_view *v = (struct merged_view *)view;
-    for (uint32_t i = 0; i < v->count; i++) {
+    for (uint32_t i = 0; i < v->count; i++)
         view_free(v->views[i]);
-    }
     mem_free(v->budget, v, sizeof *v);
 }
 
@@ -301,9 +292,8 @@ merged_view_new(struct view *const *views, uint32_t count, struct budget *budget
         return OK;
     }
     if (v == NULL) {
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             view_free(views[i]);
-        }
         return views_no_memory(why);
     }
     v->view.ops = &ops;

@@ -42,9 +42,8 @@ static struct bytes
 labels_of(unsigned series, uint8_t *room)
 {
     struct buf to = {.at = room, .capacity = 64, .limit = 64};
-    if (series > 0) {
+    if (series > 0)
         labels_put(&to, (struct label){bytes_of_text("l"), bytes_of_text(names[series])});
-    }
     return buf_bytes(&to);
 }
 
@@ -65,9 +64,8 @@ given_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct given_set *s = (struct given_set *)set;
     (void)why;
-    while (s->next < SERIES_MAX && !s->of->series[s->next].is_there) {
+    while (s->next < SERIES_MAX && !s->of->series[s->next].is_there)
         s->next++;
-    }
     *ret_labels = bytes_of(NULL, 0);
     if (s->next == SERIES_MAX) return OK;
     s->at = &s->of->series[s->next];
@@ -246,9 +244,8 @@ rig_new(struct rig *g, uint32_t count, uint64_t seed)
         x->rng.state = seed + i;
         x->concerns = true;
         x->has_starts = rng_below(&rng, 2) == 0;
-        for (unsigned k = 0; k < SERIES_MAX; k++) {
+        for (unsigned k = 0; k < SERIES_MAX; k++)
             fill_series(&x->series[k], &rng);
-        }
         g->views[i] = &x->view;
     }
     assert_int_equal(merged_view_new(g->views, count, NULL, &g->merged, NULL), OK);
@@ -272,9 +269,8 @@ sample_at(const struct rig *g, unsigned series, int64_t t_ms, uint32_t *ret_view
 {
     for (*ret_view = 0; *ret_view < g->count; ++*ret_view) {
         const struct given_series *s = &g->given[*ret_view].series[series];
-        for (uint32_t i = 0; s->is_there && i < s->count; i++) {
+        for (uint32_t i = 0; s->is_there && i < s->count; i++)
             if (s->samples[i].t_ms == t_ms) return &s->samples[i];
-        }
     }
     return NULL;
 }
@@ -282,9 +278,8 @@ sample_at(const struct rig *g, unsigned series, int64_t t_ms, uint32_t *ret_view
 static bool
 anyone_has(const struct rig *g, unsigned series)
 {
-    for (uint32_t i = 0; i < g->count; i++) {
+    for (uint32_t i = 0; i < g->count; i++)
         if (g->given[i].series[series].is_there) return true;
-    }
     return false;
 }
 
@@ -294,9 +289,8 @@ check_sample(const struct rig *g, unsigned series, const struct sample_batch *b,
              int64_t *next_ms)
 {
     uint32_t from;
-    for (; *next_ms < b->times_ms[i]; ++*next_ms) {
+    for (; *next_ms < b->times_ms[i]; ++*next_ms)
         assert_null(sample_at(g, series, *next_ms, &from));
-    }
     const struct given_sample *x = sample_at(g, series, b->times_ms[i], &from);
     assert_non_null(x);
     assert_int_equal(x->is_histogram, b->kind != SAMPLE_FLOAT);
@@ -315,13 +309,11 @@ check_series(const struct rig *g, unsigned series, struct series_set *set)
     for (;;) {
         assert_int_equal(series_set_batch(set, &b, NULL), OK);
         if (b.count == 0) break;
-        for (uint32_t i = 0; i < b.count; i++) {
+        for (uint32_t i = 0; i < b.count; i++)
             check_sample(g, series, &b, i, &next_ms);
-        }
     }
-    for (; next_ms < 20000; next_ms++) {
+    for (; next_ms < 20000; next_ms++)
         assert_null(sample_at(g, series, next_ms, &from));
-    }
 }
 
 UNIT_TEST(test_samples_of_all_come_once_and_the_first_listed_wins)

@@ -145,9 +145,8 @@ keep_name(void *context, struct bytes name)
     struct bytes *names = arena_push(&m->arena, m->names, m->name_count, sizeof *names);
     if (names == NULL) return ERR_NOMEM;
     m->names = names;
-    if (m->name_count > 0) {
+    if (m->name_count > 0)
         assert(bytes_compare(names[m->name_count - 1], name) <= 0); /* invariant 2 */
-    }
     names[m->name_count] = arena_copy(&m->arena, name);
     return names[m->name_count++].at == NULL ? ERR_NOMEM : OK;
 }
@@ -218,9 +217,8 @@ find_names_of(struct view *view, const struct query_request *request, struct byt
     of_family.sets = sets;
     of_family.set_count = count;
     if (e == OK) e = find_names(view, &of_family, m, why);
-    while (count > 0) {
+    while (count > 0)
         matcher_free(matchers[--count]);
-    }
     return e;
 }
 

@@ -48,9 +48,8 @@ static bool
 is_selected(const struct query_request *r, const struct plain_series *s)
 {
     bool any = r->set_count == 0;
-    for (uint32_t i = 0; i < r->set_count && !any; i++) {
+    for (uint32_t i = 0; i < r->set_count && !any; i++)
         any = matcher_set_matches(&r->sets[i], s->labels);
-    }
     return any && s->times_ms[0] <= r->max_ms && s->times_ms[SAMPLES - 1] >= r->min_ms &&
            query_hints_want(&r->hints, s->labels) &&
            (r->hints.from_labels.size == 0 || labels_compare(s->labels, r->hints.from_labels) >= 0);
@@ -121,9 +120,8 @@ plain_select(struct view *view, const struct query_request *r, struct series_set
     s->set.ops = &ops;
     s->store = store;
     s->control = r->control;
-    for (unsigned i = 0; i < store->count; i++) {
+    for (unsigned i = 0; i < store->count; i++)
         if (is_selected(r, store->series[i])) s->found[s->count++] = i;
-    }
     store->open_sets++;
     *ret = &s->set;
     return OK;
@@ -290,12 +288,10 @@ static void
 store_add(struct plain_store *store, struct plain_series *s)
 {
     unsigned at = store->count;
-    for (unsigned i = 0; i < store->count; i++) {
+    for (unsigned i = 0; i < store->count; i++)
         if (bytes_equal(store->series[i]->labels, s->labels)) return;
-    }
-    for (; at > 0 && labels_compare(store->series[at - 1]->labels, s->labels) > 0; at--) {
+    for (; at > 0 && labels_compare(store->series[at - 1]->labels, s->labels) > 0; at--)
         store->series[at] = store->series[at - 1];
-    }
     store->series[at] = s;
     store->count++;
 }
@@ -330,20 +326,17 @@ make_sets(struct rng *rng, struct random_sets *x, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t matchers = 1 + (uint32_t)rng_below(rng, MATCHERS_MAX);
         x->sets[i] = (struct matcher_set){x->matchers[i], matchers};
-        for (uint32_t k = 0; k < matchers; k++) {
+        for (uint32_t k = 0; k < matchers; k++)
             x->matchers[i][k] = make_matcher(rng);
-        }
     }
 }
 
 static void
 free_sets(struct random_sets *x)
 {
-    for (uint32_t i = 0; i < x->count; i++) {
-        for (uint32_t k = 0; k < x->sets[i].count; k++) {
+    for (uint32_t i = 0; i < x->count; i++)
+        for (uint32_t k = 0; k < x->sets[i].count; k++)
             matcher_free(x->matchers[i][k]);
-        }
-    }
 }
 
 /* --- transcripts ------------------------------------------------------------------------------ */
@@ -598,9 +591,8 @@ UNIT_TEST(test_answers_are_those_of_a_store_without_hidden_series)
                                        .bytes_max = rng_below(&rng, 24 * SAMPLES)};
         compare(&x, &p, &r, &limits);
         free_sets(&own);
-        for (uint32_t i = 0; i < p.count; i++) {
+        for (uint32_t i = 0; i < p.count; i++)
             free_sets(&clauses[i]);
-        }
         assert_int_equal(x.alone.open_sets + x.with[0].open_sets + x.with[1].open_sets, 0);
     }
 }

@@ -127,9 +127,8 @@ find_interval(struct replica *r)
     assert(r->gap_count <= REPLICA_GAPS); /* invariant 2 */
     for (uint32_t i = 0; i < r->gap_count; i++) {
         uint32_t at = i;
-        for (; at > 0 && sorted[at - 1] > r->gaps_ms[i]; at--) {
+        for (; at > 0 && sorted[at - 1] > r->gaps_ms[i]; at--)
             sorted[at] = sorted[at - 1];
-        }
         sorted[at] = r->gaps_ms[i];
     }
     r->gap_ms_low = sorted[0];
@@ -153,9 +152,8 @@ take_windows(struct replica_merge *m, struct sample_batch *b, struct why *why)
     int64_t *times_ms = arena_alloc(&m->kept, b->count * sizeof *times_ms);
     uint64_t *bits = is_float ? arena_alloc(&m->kept, b->count * sizeof *bits) : NULL;
     struct histogram *lasts = is_float ? NULL : arena_alloc(&m->kept, b->count * sizeof *lasts);
-    if (times_ms == NULL || (bits == NULL && lasts == NULL)) {
+    if (times_ms == NULL || (bits == NULL && lasts == NULL))
         return why_set(why, ERR_NOMEM, "not enough memory for the query");
-    }
     for (uint32_t i = 0; i < b->count; i++) {
         struct rollup x = sample_batch_window(b, i);
         times_ms[i] = x.count > 0 ? x.last_ms : x.stale_ms;
@@ -517,9 +515,8 @@ find_filling(struct replica_merge *m, struct replica **ret, struct why *why)
     else if (!gap.at_end)
         e = find_next_gap(m, r, &gap.is_known, &gap.interval_ms, why);
     if (e || (gap.is_known && !is_beyond_two(silent_ms, gap.interval_ms))) return e;
-    if (gap.is_known && gap.interval_ms > FILLED_INTERVAL_MS_MAX) {
+    if (gap.is_known && gap.interval_ms > FILLED_INTERVAL_MS_MAX)
         gap.from_ms = (int64_t)((uint64_t)gap.from_ms + 2 * gap.interval_ms);
-    }
     return choose_in_gap(m, &gap, ret, why);
 }
 
@@ -695,12 +692,10 @@ choose_window(struct replica_merge *m, const struct replica *current, const stru
         is_stale &= x.is_stale;
         if (x.count <= most) continue;
         most = x.count;
-        if (to->floats != NULL) {
+        if (to->floats != NULL)
             to->floats[i] = x;
-        } else if (histogram_rollup_copy(&m->kept, &other->histogram_rollups[at],
-                                         &to->histograms[i])) {
+        else if (histogram_rollup_copy(&m->kept, &other->histogram_rollups[at], &to->histograms[i]))
             return why_set(why, ERR_NOMEM, "not enough memory for the query");
-        }
     }
     if (to->floats != NULL)
         to->floats[i].is_stale &= is_stale;
@@ -719,9 +714,8 @@ choose_windows(struct replica_merge *m, const struct replica *current, struct sa
         to.floats = arena_alloc(&m->kept, b->count * sizeof *to.floats);
     else
         to.histograms = arena_alloc(&m->kept, b->count * sizeof *to.histograms);
-    if (to.floats == NULL && to.histograms == NULL) {
+    if (to.floats == NULL && to.histograms == NULL)
         return why_set(why, ERR_NOMEM, "not enough memory for the query");
-    }
     for (uint32_t i = 0; i < b->count; i++) {
         enum err e = choose_window(m, current, b, i, &to, why);
         if (e) return e;

@@ -224,18 +224,16 @@ interval(const struct model *m, int r)
 static void
 pass(struct model *m, int r, int64_t until_ms)
 {
-    while (m->last >= 0 && sample(m, r, 0) != NULL && sample(m, r, 0)->t_ms <= until_ms) {
+    while (m->last >= 0 && sample(m, r, 0) != NULL && sample(m, r, 0)->t_ms <= until_ms)
         m->at[r]++;
-    }
 }
 
 static void
 pass_markers(struct model *m, int r, int64_t until_ms)
 {
     const struct written *s;
-    while ((s = sample(m, r, 0)) != NULL && s->is_marker && s->t_ms <= until_ms) {
+    while ((s = sample(m, r, 0)) != NULL && s->is_marker && s->t_ms <= until_ms)
         m->at[r]++;
-    }
 }
 
 static bool
@@ -263,9 +261,8 @@ static int
 first_one(const struct model *m)
 {
     int earliest = -1;
-    for (int r = 0; r < (int)m->of->count; r++) {
+    for (int r = 0; r < (int)m->of->count; r++)
         if (sample(m, r, 0) != NULL && is_earlier(m, r, earliest)) earliest = r;
-    }
     for (int r = 0; earliest >= 0 && r < (int)m->of->count; r++) {
         const struct written *a = sample(m, r, 0), *b = sample(m, r, 1);
         if (a == NULL) continue;
@@ -417,9 +414,8 @@ check_all(const struct rig *g, const struct model *m, uint64_t seed)
     while (i < g->got_count && i < m->want_count) {
         const struct written *a = &g->got[i], *b = &m->want[i];
         if (a->t_ms != b->t_ms || a->is_marker != b->is_marker || a->value != b->value ||
-            a->is_histogram != b->is_histogram || (!a->is_marker && a->hint != b->hint)) {
+            a->is_histogram != b->is_histogram || (!a->is_marker && a->hint != b->hint))
             break;
-        }
         i++;
     }
     if (i < g->got_count || i < m->want_count) print_error("seed %ju, sample %u\n", seed, i);
@@ -443,9 +439,8 @@ UNIT_TEST(test_all_rules_hold_however_samples_come_in_batches)
         for (uint32_t i = 0; i < g.count; i++) {
             struct given *r = &g.replicas[i];
             fill(r, &rng, interval_ms);
-            if (r->count > 0 && r->samples[r->count - 1].t_ms > g.max_ms) {
+            if (r->count > 0 && r->samples[r->count - 1].t_ms > g.max_ms)
                 g.max_ms = r->samples[r->count - 1].t_ms;
-            }
         }
         g.max_ms += (int64_t)rng_below(&rng, 4 * (uint64_t)interval_ms);
         run_model(&m, &g, times_only);
@@ -513,9 +508,8 @@ UNIT_TEST(test_a_replica_with_one_sample_does_not_hide_another)
     static struct rig g;
     g = (struct rig){.count = 0};
     add(&g, 0, 100, 1);
-    for (int64_t t = 0; t < 60; t += 15) {
+    for (int64_t t = 0; t < 60; t += 15)
         add(&g, 1, 101 + t, 1);
-    }
     MUST_GIVE(&g, 100, 116, 131, 146); /* for a single value it is unknown whether it is new */
     add(&g, 0, 500, 1);
     add(&g, 0, 515, 1);
@@ -578,9 +572,8 @@ scrape(struct rig *g, uint32_t replica, struct rng *rng, const int64_t *resets,
         if (rng_below(rng, 20) == 0) dead = !dead;
         if (dead) continue;
         int64_t read_ms = t + (int64_t)rng_below(rng, (uint64_t)interval_ms), since_ms = 0;
-        for (uint32_t i = 0; i < reset_count && resets[i] <= read_ms; i++) {
+        for (uint32_t i = 0; i < reset_count && resets[i] <= read_ms; i++)
             since_ms = resets[i];
-        }
         add(g, replica, t, (double)(read_ms - since_ms));
     }
 }
@@ -593,26 +586,22 @@ UNIT_TEST(test_a_counter_has_no_resets_but_its_own)
         int64_t resets[3];
         uint32_t reset_count = seed % 2 == 0 ? 0 : 3;
         g = (struct rig){.count = 0};
-        for (uint32_t i = 0; i < reset_count; i++) {
+        for (uint32_t i = 0; i < reset_count; i++)
             resets[i] = 40000 + (int64_t)i * 50000 + (int64_t)rng_below(&rng, 20000);
-        }
-        for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t i = 0; i < 3; i++)
             scrape(&g, i, &rng, resets, reset_count);
-        }
         assert_int_equal(run(&g, seed, BATCH_MAX, false, NULL), OK);
         if (g.got_count == 0) continue;
         uint32_t falls = 0;
-        for (uint32_t i = 1; i < g.got_count; i++) {
+        for (uint32_t i = 1; i < g.got_count; i++)
             falls += g.got[i].value < g.got[i - 1].value;
-        }
         assert_true(falls <= reset_count);
         /* The result is never more than the real increase; only increases between scrapes
          * are missing. */
         double most = 200000 + 1000 - g.got[0].value;
         assert_true(increase(&g) <= most);
-        if (reset_count == 0) {
+        if (reset_count == 0)
             assert_true(increase(&g) == g.got[g.got_count - 1].value - g.got[0].value);
-        }
     }
 }
 
@@ -644,9 +633,8 @@ UNIT_TEST(test_the_hint_of_a_histogram_after_a_change_is_not_the_other_replicas)
         }
     }
     MUST_GIVE(&g, 100, 115, 130, 145, 152, 167, 182, 197, 212, 227, 242);
-    for (uint32_t i = 0; i < g.got_count; i++) {
+    for (uint32_t i = 0; i < g.got_count; i++)
         assert_int_equal(g.got[i].hint, g.got[i].t_ms == 152 ? RESET_UNKNOWN : RESET_NO);
-    }
 }
 
 UNIT_TEST(test_times_may_be_any)
@@ -664,9 +652,8 @@ UNIT_TEST(test_times_may_be_any)
     /* The second replica is silent until 0, and its next sample too far away to be judged
      * by one gap. */
     assert_int_equal(run(&g, 1, 1, false, NULL), OK);
-    for (uint32_t i = 1; i < g.got_count; i++) {
+    for (uint32_t i = 1; i < g.got_count; i++)
         assert_true(g.got[i - 1].t_ms < g.got[i].t_ms);
-    }
     assert_int_equal(g.got[0].t_ms, INT64_MIN);
 }
 

@@ -56,9 +56,8 @@ enum { GATHERED_AT_ONCE = 4096 }; /* sets of labels, before equal ones become on
 static bool
 is_replica_label(const struct replicas_view *v, struct bytes name)
 {
-    for (uint32_t i = 0; i < v->name_count; i++) {
+    for (uint32_t i = 0; i < v->name_count; i++)
         if (bytes_equal(v->names[i], name)) return true;
-    }
     return false;
 }
 
@@ -77,9 +76,8 @@ replicas_split(const struct replicas_view *v, struct bytes labels, struct buf *r
     if (dropped != NULL) buf_clear(dropped);
     for (; next < v->name_count && labels_next(&c, &label); at = c.at) {
         int order = bytes_compare(v->names[next], label.name);
-        while (order < 0 && ++next < v->name_count) {
+        while (order < 0 && ++next < v->name_count)
             order = bytes_compare(v->names[next], label.name);
-        }
         if (order != 0 || next == v->name_count) continue;
         buf_put(rest, from, (size_t)(at - from));
         if (dropped != NULL) buf_put(dropped, at, (size_t)(c.at - at));
@@ -229,9 +227,8 @@ split(struct replicas_set *s, struct bytes labels, bool *ret_wanted, struct why 
 static struct strand *
 find_strand(struct replicas_set *s, struct bytes dropped, bool *ret_lost)
 {
-    for (uint32_t i = 0; i < s->strand_count; i++) {
+    for (uint32_t i = 0; i < s->strand_count; i++)
         if (bytes_equal(s->strands[i].dropped, dropped)) return &s->strands[i];
-    }
     assert(s->strand_count <= STRANDS_MAX); /* invariant 3 */
     if (s->strand_count == STRANDS_MAX) return NULL;
     struct bytes copy = dropped.size == 0 ? bytes_of("", 0) : arena_copy(&s->arena, dropped);
@@ -332,9 +329,8 @@ static enum err
 end_strands(struct replicas_set *s, struct strand *list, uint32_t *count, struct why *why)
 {
     enum err e = OK;
-    for (uint32_t i = 0; i < *count && e == OK; i++) {
+    for (uint32_t i = 0; i < *count && e == OK; i++)
         e = views_take_warnings(&s->warnings, list[i].all.set, why);
-    }
     drop_strands(s, list, count);
     return e;
 }
@@ -515,15 +511,12 @@ replicas_set_warning(struct series_set *set, uint32_t index)
 {
     struct replicas_set *s = (struct replicas_set *)set;
     const char *sentence;
-    for (uint32_t k = 0; (sentence = warnings_at(&s->warnings, k)) != NULL; k++) {
+    for (uint32_t k = 0; (sentence = warnings_at(&s->warnings, k)) != NULL; k++)
         if (index-- == 0) return sentence;
-    }
-    for (uint32_t i = 0; i < s->strand_count && sentence == NULL; i++) {
+    for (uint32_t i = 0; i < s->strand_count && sentence == NULL; i++)
         sentence = views_warning(s->strands[i].all.set, &index);
-    }
-    for (uint32_t i = 0; i < s->late_count && sentence == NULL; i++) {
+    for (uint32_t i = 0; i < s->late_count && sentence == NULL; i++)
         sentence = views_warning(s->late[i].all.set, &index);
-    }
     return sentence;
 }
 
@@ -549,12 +542,10 @@ replicas_set_spent(const struct series_set *set)
 {
     const struct replicas_set *s = (const struct replicas_set *)set;
     struct series_cost all = s->ended;
-    for (uint32_t i = 0; i < s->strand_count; i++) {
+    for (uint32_t i = 0; i < s->strand_count; i++)
         views_add_spent(&all, s->strands[i].all.set);
-    }
-    for (uint32_t i = 0; i < s->late_count; i++) {
+    for (uint32_t i = 0; i < s->late_count; i++)
         views_add_spent(&all, s->late[i].all.set);
-    }
     all.series = s->series_seen;
     return all;
 }
@@ -654,9 +645,8 @@ replicas_select(struct view *view, const struct query_request *request, struct s
     replica_merge_init(&s->merge, strand_batch, request, budget);
     enum err e = begin(s, request, why);
     bool as_below = e == OK && is_as_below(s, request);
-    for (uint32_t i = 0; i < s->strand_count && e == OK && !as_below; i++) {
+    for (uint32_t i = 0; i < s->strand_count && e == OK && !as_below; i++)
         e = open_strand(s, &s->strands[i], why);
-    }
     if (e == OK && !as_below) {
         *ret_set = &s->set;
         return OK;
@@ -824,9 +814,8 @@ take_names(struct replicas_view *v, const struct bytes *names, uint32_t count, s
         v->names[v->name_count++] = copy;
     }
     qsort(v->names, v->name_count, sizeof *v->names, compare_names);
-    for (uint32_t i = 1; i < v->name_count; i++) {
+    for (uint32_t i = 1; i < v->name_count; i++)
         assert(bytes_compare(v->names[i - 1], v->names[i]) < 0); /* invariant 1 */
-    }
     return OK;
 }
 

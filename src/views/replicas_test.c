@@ -82,9 +82,8 @@ check_select(struct replicas_rig *g, const struct query_request *r)
         assert_int_equal(series_set_next(set, &labels, &why), OK);
         assert_non_null(labels.at);
         assert_true(bytes_equal(labels, wanted[i]->rest));
-        for (same = 1; i + same < count; same++) {
+        for (same = 1; i + same < count; same++)
             if (!bytes_equal(wanted[i + same]->rest, wanted[i]->rest)) break;
-        }
         bool drains = r->kind != SELECT_LABELS && rng_below(&g->given.rng, 4) > 0;
         if (drains) check_samples(set, &wanted[i], same, r);
     }
@@ -109,9 +108,8 @@ UNIT_TEST(test_series_of_replicas_are_one_in_label_order)
         struct matcher *matchers[4];
         if (seed % 2 == 0) g.given.view.ops = &ops_of_a_moment;
         struct matcher_set sets[2];
-        for (unsigned i = 0; i < 4; i++) {
+        for (unsigned i = 0; i < 4; i++)
             matchers[i] = random_matcher(&rng);
-        }
         r.sets = sets;
         r.set_count = (uint32_t)rng_below(&rng, 3);
         sets[0] = (struct matcher_set){matchers, (uint32_t)rng_below(&rng, 3)};
@@ -125,13 +123,11 @@ UNIT_TEST(test_series_of_replicas_are_one_in_label_order)
         uint64_t kind = rng_below(&rng, 8);
         r.kind = kind <= SELECT_LABELS ? (enum select_kind)kind : SELECT_CHUNKS;
         r.hints.summaries = SUMMARY_COUNT; /* hints of this kind are not used */
-        if (g.given.count > 0 && rng_below(&rng, 4) == 0) {
+        if (g.given.count > 0 && rng_below(&rng, 4) == 0)
             r.hints.from_labels = g.given.series[rng_below(&rng, g.given.count)]->rest;
-        }
         check_select(&g, &r);
-        for (unsigned i = 0; i < 4; i++) {
+        for (unsigned i = 0; i < 4; i++)
             matcher_free(matchers[i]);
-        }
         replicas_rig_end(&g);
     }
 }
@@ -154,9 +150,8 @@ check_order(const struct given_series *a, const struct given_series *b)
     struct cursor dropped = cursor_of(a->dropped);
     struct label next, label, last = {bytes_of(NULL, 0), bytes_of(NULL, 0)};
     assert_true(labels_next(&c, &next));
-    while (labels_next(&dropped, &label)) {
+    while (labels_next(&dropped, &label))
         last = label;
-    }
     assert_true(bytes_compare(last.name, next.name) > 0);
 }
 

@@ -217,9 +217,8 @@ UNIT_TEST(test_series_that_come_while_others_are_read_hide_no_others)
         for (unsigned i = 0; i < count; i++) {
             bool said =
                 i > 0 && wanted[i - 1] != late && bytes_equal(wanted[i - 1]->rest, wanted[i]->rest);
-            if (i > 1 && wanted[i - 1] == late) {
+            if (i > 1 && wanted[i - 1] == late)
                 said = bytes_equal(wanted[i - 2]->rest, wanted[i]->rest);
-            }
             want += wanted[i] != late && !said;
         }
         enum err e = drain(&g, &r, &series, &why);

@@ -37,9 +37,8 @@ tally(_Atomic uint64_t *what, uint64_t count)
 static struct bytes
 external_value(const struct source_limits *x, struct bytes name)
 {
-    for (uint32_t i = 0; i < x->external_count; i++) {
+    for (uint32_t i = 0; i < x->external_count; i++)
         if (bytes_equal(x->external_labels[i].name, name)) return x->external_labels[i].value;
-    }
     return bytes_of(NULL, 0);
 }
 
@@ -96,12 +95,10 @@ source_concerns(const struct view *view, const struct query_request *r)
     struct sets requested = request_sets(r), own = own_sets(x);
     bool is_tenant = x->tenant_count == 0, meets = false;
     if (r->stored || r->min_ms > v->max_ms || r->max_ms < v->min_ms) return false;
-    for (uint32_t i = 0; i < x->tenant_count && !is_tenant; i++) {
+    for (uint32_t i = 0; i < x->tenant_count && !is_tenant; i++)
         is_tenant = bytes_equal(x->tenants[i], r->tenant);
-    }
-    for (uint32_t i = 0; i < requested.count * own.count && is_tenant && !meets; i++) {
+    for (uint32_t i = 0; i < requested.count * own.count && is_tenant && !meets; i++)
         meets = may_meet(x, &requested.items[i / own.count], &own.items[i % own.count], NULL, NULL);
-    }
     return meets;
 }
 
@@ -157,9 +154,8 @@ source_question_of(struct source_question *q, uint32_t index)
 static bool
 any_matches(struct sets sets, struct bytes labels)
 {
-    for (uint32_t i = 0; i < sets.count; i++) {
+    for (uint32_t i = 0; i < sets.count; i++)
         if (matcher_set_matches(&sets.items[i], labels)) return true;
-    }
     return false;
 }
 
@@ -266,9 +262,8 @@ source_set_warning(struct series_set *set, uint32_t index)
 {
     struct source_set *s = (struct source_set *)set;
     uint32_t own = 0;
-    for (const char *sentence; (sentence = warnings_at(&s->warnings, own)) != NULL; own++) {
+    for (const char *sentence; (sentence = warnings_at(&s->warnings, own)) != NULL; own++)
         if (own == index) return sentence;
-    }
     return s->below == NULL ? NULL : series_set_warning(s->below, index - own);
 }
 
@@ -321,9 +316,8 @@ select_below(struct source_set *s, struct source_question *q, struct why *why)
         if (e == OK) count++;
     }
     if (e == OK && count > 0) return merged_set_new(sets, count, v->budget, &s->below, why);
-    while (count-- > 0) {
+    while (count-- > 0)
         series_set_free(sets[count]);
-    }
     return e;
 }
 
@@ -403,9 +397,8 @@ gather_series(void *context, struct bytes labels)
         return value.size == 0 ? OK : gather_text(x, value);
     }
     struct cursor c = cursor_of(labels);
-    for (struct label label; e == OK && labels_next(&c, &label);) {
+    for (struct label label; e == OK && labels_next(&c, &label);)
         e = gather_text(x, label.name);
-    }
     return e;
 }
 
@@ -426,9 +419,8 @@ gather_of_samples(struct source_texts *x, const struct query_request *request, s
         e = series_set_batch(set, &batch, why);
         if (e == OK && batch.count > 0) e = gather_series(x, labels);
     }
-    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++)
         e = text_gathering_warn(x, sentence);
-    }
     series_set_free(set);
     return e;
 }
@@ -440,18 +432,16 @@ gather_one(struct source_texts *x, const struct query_request *request, struct w
     struct text_sink here = {.each = gather_text, .context = x, .warning = text_gathering_warn};
     bool external = x->kind == LOOKUP_VALUES && external_value(limits, x->name).at != NULL;
     enum err e = ERR_UNSUPPORTED;
-    if (x->kind != LOOKUP_SERIES && !external) {
+    if (x->kind != LOOKUP_SERIES && !external)
         e = view_look_up(x->view->below, x->kind, request, x->name, &here, why);
-    }
     if (e == ERR_UNSUPPORTED) {
         here.each = gather_series;
         e = view_series(x->view->below, request, &here, why);
         return e == ERR_UNSUPPORTED ? gather_of_samples(x, request, why) : e;
     }
     for (uint32_t i = 0; e == OK && x->any && x->kind == LOOKUP_NAMES && i < limits->external_count;
-         i++) {
+         i++)
         e = gather_text(x, limits->external_labels[i].name);
-    }
     return e;
 }
 

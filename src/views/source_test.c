@@ -62,11 +62,9 @@ own_labels_match(const struct series *s, const struct query_request *r)
         for (uint32_t k = 0; k < r->sets[i].count; k++) {
             const struct matcher *m = r->sets[i].matchers[k];
             struct bytes value = {NULL, 0};
-            for (unsigned n = 0; n < NAMES; n++) {
-                if (bytes_equal_text(matcher_name(m), names[n])) {
+            for (unsigned n = 0; n < NAMES; n++)
+                if (bytes_equal_text(matcher_name(m), names[n]))
                     value = bytes_of_text(s->values[n]);
-                }
-            }
             all = all && matcher_matches(m, value);
         }
         if (all) return true;
@@ -106,9 +104,8 @@ reader_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     struct reader_set *s = (struct reader_set *)set;
     struct reader *reader = s->of;
     *ret_labels = bytes_of(NULL, 0);
-    if (reader->error && s->given == reader->error_after) {
+    if (reader->error && s->given == reader->error_after)
         return why_set(why, reader->error, "as told");
-    }
     /* External labels make some series the same; the first is returned. */
     while (s->next < reader->count) {
         const struct series *at = &reader->series[s->next++];
@@ -160,9 +157,8 @@ reader_select(struct view *view, const struct query_request *r, struct series_se
                                               .free = reader_set_free};
     struct reader *reader = ((struct reader_view *)view)->of;
     check_question(reader, r);
-    if (reader->error && reader->error_after == UINT32_MAX) {
+    if (reader->error && reader->error_after == UINT32_MAX)
         return why_set(why, reader->error, "as told");
-    }
     struct reader_set *s = calloc(1, sizeof *s);
     s->set.ops = &ops;
     s->of = reader;
@@ -179,9 +175,8 @@ reader_select(struct view *view, const struct query_request *r, struct series_se
         mine->matchers = kept[turn % SERIES_MAX];
         mine->count = r->sets[0].count;
         assert_true(mine->count <= KEPT_MAX);
-        for (uint32_t i = 0; i < mine->count; i++) {
+        for (uint32_t i = 0; i < mine->count; i++)
             kept[turn % SERIES_MAX][i] = r->sets[0].matchers[i];
-        }
         s->request.sets = mine;
         turn++;
     }
@@ -202,9 +197,8 @@ reader_look_up(struct view *view, enum lookup_kind kind, const struct query_requ
     for (uint32_t i = reader->count; e == OK && i-- > 0;) { /* in any order */
         const struct series *s = &reader->series[i];
         if (!is_given(reader, s, r)) continue;
-        for (unsigned n = 0; kind == LOOKUP_NAMES && n < NAMES && e == OK; n++) {
+        for (unsigned n = 0; kind == LOOKUP_NAMES && n < NAMES && e == OK; n++)
             if (s->values[n][0] != 0) e = to->each(to->context, bytes_of_text(names[n]));
-        }
         for (unsigned n = 0; kind == LOOKUP_VALUES && n < NAMES && e == OK; n++) {
             if (!bytes_equal_text(name, names[n]) || s->values[n][0] == 0) continue;
             e = to->each(to->context, bytes_of_text(s->values[n]));
@@ -296,9 +290,8 @@ random_sets(struct rig *g, struct matcher_set *to, struct matcher *(*lists)[MATC
     uint32_t count = (uint32_t)rng_below(&g->rng, SETS_MAX + 1);
     for (uint32_t i = 0; i < count; i++) {
         to[i] = (struct matcher_set){lists[i], (uint32_t)rng_below(&g->rng, MATCHERS_MAX + 1)};
-        for (uint32_t k = 0; k < to[i].count; k++) {
+        for (uint32_t k = 0; k < to[i].count; k++)
             lists[i][k] = random_matcher(g);
-        }
     }
     return count;
 }
@@ -309,9 +302,8 @@ finish_labels(struct rig *g, struct series *s)
     struct buf to = {.at = s->room, .capacity = sizeof s->room, .limit = sizeof s->room};
     for (unsigned n = 0; n < NAMES; n++) {
         struct label label = {bytes_of_text(names[n]), bytes_of_text(s->values[n])};
-        for (uint32_t i = 0; i < g->options.limits.external_count; i++) {
+        for (uint32_t i = 0; i < g->options.limits.external_count; i++)
             if (bytes_equal(g->external[i].name, label.name)) label.value = g->external[i].value;
-        }
         if (label.value.size > 0) labels_put(&to, label);
     }
     s->labels = buf_bytes(&to);
@@ -357,16 +349,14 @@ rig_begin(struct rig *g, uint64_t seed)
     reader->count = (uint32_t)rng_below(&g->rng, SERIES_MAX);
     for (uint32_t i = 0; i < reader->count; i++) {
         struct series *s = &reader->series[i];
-        for (unsigned n = 0; n < NAMES; n++) {
+        for (unsigned n = 0; n < NAMES; n++)
             s->values[n] = values[rng_below(&g->rng, 4)];
-        }
         s->t_ms = (int64_t)rng_below(&g->rng, 100);
         finish_labels(g, s);
     }
     qsort(reader->series, reader->count, sizeof *reader->series, compare_series);
-    for (uint32_t i = 0; i < reader->count; i++) {
+    for (uint32_t i = 0; i < reader->count; i++)
         reader->series[i].labels.at = reader->series[i].room;
-    }
     struct why why;
     assert_int_equal(
         source_view_open(&g->options, reader->min_ms, reader->max_ms, &g->control, &g->view, &why),
@@ -386,9 +376,8 @@ rig_end(struct rig *g)
     assert_int_equal(g->reader.views, 0);
     assert_int_equal(g->reader.sets, 0);
     assert_int_equal(g->reader.holds, 0);
-    for (uint32_t i = 0; i < g->matcher_count; i++) {
+    for (uint32_t i = 0; i < g->matcher_count; i++)
         matcher_free(g->matchers[i]);
-    }
 }
 
 /* --- model ------------------------------------------------------------------------------------ */
@@ -422,9 +411,8 @@ next_right(const struct rig *g, uint32_t *at)
     while (*at < g->reader.count) {
         const struct series *s = &g->reader.series[(*at)++];
         if (!is_right(g, s)) continue;
-        while (*at < g->reader.count && bytes_equal(g->reader.series[*at].labels, s->labels)) {
+        while (*at < g->reader.count && bytes_equal(g->reader.series[*at].labels, s->labels))
             (*at)++;
-        }
         return s->labels.size == 0 ? bytes_of("", 0) : s->labels;
     }
     return bytes_of(NULL, 0);
@@ -454,9 +442,7 @@ check_tally(const struct rig *g, uint32_t given)
     assert_int_equal(g->tally.series, given);
     assert_int_equal(g->tally.samples, given);
     assert_int_equal(g->tally.failed, 0);
-    if (asked && !g->reader.obeys) {
-        assert_int_equal(g->tally.filtered, count_in_time(g) - given);
-    }
+    if (asked && !g->reader.obeys) assert_int_equal(g->tally.filtered, count_in_time(g) - given);
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
@@ -475,9 +461,8 @@ UNIT_TEST(test_series_are_those_of_the_question_whatever_the_reader_filters)
             struct bytes labels = bytes_of_text("not set"), wanted = next_right(&g, &at);
             struct sample_batch batch;
             assert_int_equal(series_set_next(set, &labels, &why), OK);
-            if ((labels.at == NULL) != (wanted.at == NULL) || !bytes_equal(labels, wanted)) {
+            if ((labels.at == NULL) != (wanted.at == NULL) || !bytes_equal(labels, wanted))
                 fail_msg("seed %u", (unsigned)seed);
-            }
             if (labels.at == NULL) break;
             assert_int_equal(series_set_batch(set, &batch, &why), OK);
             assert_int_equal(batch.count, 1);
@@ -517,9 +502,8 @@ UNIT_TEST(test_a_restricted_source_returns_permitted_series_only)
         while (labels.at != NULL) {
             struct bytes wanted = next_permitted(&g, &permitted, &at);
             assert_int_equal(series_set_next(set, &labels, &why), OK);
-            if ((labels.at == NULL) != (wanted.at == NULL) || !bytes_equal(labels, wanted)) {
+            if ((labels.at == NULL) != (wanted.at == NULL) || !bytes_equal(labels, wanted))
                 fail_msg("seed %u", (unsigned)seed);
-            }
         }
         series_set_free(set);
         rig_end(&g);
@@ -622,9 +606,8 @@ UNIT_TEST(test_names_values_and_series_are_those_of_the_question)
         uint32_t questions = g.reader.questions, at = 0;
         assert_int_equal(view_series(g.view, &g.request, &to, &why), OK);
         check_filtered(&g, g.tally.filtered - filtered, g.reader.questions - questions);
-        for (uint32_t i = 0; i < h.count; i++) {
+        for (uint32_t i = 0; i < h.count; i++)
             assert_true(bytes_equal(h.texts[i], next_right(&g, &at)));
-        }
         assert_null(next_right(&g, &at).at);
         rig_end(&g);
     }
@@ -637,9 +620,8 @@ UNIT_TEST(test_shards_are_parts_of_the_whole)
         uint32_t at = 0, right = 0, given = 0;
         struct why why;
         rig_begin(&g, seed);
-        while (next_right(&g, &at).at != NULL) {
+        while (next_right(&g, &at).at != NULL)
             right++;
-        }
         g.request.hints.shard_count = 3;
         for (g.request.hints.shard = 0; g.request.hints.shard < 3; g.request.hints.shard++) {
             struct series_set *set;
@@ -693,9 +675,8 @@ rig_begin_failing(struct rig *g, enum err error, uint32_t after)
     g->reader.count = 0;
     for (unsigned v = 1; v < 4; v++) {
         struct series *s = &g->reader.series[g->reader.count++];
-        for (unsigned n = 0; n < NAMES; n++) {
+        for (unsigned n = 0; n < NAMES; n++)
             s->values[n] = n == 1 ? values[v] : "";
-        }
         s->t_ms = 50;
         g->options.limits.external_count = 0;
         finish_labels(g, s);
@@ -887,9 +868,8 @@ UNIT_TEST(test_a_source_is_not_asked_for_what_its_select_excludes)
         g.request.set_count = 1;
         assert_true(view_concerns(g.view, &g.request) == (any || !is_exact));
     }
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         matcher_free(m[i]);
-    }
     rig_end(&g);
 }
 

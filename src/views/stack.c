@@ -61,8 +61,7 @@ view_stack_merge(struct view *store, const struct view_stack_source *sources, ui
         struct budget *budget = control == NULL ? NULL : control->budget;
         return merged_view_new(views, opened, budget, ret_view, why);
     }
-    while (opened > 0) {
+    while (opened > 0)
         view_free(views[--opened]);
-    }
     return e;
 }

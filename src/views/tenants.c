@@ -120,9 +120,8 @@ make_sets(struct tenants_question *q, const struct query_request *request, struc
           struct why *why)
 {
     uint32_t all = 0;
-    for (uint32_t i = 0; i < request->set_count; i++) {
+    for (uint32_t i = 0; i < request->set_count; i++)
         all += request->sets[i].count;
-    }
     q->made = arena_new(&q->arena, (all + 1) * sizeof *q->made);
     if (q->made == NULL) return views_no_memory(why);
     for (uint32_t i = 0; i < request->set_count; i++) {
@@ -200,9 +199,8 @@ tenants_question_begin(struct tenants_question *q, const struct view *view,
 static void
 tenants_question_end(struct tenants_question *q)
 {
-    for (uint32_t i = 0; i < q->made_count; i++) {
+    for (uint32_t i = 0; i < q->made_count; i++)
         matcher_free(q->made[i]);
-    }
     arena_fini(&q->arena);
 }
 
@@ -222,9 +220,8 @@ tenant_labels_put(struct buf *to, struct bytes labels, struct bytes tenant)
         }
         if (order != 0) labels_put(to, label);
     }
-    while (next < count) {
+    while (next < count)
         labels_put(to, more[next++]);
-    }
 }
 
 /* Says whether the list has only one tenant; `ret` asks for the first. */
@@ -234,9 +231,8 @@ asks_one(const struct query_request *request, struct query_request *ret)
     *ret = *request;
     ret->tenant = tenants_first(request->tenant);
     struct bytes names = request->tenant, name;
-    while (tenants_next(&names, &name)) {
+    while (tenants_next(&names, &name))
         if (!bytes_equal(name, ret->tenant)) return false;
-    }
     return true;
 }
 
@@ -323,9 +319,8 @@ tenants_set_validate(const struct tenants_set *m)
         bool waits = a->below.at != NULL;
         const uint8_t *own = waits ? a->below.at - a->labels.size : a->source->labels.at;
         assert(a->labels.at == own);
-        for (uint32_t k = 0; k < i && !waits; k++) {
+        for (uint32_t k = 0; k < i && !waits; k++)
             assert(m->items[k].below.at != NULL || m->items[k].source != a->source);
-        }
     }
 }
 #endif
@@ -398,17 +393,14 @@ tenants_set_next(struct series_set *set, struct bytes *ret_labels, struct why *w
     *ret_labels = bytes_of(NULL, 0);
     if (e) return e;
     if (m->item_count == 0) {
-        for (uint32_t i = 0; i < m->question.tenant_count && e == OK && !m->is_at_end; i++) {
+        for (uint32_t i = 0; i < m->question.tenant_count && e == OK && !m->is_at_end; i++)
             e = views_take_warnings(&m->warnings, m->sources[i].set, why);
-        }
         m->is_at_end = e == OK;
         return e;
     }
     m->current = m->items[0];
     struct tenants_item last = m->items[--m->item_count];
-    if (m->item_count > 0) {
-        heap_down(m->items, m->item_count, 0, last, item_compare(a, b) < 0);
-    }
+    if (m->item_count > 0) heap_down(m->items, m->item_count, 0, last, item_compare(a, b) < 0);
     *ret_labels = m->current.labels;
     return OK;
 }
@@ -418,9 +410,8 @@ tenants_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct
 {
     struct tenants_set *m = (struct tenants_set *)set;
     assert(m->current.source != NULL); /* there is a present series */
-    if (m->current.below.at == NULL) {
+    if (m->current.below.at == NULL)
         return series_set_batch(m->current.source->set, ret_batch, why);
-    }
     *ret_batch = (struct sample_batch){.count = 0};
     if (m->again.set == NULL) {
         enum err e =
@@ -437,12 +428,10 @@ tenants_set_warning(struct series_set *set, uint32_t index)
 {
     struct tenants_set *m = (struct tenants_set *)set;
     const char *sentence;
-    for (uint32_t i = 0; (sentence = warnings_at(&m->warnings, i)) != NULL; i++) {
+    for (uint32_t i = 0; (sentence = warnings_at(&m->warnings, i)) != NULL; i++)
         if (index-- == 0) return sentence;
-    }
-    for (uint32_t i = 0; i < m->question.tenant_count && !m->is_at_end && sentence == NULL; i++) {
+    for (uint32_t i = 0; i < m->question.tenant_count && !m->is_at_end && sentence == NULL; i++)
         sentence = views_warning(m->sources[i].set, &index);
-    }
     return sentence;
 }
 
@@ -451,9 +440,8 @@ tenants_set_spent(const struct series_set *set)
 {
     const struct tenants_set *m = (const struct tenants_set *)set;
     struct series_cost all = m->spent;
-    for (uint32_t i = 0; i < m->question.tenant_count; i++) {
+    for (uint32_t i = 0; i < m->question.tenant_count; i++)
         views_add_spent(&all, m->sources[i].set);
-    }
     add_spent_again(m, &all);
     return all;
 }
@@ -468,9 +456,8 @@ tenants_set_free(struct series_set *set)
     }
     matched_set_fini(&m->again, m->budget);
     item_release(m, &m->current);
-    for (uint32_t i = 0; i < m->item_count; i++) {
+    for (uint32_t i = 0; i < m->item_count; i++)
         item_release(m, &m->items[i]);
-    }
     array_free(m->budget, m->items, m->item_capacity);
     warnings_fini(&m->warnings);
     tenants_question_end(&m->question);
@@ -519,13 +506,11 @@ tenants_select(struct view *view, const struct query_request *request, struct se
     m->budget = budget;
     warnings_init(&m->warnings, budget);
     enum err e = tenants_question_begin(&m->question, view, request, why);
-    if (e == OK && query_hints_keep_shard(&request->hints, &m->question.arena, &m->shard)) {
+    if (e == OK && query_hints_keep_shard(&request->hints, &m->question.arena, &m->shard))
         e = views_no_memory(why);
-    }
     m->from_labels = arena_copy(&m->question.arena, request->hints.from_labels);
-    if (e == OK && request->hints.from_labels.size > 0 && m->from_labels.at == NULL) {
+    if (e == OK && request->hints.from_labels.size > 0 && m->from_labels.at == NULL)
         e = views_no_memory(why);
-    }
     if (e == OK) e = open_sources(m, why);
     if (e)
         tenants_set_free(&m->set);

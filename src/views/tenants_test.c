@@ -50,9 +50,8 @@ is_selected(const struct kept_series *s, const struct query_request *r)
         uint32_t k = 0;
         while (k < r->sets[i].count &&
                matcher_matches(r->sets[i].matchers[k],
-                               labels_get(s->labels, matcher_name(r->sets[i].matchers[k])))) {
+                               labels_get(s->labels, matcher_name(r->sets[i].matchers[k]))))
             k++;
-        }
         if (k == r->sets[i].count) return true;
     }
     return r->set_count == 0;
@@ -130,9 +129,8 @@ kept_select(struct view *view, const struct query_request *r, struct series_set 
     asked_with_keep(&s->asked, r);
     k->selects++;
     k->sets++;
-    for (unsigned i = 0; i < k->count; i++) {
+    for (unsigned i = 0; i < k->count; i++)
         if (is_selected(&k->series[i], r)) s->found[s->count++] = &k->series[i];
-    }
     *ret = &s->set;
     return OK;
 }
@@ -143,12 +141,10 @@ kept_series(struct view *view, const struct query_request *r, const struct text_
 {
     struct kept *k = ((struct kept_view *)view)->of;
     enum err e = why_set(why, k->error, "as told");
-    for (unsigned i = 0; i < k->count && e == OK; i++) {
+    for (unsigned i = 0; i < k->count && e == OK; i++)
         if (is_selected(&k->series[i], r)) e = to->each(to->context, k->series[i].labels);
-    }
-    if (e == OK && k->warning != NULL && to->warning != NULL) {
+    if (e == OK && k->warning != NULL && to->warning != NULL)
         e = to->warning(to->context, k->warning);
-    }
     return e;
 }
 
@@ -346,9 +342,8 @@ say_set(struct rig *rig, struct series_set *set, struct why *why)
         buf_put_u8(&rig->said, '\n');
     }
     const char *sentence;
-    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++)
         e = say(rig, bytes_of_text(sentence));
-    }
     return e;
 }
 
@@ -579,9 +574,8 @@ UNIT_TEST(test_a_limit_leaves_one_more_than_is_wanted)
 {
     struct rig *rig = rig_new();
     static const char *const labels[] = {"a=1", "a=3", "a=5", "a=2", "a=4", "a=6"};
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < 6; i++)
         keep(rig, i < 3 ? "a" : "b", labels[i], i);
-    }
     struct query_request r = request_of("a|b");
     struct text_sink to = sink_of(rig, say);
     r.hints.limit = 2;
@@ -646,12 +640,10 @@ UNIT_TEST(test_lists_are_of_tenants_only)
     assert_int_equal(tenants_check(bytes_of_text("a"), NULL), OK);
     assert_int_equal(tenants_check(bytes_of_text("a|b|a"), NULL), OK);
     static const char *const wrong[] = {"", "|", "a|", "|a", "a||b", "a|b/c", "a|.."};
-    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(tenants_check(bytes_of_text(wrong[i]), &why), ERR_INPUT);
-    }
-    for (unsigned i = 0; i < sizeof many; i++) {
+    for (unsigned i = 0; i < sizeof many; i++)
         many[i] = i % 2 == 0 ? 'a' : '|';
-    }
     assert_int_equal(tenants_check(bytes_of(many, 2 * TENANTS_AT_ONCE_MAX - 1), &why), OK);
     assert_int_equal(tenants_check(bytes_of(many, 2 * TENANTS_AT_ONCE_MAX + 1), &why), ERR_INPUT);
     assert_string_equal(why.text, "at most 256 tenants can be read at once");
@@ -710,9 +702,8 @@ check_shard(struct rig *rig, uint32_t shard, uint32_t count, bool *seen)
         assert_int_equal(series_set_batch(set, &b, NULL), OK);
         assert_int_equal(b.count, 1);
         unsigned i = 0;
-        while (rig->kept.series[i].t_ms != b.times_ms[0]) {
+        while (rig->kept.series[i].t_ms != b.times_ms[0])
             i++;
-        }
         buf_clear(&expected);
         tenant_labels_put(&expected, rig->kept.series[i].labels, rig->kept.series[i].tenant);
         assert_true(bytes_equal(labels, buf_bytes(&expected)));
@@ -735,15 +726,12 @@ UNIT_TEST(test_any_series_come_in_label_order_with_their_own_samples)
         bool seen[SERIES_MAX] = {false};
         unsigned series = random_below(&random, 60);
         uint32_t shards = 1 + random_below(&random, 3);
-        for (unsigned i = 0; i < series; i++) {
+        for (unsigned i = 0; i < series; i++)
             keep_random(rig, &random, tenants[random_below(&random, 3)], i);
-        }
-        for (uint32_t shard = 0; shard < shards; shard++) {
+        for (uint32_t shard = 0; shard < shards; shard++)
             check_shard(rig, shard, shards, seen);
-        }
-        for (unsigned i = 0; i < rig->kept.count; i++) {
+        for (unsigned i = 0; i < rig->kept.count; i++)
             if (!seen[i]) fail_msg("seed %u: a series is missing", (unsigned)seed);
-        }
         rig_free(rig);
     }
 }

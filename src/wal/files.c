@@ -40,12 +40,10 @@ static uint64_t
 used_bytes_locked(const struct wal *wal)
 {
     uint64_t bytes = wal->prepared.making_bytes;
-    for (uint32_t i = 0; i < wal->prepared.count; i++) {
+    for (uint32_t i = 0; i < wal->prepared.count; i++)
         bytes += wal->prepared.bytes[i];
-    }
-    for (uint32_t i = 0; i < wal->list.count; i++) {
+    for (uint32_t i = 0; i < wal->list.count; i++)
         bytes += wal->list.items[i].file_bytes;
-    }
     return bytes;
 }
 
@@ -384,13 +382,12 @@ check_there(struct wal *wal, uint64_t number, const struct file_facts *known, ui
     if (e) return e;
     e = env_facts(wal->env, path, &is, NULL);
     const char *what = NULL;
-    if (e == ERR_MISSING || (e && lost_dir(wal))) {
+    if (e == ERR_MISSING || (e && lost_dir(wal)))
         what = "removed";
-    } else if (e == OK && known != NULL && !file_facts_same_file(&is, known)) {
+    else if (e == OK && known != NULL && !file_facts_same_file(&is, known))
         what = "replaced";
-    } else if (e == OK && is.size_bytes < bytes) {
+    else if (e == OK && is.size_bytes < bytes)
         what = "truncated";
-    }
     if (what == NULL) return OK;
     return why_set(why, ERR_IO, "%s was %s while the server runs", path, what);
 }
@@ -461,9 +458,8 @@ static enum err
 add_stray(struct log_listing *l, uint64_t number, uint64_t file_bytes, enum stray_kind kind)
 {
     struct segment_list *list = l->list;
-    if (!array_reserve(l->budget, &list->strays, &list->stray_capacity, list->stray_count + 1u)) {
+    if (!array_reserve(l->budget, &list->strays, &list->stray_capacity, list->stray_count + 1u))
         return ERR_NOMEM;
-    }
     list->strays[list->stray_count++] = (struct stray){number, file_bytes, kind};
     return OK;
 }
@@ -558,9 +554,8 @@ segment_list_read(struct env *env, const char *dir, struct budget *budget,
     for (uint32_t i = 0; i < list->stray_count; i++) {
         struct stray *s = &list->strays[i];
         /* A file that the chain names had a header: it is damaged, not blank. */
-        for (uint32_t j = 1; j < list->count && s->kind == STRAY_BLANK; j++) {
+        for (uint32_t j = 1; j < list->count && s->kind == STRAY_BLANK; j++)
             if (list->items[j].prev_number == s->number) s->kind = STRAY_DAMAGED;
-        }
         if (s->number > max && s->number < STRAY_NUMBER_MAX) max = s->number;
     }
     list->number_max = max;

@@ -109,9 +109,8 @@ on_broken(void *context, const struct broken_commit *b)
                                 segment_offset(&l->segment, b->pos), &size, l->why);
     if (e) return e;
     bool zero = true;
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         zero &= next[i] == 0;
-    }
     l->result->end = size < sizeof next ? WAL_END_FILE : zero ? WAL_END_ZERO : WAL_END_OTHER;
     return OK;
 }
@@ -143,9 +142,8 @@ wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *me
     /* The next segment's header says where this one ends; without it the end is not known. */
     struct segment_list list = {0};
     err_ignore(segment_list_read(env, dir, memory, &list, NULL), "the segment is read alone");
-    for (uint32_t i = 0; i < list.count; i++) {
+    for (uint32_t i = 0; i < list.count; i++)
         if (list.items[i].number == number) l.segment.end_pos = list.items[i].end_pos;
-    }
     for (uint32_t i = 0; i < list.stray_count; i++) {
         if (list.strays[i].number != number) continue;
         result.segment.state = stray_states[list.strays[i].kind];
@@ -172,9 +170,8 @@ sum_commit(void *context, uint64_t pos, const struct commit *commit)
 {
     struct wal_segment_info *info = context;
     (void)pos;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         info->end_totals[k] += commit->accepted[k];
-    }
     return OK;
 }
 

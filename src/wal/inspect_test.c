@@ -106,9 +106,8 @@ UNIT_TEST(test_every_segment_is_accounted_for_to_the_byte_and_nothing_is_changed
         commits += l.commits;
         floats += l.floats;
     }
-    for (uint32_t i = 0; i < rig.commit_count; i++) {
+    for (uint32_t i = 0; i < rig.commit_count; i++)
         model += rig.commits[i].count;
-    }
     assert_int_equal(commits, rig.commit_count);
     assert_int_equal(floats, wal_rig_floats(&rig));
     assert_true(records >= model); /* with definitions of series */

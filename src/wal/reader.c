@@ -35,9 +35,8 @@ wal_reader_open(struct wal *wal, const char *name, uint64_t pos, struct wal_read
     lock_take(&wal->lock);
     if (pos == 0) {
         pos = wal->end_pos;
-        for (uint32_t i = wal->list.count; i-- > 0;) {
+        for (uint32_t i = wal->list.count; i-- > 0;)
             if (!wal->list.items[i].going) pos = wal->list.items[i].base_pos;
-        }
     }
     r->start_pos = r->pos = r->pass_pos = pos;
     r->next = wal->readers;
@@ -197,9 +196,8 @@ reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record,
         if (known) memcpy(r->totals, commit.totals_before, sizeof r->totals);
         if (known && commit.end_pos == r->start_pos) {
             r->start_known = true;
-            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
                 r->start_totals[k] = commit.totals_before[k] + commit.accepted[k];
-            }
         }
     } else if (wanted && raw.type != WAL_PADDING &&
                record_is_known(raw.type, raw.version, raw.flags)) {
@@ -262,9 +260,8 @@ wal_reader_again(struct wal_reader *r, uint64_t pos, struct wal_record *ret_reco
     }
     lock_drop(&r->wal->lock);
     if (e) return why_set(why, e, "position %" PRIu64 " is no longer in the log", pos);
-    if (r->again.segment.number != segment.number || r->again.file.handle < 0) {
+    if (r->again.segment.number != segment.number || r->again.file.handle < 0)
         e = segment_reader_open(&r->again, r->wal->dir, &segment, why);
-    }
     struct raw_record raw;
     if (e == OK) e = segment_read(&r->again, pos, limit, &raw, why);
     struct wal_record record = {.pos = pos, .segment = segment.number};

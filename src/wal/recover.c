@@ -136,9 +136,8 @@ recover_on_commit(void *context, uint64_t pos, const struct commit *commit)
 {
     struct log_walk *w = context;
     note_commit(w, pos, commit);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         w->totals[k] += commit->accepted[k];
-    }
     return OK;
 }
 
@@ -307,9 +306,8 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
     enum err e = walk_log(&w, &wal->list);
     segment_reader_fini(&w.reader);
     const struct segment *newest = wal_last_segment(wal);
-    if (e == OK && newest != NULL && !wal->read_only) {
+    if (e == OK && newest != NULL && !wal->read_only)
         e = make_end_durable(wal, newest, w.durable_pos, why);
-    }
     if (e) return e;
     note_end(&w, newest);
     lock_take(&wal->lock);
@@ -330,9 +328,8 @@ wal_raise_totals(struct wal *wal, const uint64_t totals[LEDGER_KIND_COUNT])
 {
     lock_take(&wal->lock);
     assert(wal->recovered);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         if (wal->totals[k] < totals[k]) wal->totals[k] = totals[k];
-    }
     lock_drop(&wal->lock);
 }
 

@@ -60,9 +60,8 @@ walk_broken(struct segment_reader *reader, const struct segment_visitor *v, stru
         if (found) raw.pos = raw.end_pos = b->next_pos;
         if (raw.pos > pos && v->gap != NULL) e = v->gap(v->context, pos, raw.pos, b->reason);
         bool inside = b->commit != NULL && raw.end_pos <= b->commit->end_pos;
-        if (e == OK && found == OK && v->record != NULL) {
+        if (e == OK && found == OK && v->record != NULL)
             e = v->record(v->context, &raw, inside ? b->commit : NULL, true);
-        }
         pos = raw.end_pos;
     }
     return e;
@@ -181,9 +180,8 @@ segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to)
     memcpy(to + 48, segment->log_id, WAL_LOG_ID_BYTES);
     store_le64(to + 64, (uint64_t)made_ms);
     store_le64(to + 72, segment->limit_pos);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         store_le64(to + 80 + 8 * k, segment->totals[k]);
-    }
     store_le64(to + 504, hash_bytes(bytes_of(to, 504), segment->number));
     memcpy(to + SEGMENT_COPY_OFFSET, to, SEGMENT_COPY_BYTES);
 }
@@ -195,9 +193,8 @@ slice_state(struct bytes header, size_t offset, uint64_t number)
     const uint8_t *at = header.at + offset;
     size_t size = header.size <= offset ? 0 : header.size - offset;
     size_t used = 0;
-    while (used < size && used < SEGMENT_COPY_BYTES && at[used] == 0) {
+    while (used < size && used < SEGMENT_COPY_BYTES && at[used] == 0)
         used++;
-    }
     if (used == size || used == SEGMENT_COPY_BYTES) return SEGMENT_BLANK;
     if (size < SEGMENT_COPY_BYTES || memcmp(at, MAGIC, sizeof MAGIC) != 0) return SEGMENT_DAMAGED;
     uint64_t own = load_le64(at + 16);
@@ -273,9 +270,8 @@ segment_header_unpack(struct bytes header, uint64_t number, enum segment_state *
     };
     memcpy(s.log_id, at + 48, WAL_LOG_ID_BYTES);
     s.seed = segment_seed(s.log_id, number);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         s.totals[k] = load_le64(at + 80 + 8 * k);
-    }
     *ret_segment = s;
     return OK;
 }
@@ -335,9 +331,8 @@ enum err
 commit_unpack(const struct raw_record *record, struct commit *ret_commit)
 {
     if (record->type != WAL_COMMIT || record->stored.size != COMMIT_PAYLOAD_BYTES ||
-        record->flags != 0) {
+        record->flags != 0)
         return ERR_CORRUPT;
-    }
     const uint8_t *p = record->stored.at;
     struct commit c = {
         .sequence = load_le64(p),
@@ -351,12 +346,10 @@ commit_unpack(const struct raw_record *record, struct commit *ret_commit)
         c.totals_before[k] = load_le64(p + 40 + 8 * k);
         c.accepted[k] = load_le64(p + 64 + 8 * k);
     }
-    if (c.durable_pos > record->pos || c.end_pos < record->end_pos || c.end_pos % 8 != 0) {
+    if (c.durable_pos > record->pos || c.end_pos < record->end_pos || c.end_pos % 8 != 0)
         return ERR_CORRUPT;
-    }
-    if (c.padding_bytes % 8 != 0 || c.padding_bytes > c.end_pos - record->end_pos) {
+    if (c.padding_bytes % 8 != 0 || c.padding_bytes > c.end_pos - record->end_pos)
         return ERR_CORRUPT;
-    }
     *ret_commit = c;
     return OK;
 }
@@ -435,9 +428,8 @@ enum err
 segment_read(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
              struct raw_record *ret_record, struct why *why)
 {
-    if (pos > limit_pos || limit_pos - pos < RECORD_HEADER_BYTES) {
+    if (pos > limit_pos || limit_pos - pos < RECORD_HEADER_BYTES)
         return why_set(why, ERR_CORRUPT, "truncated record header");
-    }
     struct bytes b;
     enum err e = window_at(r, pos, limit_pos, RECORD_HEADER_BYTES, &b, why);
     if (e) return e;
@@ -445,16 +437,14 @@ segment_read(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
     uint64_t header = load_le64(b.at), place = hash_mix(r->segment.seed, pos);
     uint32_t payload_size = (uint32_t)header & 0xffffff;
     size_t size = record_size(payload_size);
-    if (header >> 48 != header_check(header, place) || payload_size > WAL_RECORD_BYTES_MAX) {
+    if (header >> 48 != header_check(header, place) || payload_size > WAL_RECORD_BYTES_MAX)
         return why_set(why, ERR_CORRUPT, "invalid record header");
-    }
     if (size > limit_pos - pos) return why_set(why, ERR_CORRUPT, "truncated record");
     e = window_at(r, pos, limit_pos, size, &b, why);
     if (e) return e;
     if (b.size < size) return why_set(why, ERR_CORRUPT, "unexpected end of file");
-    if (load_le64(b.at + 8) != payload_check(header, place, b.at, size)) {
+    if (load_le64(b.at + 8) != payload_check(header, place, b.at, size))
         return why_set(why, ERR_CORRUPT, "record checksum does not match");
-    }
     struct raw_record raw = {
         .pos = pos,
         .end_pos = pos + size,
@@ -491,9 +481,8 @@ segment_unpack(struct segment_reader *r, const struct raw_record *record, struct
     if (r->unpacker == NULL) return ERR_NOMEM;
     size_t got = ZSTD_decompressDCtx(r->unpacker, r->raw.at, raw_size, record->stored.at + 4,
                                      record->stored.size - 4);
-    if (ZSTD_isError(got) || got != raw_size) {
+    if (ZSTD_isError(got) || got != raw_size)
         return why_set(why, ERR_CORRUPT, "record cannot be decompressed");
-    }
     *ret_payload = bytes_of(r->raw.at, raw_size);
     return OK;
 }

@@ -128,9 +128,8 @@ first_free_pos(const struct wal *wal)
     const struct segment *last = list->count == 0 ? NULL : &list->items[list->count - 1];
     uint64_t span = UINT64_C(1) << 30, lost = 0, newest = last == NULL ? 0 : last->number;
     if (span < segment_span(wal)) span = segment_span(wal);
-    if (last != NULL && span < last->limit_pos - last->base_pos) {
+    if (last != NULL && span < last->limit_pos - last->base_pos)
         span = last->limit_pos - last->base_pos;
-    }
     for (uint32_t i = 0; i < list->stray_count; i++) {
         const struct stray *s = &list->strays[i];
         if (!stray_is_loss(list, s, false) || s->number <= newest) continue;
@@ -183,13 +182,11 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
 {
     struct wal *wal;
     const size_t dir_size = strlen(o->dir);
-    if (dir_size == 0 || dir_size >= sizeof wal->dir) {
+    if (dir_size == 0 || dir_size >= sizeof wal->dir)
         return why_set(why, ERR_LIMIT, "log path is empty or too long");
-    }
     if (o->segment_bytes < WAL_SEGMENT_BYTES_MIN || o->segment_bytes > WAL_SEGMENT_BYTES_MAX ||
-        o->batch_bytes_max > WAL_SEGMENT_BYTES_MAX) {
+        o->batch_bytes_max > WAL_SEGMENT_BYTES_MAX)
         return why_set(why, ERR_INPUT, "size of log segments or batches is out of range");
-    }
     wal = mem_new(o->memory, sizeof *wal);
     if (wal == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the write-ahead log");
     wal->env = o->env;
@@ -205,9 +202,8 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
     wal->read_only = o->read_only;
     wal->file = FILE_CLOSED;
     lock_init(&wal->lock, LOCK_RANK_WAL);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         buf_init(&wal->batches[i].bytes, o->memory, wal->batch_limit + PADDING_BYTES_MAX);
-    }
     buf_init(&wal->packed, o->memory, 2 * WAL_RECORD_BYTES_MAX);
     wal->sectors_memory = mem_alloc(o->memory, DIRECT_BYTES + FILE_DIRECT_BYTES);
     uint8_t *sectors = wal->sectors_memory;
@@ -239,9 +235,8 @@ wal_free(struct wal *wal)
     if (wal == NULL) return;
     assert(wal->readers == NULL); /* contract: readers are closed first */
     file_close(&wal->file);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         buf_fini(&wal->batches[i].bytes);
-    }
     buf_fini(&wal->packed);
     mem_free(wal->memory, wal->sectors_memory, DIRECT_BYTES + FILE_DIRECT_BYTES);
     ZSTD_freeCCtx(wal->packer);
@@ -583,9 +578,8 @@ wal_commit(struct wal *wal, struct why *why)
         wal->durable_epoch = b->epoch;
         wal->end_pos = end;
         if (!wal->unsynced) wal->synced_pos = end;
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
             wal->totals[k] += b->accepted[k];
-        }
         uint64_t used = segment_offset(last, end);
         if (last->file_bytes < used) last->file_bytes = used;
         wal->stats.commits_total++;

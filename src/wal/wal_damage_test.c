@@ -49,9 +49,8 @@ check_flip(struct wal_rig *rig, const struct segment *segment, uint64_t offset)
     struct seen s = wal_rig_verify(rig);
     uint64_t pos = segment->base_pos + offset - SEGMENT_HEADER_BYTES;
     uint32_t hit = 0;
-    while (hit < rig->commit_count && rig->commits[hit].end_pos <= pos) {
+    while (hit < rig->commit_count && rig->commits[hit].end_pos <= pos)
         hit++;
-    }
     if (offset < SEGMENT_HEADER_BYTES) { /* the other copy is used */
         assert_int_equal(s.damage.places, 1);
         check_all_but(rig, &s.f, UINT32_MAX);
@@ -117,9 +116,8 @@ UNIT_TEST(test_a_log_cut_off_anywhere_is_torn_there_and_not_damaged)
         struct seen s = wal_rig_verify(&rig);
         assert_int_equal(s.damage.places, 0);
         check_all_but(&rig, &s.f, size == newest->file_bytes ? UINT32_MAX : rig.commit_count - 1);
-        if (size < newest->file_bytes && size >= begin + COMMIT_RECORD_BYTES) {
+        if (size < newest->file_bytes && size >= begin + COMMIT_RECORD_BYTES)
             assert_int_equal(s.damage.torn_bytes, newest->file_bytes - begin);
-        }
         findings_fini(&s.f);
     }
     segment_list_fini(&list, NULL);

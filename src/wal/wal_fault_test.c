@@ -21,9 +21,8 @@ live(struct wal_rig *rig, unsigned steps)
             if (wal_rig_reopen(rig) != OK) continue;
         }
         enum err e = OK;
-        for (unsigned k = 0; e == OK && k < 1 + i % 7; k++) {
+        for (unsigned k = 0; e == OK && k < 1 + i % 7; k++)
             e = wal_rig_put(rig);
-        }
         uint64_t durable = wal_durable_epoch(rig->wal), end = wal_end(rig->wal);
         uint64_t epoch = wal_filling(rig->wal).epoch;
         bool something = rig->next_id > rig->batch_first_id;
@@ -37,9 +36,7 @@ live(struct wal_rig *rig, unsigned steps)
         }
         if (i % 5 == 2) err_ignore(wal_prepare(rig->wal, NULL), "tried again");
         if (i % 6 == 5) {
-            if (wal_end(rig->wal) > rig->store_pos && rig->commit_count > 20) {
-                rig->store_pos = end;
-            }
+            if (wal_end(rig->wal) > rig->store_pos && rig->commit_count > 20) rig->store_pos = end;
             err_ignore(wal_trim(rig->wal, rig->store_pos, NULL), "tried again");
         }
     }
@@ -58,9 +55,8 @@ end_well(struct wal_rig *rig, bool power)
     if (e) fail_msg("%s", rig->why.text);
     assert_true(live(rig, 12));
     uint32_t committed = 0;
-    for (uint32_t i = 0; i < rig->commit_count; i++) {
+    for (uint32_t i = 0; i < rig->commit_count; i++)
         committed += rig->commits[i].fate == FATE_COMMITTED;
-    }
     assert_true(committed > 0);
     wal_rig_power_loss(rig);
     must(wal_rig_open(rig));
@@ -75,11 +71,9 @@ run_with_fault(uint64_t seed, struct fault fault, bool power)
     live(&rig, 50);
     bool fired = fault_env_fired(rig.fe);
     /* Faults that only make calls repeat have no effect. */
-    if (fault.kind == FAULT_EINTR || fault.kind == FAULT_SHORT) {
-        for (uint32_t i = 0; i < rig.commit_count; i++) {
+    if (fault.kind == FAULT_EINTR || fault.kind == FAULT_SHORT)
+        for (uint32_t i = 0; i < rig.commit_count; i++)
             assert_int_equal(rig.commits[i].fate, FATE_COMMITTED);
-        }
-    }
     end_well(&rig, power);
     wal_rig_fini(&rig);
     return fired;
@@ -91,9 +85,8 @@ try_all_sites(bool forever)
     for (enum fault_kind kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
         uint64_t nth = 1;
-        while (run_with_fault(400 + nth % 5, (struct fault){kind, nth, forever}, nth % 3 > 0)) {
+        while (run_with_fault(400 + nth % 5, (struct fault){kind, nth, forever}, nth % 3 > 0))
             nth++;
-        }
         assert_true(nth > 40);
     }
 }
@@ -224,9 +217,8 @@ UNIT_TEST(test_segments_begun_in_vain_do_not_break_the_chain)
         enum err e = OK;
         uint32_t count = 0;
         must(wal_reader_open(rig.wal, "reader", 0, &reader, NULL));
-        while ((e = wal_reader_next(reader, &record, &rig.why)) == OK) {
+        while ((e = wal_reader_next(reader, &record, &rig.why)) == OK)
             count += record.type != WAL_SERIES;
-        }
         assert_int_equal(e, ERR_AGAIN);
         assert_true(count > before);
         wal_reader_close(reader);

@@ -110,9 +110,8 @@ payload_of(uint64_t id, uint8_t shape)
     size_t size = 16 + (shape % 8 == 7 ? shape * 30u : shape);
     store_le64(at, id);
     store_le64(at + 8, shape);
-    for (size_t i = 16; i < size; i += 8) { /* up to 7 bytes too many, which are not read */
+    for (size_t i = 16; i < size; i += 8) /* up to 7 bytes too many, which are not read */
         store_le64(at + i, shape % 2 ? hash_mix(id, i) : UINT64_C(0x0403020100040302) >> i % 5);
-    }
     return bytes_of(at, size);
 }
 
@@ -175,9 +174,8 @@ change_file(struct machine *m, struct cursor *c)
     if (c->bad || file_open(m->env, path, FILE_UPDATE, &file, NULL) != OK) return;
     enum err e = file_size(&file, &size, NULL);
     assert(e == OK);
-    if (what >= 32 && size > SEGMENT_HEADER_BYTES) {
+    if (what >= 32 && size > SEGMENT_HEADER_BYTES)
         where = SEGMENT_HEADER_BYTES + where % (size - SEGMENT_HEADER_BYTES);
-    }
     static const uint8_t zeros[700];
     switch (what % 4) {
     case 0:
@@ -240,9 +238,8 @@ check_stands_there(struct machine *m, const struct wal_record *record)
         record_seal(sealed, payload_size, as_is[3], as_is[5], as_is[4], seed, record->pos);
         assert(memcmp(sealed, as_is, size) == 0);
     }
-    if (!(as_is[4] & FLAG_ZSTD)) {
+    if (!(as_is[4] & FLAG_ZSTD))
         assert(bytes_equal(record->payload, bytes_of(as_is + RECORD_HEADER_BYTES, payload_size)));
-    }
     free(as_is);
     free(sealed);
     file_close(&file);
@@ -391,9 +388,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(e == OK);
     if (!by_put) place_files(&m, &c);
     if (by_put) write_log(&m, &c);
-    while (by_put && cursor_left(&c) >= 4) {
+    while (by_put && cursor_left(&c) >= 4)
         change_file(&m, &c);
-    }
     /* Data that a failed sync left in memory could be read again if the header that voids
      * it vanished. */
     sim_env_power_loss(m.sim);

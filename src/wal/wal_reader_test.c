@@ -67,9 +67,8 @@ follow_some(struct wal_rig *rig, struct follower *f, uint32_t count)
         check_record(&record);
         uint64_t id = record_id(&record);
         assert_true(f->defined & 1u << id_series(id));
-        while (f->commit < rig->commit_count && rig->commits[f->commit].fate != FATE_COMMITTED) {
+        while (f->commit < rig->commit_count && rig->commits[f->commit].fate != FATE_COMMITTED)
             f->commit++;
-        }
         assert_true(f->commit < rig->commit_count);
         const struct model_commit *c = &rig->commits[f->commit];
         assert_int_equal(id, c->first_id + f->within);
@@ -92,9 +91,8 @@ static void
 follow_to_end(struct wal_rig *rig, struct follower *f)
 {
     assert_false(follow_some(rig, f, UINT32_MAX));
-    while (f->commit < rig->commit_count && rig->commits[f->commit].fate != FATE_COMMITTED) {
+    while (f->commit < rig->commit_count && rig->commits[f->commit].fate != FATE_COMMITTED)
         f->commit++;
-    }
     assert_int_equal(f->commit, rig->commit_count);
     assert_int_equal(f->within, 0);
 }
@@ -281,9 +279,8 @@ UNIT_TEST(test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted)
     buf_clear(&f.reader->reader.window); /* the next records are not in memory */
     uint8_t other[4096];
     memset(other, 0x77, sizeof other);
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < 16; i++)
         wal_rig_patch_file(&rig, segment_file(number), other, sizeof other, 4096 * i);
-    }
     wal_set_budget(rig.wal, 1);
     must(wal_trim(rig.wal, UINT64_MAX, NULL));
     struct wal_record record;
@@ -359,9 +356,8 @@ UNIT_TEST(test_a_reader_passes_over_a_segment_that_is_missing)
     struct wal_rig rig;
     wal_rig_init(&rig, 507);
     must(wal_rig_open(&rig));
-    while (rig.wal->list.count < 4) {
+    while (rig.wal->list.count < 4)
         wal_rig_fill(&rig, 1);
-    }
     struct segment lost = rig.wal->list.items[1];
     wal_rig_close(&rig);
     must(env_unlink(rig.env, segment_file(lost.number), NULL));
@@ -381,9 +377,8 @@ UNIT_TEST(test_a_reader_passes_over_a_segment_that_is_missing)
     } while (e == OK);
     assert_int_equal(e, ERR_CORRUPT);
     uint32_t next = 0;
-    while (rig.commits[next].end_pos <= lost.end_pos) {
+    while (rig.commits[next].end_pos <= lost.end_pos)
         next++;
-    }
     f.commit = next;
     follow_to_end(&rig, &f);
     wal_reader_close(f.reader);
@@ -408,9 +403,8 @@ UNIT_TEST(test_a_reader_tries_again_what_the_machine_refused)
                 struct wal_record record;
                 enum err e = wal_reader_next(reader, &record, &rig.why);
                 if (e == ERR_AGAIN) break;
-                if (e == OK && record.type != WAL_SERIES) {
+                if (e == OK && record.type != WAL_SERIES)
                     assert_int_equal(record_id(&record), ++found);
-                }
                 if (e != OK) assert_int_equal(e, what == 0 ? ERR_IO : ERR_NOMEM);
             }
             fired = what == 0 ? fault_env_fired(rig.fe) : mem_fail_fired();

@@ -13,9 +13,8 @@ step_commit(struct wal_rig *rig)
 {
     uint32_t count = 1 + (uint32_t)wal_rig_random(rig, 12);
     enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < count; i++) {
+    for (uint32_t i = 0; e == OK && i < count; i++)
         e = wal_rig_put(rig);
-    }
     return e ? e : wal_rig_commit(rig);
 }
 
@@ -64,17 +63,16 @@ scenario(struct wal_rig *rig, unsigned steps)
     enum err e = rig->wal == NULL ? wal_rig_open(rig) : OK;
     for (unsigned i = 0; e == OK && i < steps; i++) {
         uint64_t what = wal_rig_random(rig, 100);
-        if (what < 60) {
+        if (what < 60)
             e = step_commit(rig);
-        } else if (what < 75) {
+        else if (what < 75)
             e = wal_prepare(rig->wal, &rig->why);
-        } else if (what < 90) {
+        else if (what < 90)
             e = step_trim(rig);
-        } else if (what < 95) {
+        else if (what < 95)
             e = step_fail(rig);
-        } else {
+        else
             e = step_restart(rig);
-        }
     }
     return e;
 }
@@ -86,9 +84,7 @@ live_on(struct wal_rig *rig)
     if (wal_rig_random(rig, 2) == 0) {
         uint64_t nth = 1 + wal_rig_random(rig, 30);
         fault_env_arm(rig->fe, (struct fault){FAULT_EIO, nth, true});
-        if (wal_rig_open(rig) == OK) {
-            wal_rig_close(rig);
-        }
+        if (wal_rig_open(rig) == OK) wal_rig_close(rig);
         sim_env_power_loss(rig->sim);
     }
     fault_env_arm(rig->fe, (struct fault){FAULT_EIO, 0, false}); /* disarmed, and not fired */
@@ -124,9 +120,8 @@ UNIT_TEST(test_power_loss_at_any_call_loses_and_invents_nothing)
 {
     for (uint64_t seed = 100; seed < 104; seed++) {
         uint64_t nth = 1;
-        while (run_until_call(seed, nth, 80, false)) {
+        while (run_until_call(seed, nth, 80, false))
             nth++;
-        }
         assert_true(nth > 200);
     }
 }
@@ -178,18 +173,16 @@ UNIT_TEST(test_records_of_a_files_older_life_are_never_taken_for_new_ones)
             rig.store_pos = wal_end(rig.wal);
             must(wal_trim(rig.wal, rig.store_pos, NULL));
         }
-        while (rig.wal->prepared.count > 0) {
+        while (rig.wal->prepared.count > 0)
             wal_rig_fill(&rig, 1); /* until the recycled file is used */
-        }
         wal_rig_fill(&rig, (uint32_t)wal_rig_random(&rig, 4));
         size_t size;
         uint8_t *at =
             wal_rig_read_file(&rig, segment_file(wal_last_segment(rig.wal)->number), &size);
         uint64_t used = segment_offset(wal_last_segment(rig.wal), wal_end(rig.wal));
         bool stale = false;
-        for (size_t i = (size_t)used; i < size; i++) {
+        for (size_t i = (size_t)used; i < size; i++)
             stale |= at[i] != 0;
-        }
         free(at);
         assert_true(stale);
         if (seed % 2) {
@@ -426,9 +419,8 @@ UNIT_TEST(test_segments_before_the_wanted_position_are_not_read)
     struct wal_rig rig;
     wal_rig_init(&rig, 342);
     must(wal_rig_open(&rig));
-    while (rig.wal->list.count < 30) {
+    while (rig.wal->list.count < 30)
         wal_rig_fill(&rig, 5);
-    }
     wal_rig_close(&rig);
     rig.store_pos = rig.commits[rig.commit_count - 1].end_pos;
     uint64_t reads = fault_env_calls(rig.fe, FAULT_SHORT);

@@ -28,11 +28,9 @@ UNIT_TEST(test_records_of_every_type_and_size_come_back_as_they_were)
         if (wal_rig_random(&rig, 4) == 0) must(wal_rig_commit(&rig));
     }
     must(wal_rig_commit(&rig));
-    for (unsigned type = WAL_FLOATS; type <= WAL_LEDGER; type++) {
-        for (unsigned i = 0; i < 4; i++) {
+    for (unsigned type = WAL_FLOATS; type <= WAL_LEDGER; type++)
+        for (unsigned i = 0; i < 4; i++)
             assert_true(seen[type][i / 2][i % 2]);
-        }
-    }
     wal_rig_restart(&rig);
     wal_rig_restart(&rig);
     wal_rig_fini(&rig);
@@ -58,9 +56,8 @@ UNIT_TEST(test_a_record_may_be_empty_or_as_large_as_allowed_but_no_larger)
 {
     uint8_t *large = calloc(1, WAL_RECORD_BYTES_MAX + 1);
     assert_non_null(large);
-    for (size_t i = 0; i < WAL_RECORD_BYTES_MAX; i++) {
+    for (size_t i = 0; i < WAL_RECORD_BYTES_MAX; i++)
         large[i] = (uint8_t)(hash_mix(3, i / 8) >> (8 * (i % 8)));
-    }
     struct one ones[] = {{{NULL, 0}, 0}, {{large, WAL_RECORD_BYTES_MAX}, 0}};
     for (unsigned i = 0; i < 4; i++) {
         struct wal_rig rig;
@@ -89,9 +86,8 @@ UNIT_TEST(test_compression_is_used_only_where_it_pays)
     wal_rig_init(&rig, 2);
     must(wal_rig_open(&rig));
     uint8_t noise[4096], zeros[4096] = {0};
-    for (size_t i = 0; i < sizeof noise; i++) {
+    for (size_t i = 0; i < sizeof noise; i++)
         noise[i] = (uint8_t)wal_rig_random(&rig, 256);
-    }
     uint64_t before = stats_of(&rig).commit_bytes_total;
     must(wal_put(rig.wal, WAL_METADATA, bytes_of(noise, sizeof noise), true));
     must(wal_rig_commit(&rig));
@@ -182,13 +178,12 @@ UNIT_TEST(test_positions_rise_and_are_never_given_twice_across_restarts)
             highest = wal_end(rig.wal);
         }
         wal_rig_put_many(&rig, 2);
-        if (life % 3 == 0) {
+        if (life % 3 == 0)
             wal_rig_power_loss(&rig);
-        } else if (life % 3 == 1) {
+        else if (life % 3 == 1)
             wal_rig_kill(&rig);
-        } else {
+        else
             wal_rig_close(&rig);
-        }
     }
     wal_rig_fini(&rig);
 }
@@ -243,9 +238,8 @@ UNIT_TEST(test_a_prepared_file_is_written_without_growing)
     wal_rig_fill(&rig, 1);
     assert_false(wal_rig_file_exists(&rig, "/wal/prepared-0.tmp"));
     uint64_t used = sim_env_used_bytes(rig.sim);
-    while (stats_of(&rig).end_pos - stats_of(&rig).begin_pos < SMALL_SEGMENT * 3 / 4) {
+    while (stats_of(&rig).end_pos - stats_of(&rig).begin_pos < SMALL_SEGMENT * 3 / 4)
         wal_rig_fill(&rig, 1);
-    }
     assert_int_equal(sim_env_used_bytes(rig.sim), used);
     assert_int_equal(stats_of(&rig).segment_bytes, SMALL_SEGMENT + SEGMENT_HEADER_BYTES);
     wal_rig_restart(&rig);
@@ -354,15 +348,13 @@ UNIT_TEST(test_a_full_batch_takes_no_more_until_it_is_taken)
     rig.options.batch_bytes_max = 8 * 1024;
     must(wal_rig_open(&rig));
     enum err e = OK;
-    while (e == OK) {
+    while (e == OK)
         e = wal_rig_put(&rig);
-    }
     assert_int_equal(e, ERR_AGAIN);
     assert_non_null(strstr(rig.why.text, "cannot keep up"));
     uint8_t kib[1024] = {0};
-    for (e = OK; e == OK;) {
+    for (e = OK; e == OK;)
         e = wal_put(rig.wal, WAL_LEDGER, bytes_of(kib, sizeof kib), false);
-    }
     assert_int_equal(e, ERR_AGAIN);
     assert_int_equal(wal_reserve(rig.wal, SIZE_MAX / 2, NULL), ERR_LIMIT);
     assert_true(wal_take(rig.wal));
@@ -438,9 +430,8 @@ UNIT_TEST(test_written_commits_survive_a_kill_and_synced_ones_a_power_loss)
         wal_rig_fill(&rig, 8);
         wal_rig_power_loss(&rig);
         /* A part of the commits after the sync, from the first on, may be found. */
-        for (uint32_t i = synced; i < rig.commit_count; i++) {
+        for (uint32_t i = synced; i < rig.commit_count; i++)
             rig.commits[i].fate = FATE_UNCERTAIN;
-        }
         must(wal_rig_open(&rig));
         bool ended = false;
         for (uint32_t i = synced; i < rig.commit_count; i++) {
@@ -482,9 +473,8 @@ UNIT_TEST(test_rotation_syncs_what_was_only_written)
     wal_rig_init(&rig, 15);
     rig.options.sync = WAL_SYNC_WRITTEN;
     must(wal_rig_open(&rig));
-    while (stats_of(&rig).segment_count < 3) {
+    while (stats_of(&rig).segment_count < 3)
         wal_rig_fill(&rig, 1);
-    }
     uint32_t last = rig.commit_count - 1; /* the only one in the newest segment */
     wal_rig_power_loss(&rig);
     rig.commits[last].fate = FATE_UNCERTAIN;

@@ -72,9 +72,8 @@ UNIT_TEST(test_plain_names)
     assert_true(name_is_plain(bytes_of_text("_aZ09"), false));
     assert_true(name_is_plain(bytes_of_text("a:b"), true));
     static const char *const others[] = {"", "0a", "a-b", "a:b", "\xc3\xa9", "a b"};
-    for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
         assert_false(name_is_plain(bytes_of_text(others[i]), false));
-    }
 }
 
 UNIT_TEST(test_each_character_has_its_number)

@@ -73,9 +73,8 @@ UNIT_TEST(test_ordinary_values_have_no_exponent)
         {1435781451.781, "1435781451.781"},
         {4503599627370495.5, "4503599627370495.5"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_number(cases[i].value, cases[i].text);
-    }
 }
 
 UNIT_TEST(test_very_small_and_large_have_one_except_when_fixed)
@@ -100,9 +99,8 @@ UNIT_TEST(test_extremes_fit_the_room_promised)
                                       -1.2345678901234567e-300,
                                       -1.2345678901234567e-6};
     static const size_t sizes[] = {24, 24, 7, 23, 24, 25};
-    for (size_t i = 0; i < sizeof extremes / sizeof *extremes; i++) {
+    for (size_t i = 0; i < sizeof extremes / sizeof *extremes; i++)
         assert_int_equal(number_print(double_bits(extremes[i]), text), sizes[i]);
-    }
 }
 
 static uint64_t
@@ -120,9 +118,8 @@ check_shortest(uint64_t bits)
 {
     char text[NUMBER_TEXT_BYTES + 1], shorter[64];
     text[number_print(bits, text)] = 0;
-    if (double_bits(strtod(text, NULL)) != bits) {
+    if (double_bits(strtod(text, NULL)) != bits)
         fail_msg("%016llx became %s", (unsigned long long)bits, text);
-    }
     int digits = 0, trailing_zeros = 0;
     for (const char *at = text; *at != 0 && *at != 'e'; at++) {
         if (*at < '0' || *at > '9' || (digits == 0 && *at == '0')) continue;
@@ -166,9 +163,8 @@ static void
 check_parsed(const char *text, uint64_t expected)
 {
     uint64_t bits = 1;
-    if (!parse(text, &bits) || bits != expected) {
+    if (!parse(text, &bits) || bits != expected)
         fail_msg("%s gave %016llx", text, (unsigned long long)bits);
-    }
 }
 
 UNIT_TEST(test_every_double_reads_back_bit_for_bit)
@@ -180,9 +176,8 @@ UNIT_TEST(test_every_double_reads_back_bit_for_bit)
         if (i % 8 == 0) bits |= 0x7ff0000000000000u; /* NaN with a payload, sometimes a sign */
         size_t size = number_print_exact(bits, text);
         assert_true(size <= NUMBER_TEXT_BYTES);
-        if (!number_parse_exact(text, size, &back) || back != bits) {
+        if (!number_parse_exact(text, size, &back) || back != bits)
             fail_msg("%016llx became %.*s", (unsigned long long)bits, (int)size, text);
-        }
     }
     static const uint64_t special[] = {0,
                                        1,
@@ -212,11 +207,10 @@ UNIT_TEST(test_digits_are_rounded_as_strtod_does)
         assert_true(size < (int)sizeof text);
         double expected = strtod(text, NULL);
         uint64_t bits;
-        if (isinf(expected)) {
+        if (isinf(expected))
             assert_false(parse(text, &bits));
-        } else {
+        else
             check_parsed(text, double_bits(expected));
-        }
     }
 }
 
@@ -250,9 +244,8 @@ UNIT_TEST(test_words_and_forms_of_numbers_are_read)
     assert_int_equal(bits, 0x7ff0000000000002u);
     static const char *const no_nan[] = {"NaN(0x)", "NaN(0x1)", "NaN(0x7ff0000000000000)",
                                          "NaN(0x7ff8000000000001", "NaN(0x7ff80000000000011)"};
-    for (unsigned i = 0; i < sizeof no_nan / sizeof *no_nan; i++) {
+    for (unsigned i = 0; i < sizeof no_nan / sizeof *no_nan; i++)
         assert_false(number_parse_exact(no_nan[i], strlen(no_nan[i]), &bits));
-    }
 }
 
 UNIT_TEST(test_numbers_are_read_as_go_reads_them)

@@ -41,9 +41,8 @@ shortest_of(double value)
     char *end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific).ptr;
     shortest d = {};
     char *at = text;
-    for (; at != end && *at != 'e'; at++) {
+    for (; at != end && *at != 'e'; at++)
         if (*at != '.') d.digits[d.count++] = *at;
-    }
     int exponent = 0;
     if (at != end) at++;
     if (at != end && *at == '+') at++;
@@ -179,11 +178,10 @@ number_parse(const char *text, size_t size, uint64_t *ret_bits)
     }
     if (at == end) return false;
     size_t left = static_cast<size_t>(end - at);
-    if (is_word(at, left, "inf") || is_word(at, left, "infinity")) {
+    if (is_word(at, left, "inf") || is_word(at, left, "infinity"))
         bits = INFINITY_BITS;
-    } else if (!parse_digits(at, end, &bits)) {
+    else if (!parse_digits(at, end, &bits))
         return false;
-    }
     *ret_bits = bits | sign;
     return true;
 }
@@ -227,9 +225,8 @@ number_parse_exact(const char *text, size_t size, uint64_t *ret_bits)
         *ret_bits = STALE_BITS;
         return true;
     }
-    if (size <= prefix_size || std::memcmp(text, prefix, prefix_size) != 0) {
+    if (size <= prefix_size || std::memcmp(text, prefix, prefix_size) != 0)
         return number_parse(text, size, ret_bits);
-    }
     uint64_t bits = 0;
     const char *last = text + size - 1;
     std::from_chars_result r = std::from_chars(text + prefix_size, last, bits, 16);
@@ -255,9 +252,8 @@ print(uint64_t bits, const layout &as, char *to)
     /* Most samples are counts: below 2^53 the integer's own digits are the shortest. */
     if (value < as.integers_below) {
         uint64_t whole = static_cast<uint64_t>(value);
-        if (static_cast<double>(whole) == value) {
+        if (static_cast<double>(whole) == value)
             return static_cast<size_t>(std::to_chars(at, at + 17, whole).ptr - to);
-        }
     }
     shortest d = shortest_of(value);
     bool fixed = d.point - 1 >= as.least && d.point - 1 < as.above;
@@ -280,9 +276,8 @@ number_print_sentence(uint64_t bits, char *to)
 size_t
 number_print_exact(uint64_t bits, char *to)
 {
-    if ((bits & ~SIGN_BIT) <= INFINITY_BITS || bits == ORDINARY_NAN_BITS) {
+    if ((bits & ~SIGN_BIT) <= INFINITY_BITS || bits == ORDINARY_NAN_BITS)
         return number_print(bits, to);
-    }
     char *at = to;
     if (bits == STALE_BITS) return static_cast<size_t>(put_text(at, "stale") - to);
     at = put_text(at, "NaN(0x");

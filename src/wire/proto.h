@@ -155,9 +155,8 @@ proto_packed_count(struct bytes packed)
         uint64_t ends = (~load_le64(packed.at + i) & tops) >> 7; /* bit 0 of each last byte */
         count += ends * 0x0101010101010101u >> 56;
     }
-    for (; i < packed.size; i++) {
+    for (; i < packed.size; i++)
         count += packed.at[i] < 0x80;
-    }
     return (uint32_t)count;
 }
 

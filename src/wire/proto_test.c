@@ -142,24 +142,20 @@ UNIT_TEST(test_groups_are_skipped_with_what_is_in_them)
         "0b 0e 0c",    /* a type that does not exist */
         "0b 80",       /* no tag */
     };
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (!is_skipped(good[i])) fail_msg("refused: %s", good[i]);
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (is_skipped(bad[i])) fail_msg("skipped: %s", bad[i]);
-    }
 }
 
 UNIT_TEST(test_groups_lie_in_a_bounded_number_of_others)
 {
     for (unsigned depth = PROTO_GROUPS_MAX - 1; depth <= PROTO_GROUPS_MAX + 1; depth++) {
         char nested[2048] = "";
-        for (unsigned i = 0; i < depth; i++) {
+        for (unsigned i = 0; i < depth; i++)
             strcat(nested, "0b ");
-        }
-        for (unsigned i = 0; i < depth; i++) {
+        for (unsigned i = 0; i < depth; i++)
             strcat(nested, "0c ");
-        }
         assert_int_equal(is_skipped(nested), depth <= PROTO_GROUPS_MAX);
     }
 }
@@ -190,9 +186,8 @@ UNIT_TEST(test_packed_count_is_the_number_of_complete_varints)
     struct bytes all = bytes_of(c.at, cursor_left(&c));
     for (size_t size = 0; size <= all.size; size++) {
         uint32_t expected = 0;
-        for (size_t i = 0; i < size; i++) {
+        for (size_t i = 0; i < size; i++)
             expected += all.at[i] < 0x80;
-        }
         assert_int_equal(proto_packed_count(bytes_of(all.at, size)), expected);
     }
 }

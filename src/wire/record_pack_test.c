@@ -60,9 +60,8 @@ UNIT_TEST(test_runs_and_noise_of_every_length_come_back)
     struct rng r = {9};
     for (size_t noise = 0; noise < 300; noise += 1 + noise / 20) {
         for (size_t run = 0; run < 300; run += 1 + run / 70) {
-            for (size_t i = 0; i < sizeof raw; i++) {
+            for (size_t i = 0; i < sizeof raw; i++)
                 raw[i] = i < 40 || i >= 40 + noise ? (uint8_t)(i % 18) : (uint8_t)rng_next(&r);
-            }
             check_pack(raw, 40 + noise + run, 18);
         }
     }
@@ -74,9 +73,8 @@ UNIT_TEST(test_whole_pieces_of_sameness_or_noise_come_back)
     assert_non_null(raw);
     assert_true(check_pack(raw, RECORD_PACK_BYTES_MAX, 18) < RECORD_PACK_BYTES_MAX / 20);
     struct rng r = {4};
-    for (size_t i = 0; i < RECORD_PACK_BYTES_MAX; i++) {
+    for (size_t i = 0; i < RECORD_PACK_BYTES_MAX; i++)
         raw[i] = (uint8_t)rng_next(&r);
-    }
     check_pack(raw, RECORD_PACK_BYTES_MAX, 18);
     free(raw);
 }

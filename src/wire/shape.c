@@ -48,11 +48,10 @@ copy_side(struct arena *arena, struct hist_buckets *side, bool floats, enum err 
     side->spans = copy_array(arena, from.spans, from.span_count, sizeof *from.spans, e);
     side->deltas = NULL;
     side->counts = NULL;
-    if (floats) {
+    if (floats)
         side->counts = copy_array(arena, from.counts, from.bucket_count, sizeof *from.counts, e);
-    } else {
+    else
         side->deltas = copy_array(arena, from.deltas, from.bucket_count, sizeof *from.deltas, e);
-    }
 }
 
 enum err

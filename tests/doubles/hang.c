@@ -13,9 +13,8 @@ hang(void)
 {
     const struct timespec moment = {0, 20000000};
     const char *path = getenv("DISK_HANGS");
-    while (path != NULL && access(path, F_OK) == 0) {
+    while (path != NULL && access(path, F_OK) == 0)
         nanosleep(&moment, NULL);
-    }
 }
 
 int

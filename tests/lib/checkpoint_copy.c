@@ -7,9 +7,8 @@ checkpoint_of_records(const struct checkpoint_head *head, const struct checkpoin
 {
     struct checkpoint_writer w;
     checkpoint_begin(&w, head, to);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         checkpoint_put(&w, &records[i]);
-    }
     return checkpoint_end(&w, why);
 }
 
@@ -19,8 +18,7 @@ checkpoint_copy(struct checkpoint_reader *from, struct buf *to)
     struct checkpoint_writer w;
     struct checkpoint_record record;
     checkpoint_begin(&w, &from->head, to);
-    while (checkpoint_next(from, &record)) {
+    while (checkpoint_next(from, &record))
         checkpoint_put(&w, &record);
-    }
     return checkpoint_end(&w, NULL);
 }

@@ -29,9 +29,8 @@ void
 cli_expect(int got, int expected, const char *words)
 {
     if (got != expected) fail_msg("status %d, expected %d: %s", got, expected, cli_err);
-    if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL) {
+    if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL)
         fail_msg("'%s' is not in: %s%s", words, cli_out, cli_err);
-    }
 }
 
 void

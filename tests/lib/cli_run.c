@@ -48,9 +48,8 @@ cli_run_into(int out_fd, const struct command *const *commands, const char *cons
     int code = cli_run(commands, argc, argv);
     restore(stdout, saved_out, out_fd, cli_out, sizeof cli_out);
     restore(stderr, saved_err, err_fd, cli_err, sizeof cli_err);
-    for (int i = 0; i < argc; i++) {
+    for (int i = 0; i < argc; i++)
         free(owned[i]);
-    }
     return code;
 }
 
@@ -88,9 +87,8 @@ run_child(const struct command *const *commands, const char *const *words, int o
     assert_int_equal(waitpid(pid, &status, 0), pid);
     read_printed(out_fd, cli_out, sizeof cli_out);
     read_printed(err_fd, cli_err, sizeof cli_err);
-    for (int i = 0; i < argc; i++) {
+    for (int i = 0; i < argc; i++)
         free(owned[i]);
-    }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

@@ -169,25 +169,22 @@ random_grown(struct rng *r, struct arena *arena, const struct histogram *from)
         uint64_t carried = 0;
         for (uint32_t i = 0; i < b->bucket_count; i++) {
             uint64_t more = rng_below(r, 3) == 0 ? rng_below(r, 50) : 0;
-            if (h.kind == SAMPLE_HISTOGRAM_INT) {
+            if (h.kind == SAMPLE_HISTOGRAM_INT)
                 deltas[i] = b->deltas[i] + (int64_t)(more - carried);
-            } else {
+            else
                 counts[i] = double_bits(bits_double(b->counts[i]) + (double)more / 4);
-            }
             carried = more;
             added += more;
         }
-        if (h.kind == SAMPLE_HISTOGRAM_INT) {
+        if (h.kind == SAMPLE_HISTOGRAM_INT)
             b->deltas = deltas;
-        } else {
+        else
             b->counts = counts;
-        }
     }
-    if (h.kind == SAMPLE_HISTOGRAM_INT) {
+    if (h.kind == SAMPLE_HISTOGRAM_INT)
         h.count += added;
-    } else {
+    else
         h.count = double_bits(bits_double(h.count) + (double)added / 4);
-    }
     h.sum_bits = random_value(r, 6, 0);
     return h;
 }
@@ -215,9 +212,8 @@ random_regrown(struct rng *r, struct arena *arena, const struct histogram *from)
     const void *old = h.kind == SAMPLE_HISTOGRAM_INT ? (const void *)b->deltas : b->counts;
     if (count > 1) memcpy(words, old, (count - 1) * sizeof *words);
     uint64_t before = 0, more = rng_below(r, 9);
-    for (uint32_t i = 0; i + 1 < count; i++) {
+    for (uint32_t i = 0; i + 1 < count; i++)
         before += words[i];
-    }
     words[count - 1] = h.kind == SAMPLE_HISTOGRAM_INT ? more - before : double_bits((double)more);
     b->spans = spans;
     b->span_count++;
@@ -243,9 +239,8 @@ random_next_histogram(struct rng *r, struct arena *arena, const struct histogram
 {
     uint64_t dice = rng_below(r, 40);
     if (dice == 0) return stale_histogram(from->kind);
-    if (from->sum_bits == STALE_NAN_BITS || dice == 1) {
+    if (from->sum_bits == STALE_NAN_BITS || dice == 1)
         return random_histogram(r, arena, from->kind);
-    }
     struct histogram h = random_grown(r, arena, from);
     if (dice == 2) h.reset_hint = (enum reset_hint)rng_below(r, 4);
     if (dice == 3) h.schema = h.schema == HISTOGRAM_SCHEMA_CUSTOM ? h.schema : h.schema / 2;
@@ -261,12 +256,10 @@ copied_buckets(struct arena *arena, const struct hist_buckets *b)
 {
     struct hist_buckets to = *b;
     to.spans = (const void *)arena_copy(arena, bytes_of(b->spans, b->span_count * 8)).at;
-    if (b->deltas != NULL) {
+    if (b->deltas != NULL)
         to.deltas = (const void *)arena_copy(arena, bytes_of(b->deltas, b->bucket_count * 8)).at;
-    }
-    if (b->counts != NULL) {
+    if (b->counts != NULL)
         to.counts = (const void *)arena_copy(arena, bytes_of(b->counts, b->bucket_count * 8)).at;
-    }
     return to;
 }
 
@@ -387,9 +380,8 @@ columns_of(struct arena *arena, const struct histogram *h, uint32_t count)
     c.zero_count = column_of(arena, numbers, count, xored);
     columns_of_side(arena, h, count, false, totals, buckets);
     columns_of_side(arena, h, count, true, totals, buckets + h->positive.bucket_count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         numbers[i] = h[i].count - totals[i];
-    }
     c.count = column_of(arena, numbers, count, xored);
     c.buckets = buckets;
     return c;

@@ -63,9 +63,8 @@ script_print_metrics(const char *common, const char *prefix)
 void
 script_forget(void)
 {
-    while (text_count > 0) {
+    while (text_count > 0)
         free(texts[--text_count]);
-    }
 }
 
 void

@@ -49,9 +49,8 @@ read_more(struct terminal *t)
 void
 terminal_await(struct terminal *t, const char *text)
 {
-    while (strstr(t->screen, text) == NULL) {
+    while (strstr(t->screen, text) == NULL)
         assert_true(read_more(t));
-    }
 }
 
 void

@@ -97,12 +97,10 @@ id_payload(uint64_t id)
     bool dull = id_mix(id, 5) % 2 == 0;
     store_le64(at, id);
     store_le64(at + 8, id_series(id));
-    for (size_t i = 16; i < size && dull; i++) {
+    for (size_t i = 16; i < size && dull; i++)
         at[i] = (uint8_t)(i % 11);
-    }
-    for (size_t i = 16; i < size && !dull; i += 8) {
+    for (size_t i = 16; i < size && !dull; i += 8)
         store_le64(at + i, id_mix(id, 64 + i / 8));
-    }
     return bytes_of(at, size);
 }
 
@@ -155,9 +153,8 @@ wal_rig_put(struct wal_rig *rig)
 void
 wal_rig_put_many(struct wal_rig *rig, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         must(wal_rig_put(rig));
-    }
 }
 
 struct model_commit *
@@ -214,9 +211,8 @@ wal_rig_reopen(struct wal_rig *rig)
 {
     enum err e = wal_reopen(rig->wal, &rig->why);
     if (e) return e;
-    for (uint32_t i = 0; i < rig->commit_count; i++) {
+    for (uint32_t i = 0; i < rig->commit_count; i++)
         if (rig->commits[i].fate == FATE_UNCERTAIN) rig->commits[i].fate = FATE_VOID;
-    }
     return OK;
 }
 
@@ -296,9 +292,7 @@ wal_rig_open_finding(struct wal_rig *rig, struct findings *f)
     *f = (struct findings){.from_pos = rig->store_pos};
     wal_rig_forget_batch(rig);
     enum err e = wal_open(&rig->options, &rig->wal, &rig->why);
-    if (e == OK) {
-        e = wal_recover(rig->wal, rig->store_pos, find_record, f, &rig->damage, &rig->why);
-    }
+    if (e == OK) e = wal_recover(rig->wal, rig->store_pos, find_record, f, &rig->damage, &rig->why);
     if (e) {
         wal_free(rig->wal);
         rig->wal = NULL;
@@ -351,9 +345,8 @@ uint64_t
 wal_rig_floats(const struct wal_rig *rig)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < rig->commit_count; i++) {
+    for (uint32_t i = 0; i < rig->commit_count; i++)
         if (rig->commits[i].fate == FATE_COMMITTED) sum += rig->commits[i].floats;
-    }
     return sum;
 }
 
@@ -373,9 +366,8 @@ wal_rig_make_long_log(struct wal_rig *rig, uint64_t seed, uint32_t index,
 {
     wal_rig_init(rig, seed);
     must(wal_rig_open(rig));
-    while (rig->wal->list.count < 5) {
+    while (rig->wal->list.count < 5)
         wal_rig_fill(rig, 1);
-    }
     wal_rig_fill(rig, 3);
     *ret_segment = rig->wal->list.items[index];
     wal_rig_close(rig);

@@ -54,9 +54,8 @@ static void
 wait_for(struct rules_sim *s, int64_t ns)
 {
     int64_t until_ns = env_monotonic_ns(s->m.env) + ns;
-    for (int64_t left_ns; (left_ns = until_ns - env_monotonic_ns(s->m.env)) >= NS_PER_MS;) {
+    for (int64_t left_ns; (left_ns = until_ns - env_monotonic_ns(s->m.env)) >= NS_PER_MS;)
         notifier_step(w.rig.notifier, (int)(left_ns / NS_PER_MS));
-    }
 }
 
 static const struct member *

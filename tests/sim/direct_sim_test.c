@@ -166,9 +166,8 @@ serve(struct place *p)
 {
     for (int fd; (fd = accept4(p->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
         uint32_t i = 0;
-        while (i < CONNECTIONS && p->connections[i].fd > 0) {
+        while (i < CONNECTIONS && p->connections[i].fd > 0)
             i++;
-        }
         assert_true(i < CONNECTIONS);
         p->connections[i].fd = fd;
     }
@@ -198,9 +197,8 @@ static enum err
 direct_init(struct writer *w, struct why *why)
 {
     (void)why;
-    for (uint32_t i = 0; i < PLACES; i++) {
+    for (uint32_t i = 0; i < PLACES; i++)
         if (w->base.options.settings == &s.places[i].settings) w->place = &s.places[i];
-    }
     w->base.limits = (struct writer_limits){.concurrency = 3,
                                             .samples = 100,
                                             .bytes = 1 << 20,
@@ -263,9 +261,8 @@ direct_begin_call(struct writer *w, struct writer_call *c, struct writer_step *s
     size_t size = 0;
     assert_true(c->count > 0);
     assert_true(env_realtime_ms(s.env) < w->keys_until_ms); /* they were valid a moment ago */
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; i < c->count; i++)
         size += (size_t)snprintf(c->body + size, sizeof c->body - size, "%u ", c->numbers[i]);
-    }
     *step = (struct writer_step){
         .next = WRITER_SEND,
         .http = {.target = &w->target,
@@ -433,9 +430,8 @@ direct_sim_init(uint64_t seed, uint32_t place_count, uint64_t bytes_max)
     struct write_rules rules = {{64, 1024, 1024}, NAME_AUTO, 100ll * 365 * 24 * HOUR_MS};
     write_queue_set_rules(s.queue, &rules);
     s.place_count = place_count;
-    for (uint32_t i = 0; i < place_count; i++) {
+    for (uint32_t i = 0; i < place_count; i++)
         open_place(&s.places[i], i);
-    }
     write_queue_expect(s.queue, place_count);
 }
 
@@ -445,15 +441,13 @@ direct_sim_fini(void)
     for (uint32_t i = 0; i < s.place_count; i++) {
         struct place *p = &s.places[i];
         relay_free(p->relay);
-        for (uint32_t k = 0; k < CONNECTIONS; k++) {
+        for (uint32_t k = 0; k < CONNECTIONS; k++)
             connection_close(&p->connections[k]);
-        }
         close(p->listener);
         assert_int_equal(budget_used(&p->memory), 0);
     }
-    for (uint32_t i = 0; i < s.post_count; i++) {
+    for (uint32_t i = 0; i < s.post_count; i++)
         assert_int_equal(s.posts[i].answers, 1);
-    }
     write_queue_free(s.queue);
     assert_int_equal(budget_used(&s.memory), 0);
     sim_env_free(s.sim);
@@ -533,9 +527,8 @@ static int
 patience_ms(const struct place *p)
 {
     uint32_t resting = 0;
-    for (uint32_t i = 0; i < CONNECTIONS; i++) {
+    for (uint32_t i = 0; i < CONNECTIONS; i++)
         resting += p->connections[i].rests || p->connections[i].dead;
-    }
     return relay_is_idle(p->relay) || resting > 0 ? 0 : 1;
 }
 
@@ -566,9 +559,8 @@ turn_until_answered(void)
 {
     for (uint32_t steps = 0;; steps++) {
         bool open = false;
-        for (uint32_t i = 0; i < s.post_count; i++) {
+        for (uint32_t i = 0; i < s.post_count; i++)
             open |= s.posts[i].answers == 0;
-        }
         if (!open) return;
         if (steps > 2 * TIMEOUT_MS / STEP_MS) fail_msg("a write is not answered");
         turn(1);
@@ -602,14 +594,12 @@ UNIT_TEST(test_a_write_is_answered_when_all_destinations_have_it)
 UNIT_TEST(test_writes_that_come_together_share_requests)
 {
     direct_sim_init(2, 1, 1 << 20);
-    for (unsigned i = 0; i < 40; i++) {
+    for (unsigned i = 0; i < 40; i++)
         must(post(2, 0));
-    }
     turn_until_answered();
     assert_in_range(s.places[0].requests, 1, 10);
-    for (unsigned i = 0; i < 40; i++) {
+    for (unsigned i = 0; i < 40; i++)
         assert_int_equal(s.posts[i].e, OK);
-    }
     direct_sim_fini();
 }
 
@@ -674,9 +664,8 @@ UNIT_TEST(test_a_destination_that_refuses_everything_still_answers)
         turn(1);
     }
     turn_until_answered();
-    for (unsigned i = 0; i < 700; i++) {
+    for (unsigned i = 0; i < 700; i++)
         assert_int_equal(s.posts[i].result.rejected[LEDGER_FLOAT], 1);
-    }
     direct_sim_fini();
 }
 
@@ -687,9 +676,8 @@ UNIT_TEST(test_a_request_pending_at_a_freeze_is_sent_again)
     uint32_t twice = 0;
     p->hangs = 1;
     must(post(10, 0));
-    for (uint32_t steps = 0; p->requests == 0 && steps < 100; steps++) {
+    for (uint32_t steps = 0; p->requests == 0 && steps < 100; steps++)
         turn(1);
-    }
     assert_int_equal(p->requests, 1);
     freeze(10 * 1000);
     turn_until_answered();
@@ -709,9 +697,8 @@ UNIT_TEST(test_a_pause_after_failures_ends_with_a_freeze)
     struct place *p = &s.places[0];
     p->mood = FAILS;
     must(post(1, 0)); /* for one lane, which pauses as all of them do */
-    while (p->requests < 10) {
+    while (p->requests < 10)
         turn(1);
-    }
     turn(10); /* of a pause of at least 2.8 s, once the answer is read */
     p->mood = TAKES;
     freeze(10 * 1000);
@@ -737,9 +724,8 @@ UNIT_TEST(test_a_suspension_shows_on_one_clock_or_on_both)
         struct place *p = &s.places[0];
         p->hangs = 1;
         must(post(1, 0));
-        for (uint32_t steps = 0; p->requests == 0 && steps < 100; steps++) {
+        for (uint32_t steps = 0; p->requests == 0 && steps < 100; steps++)
             turn(1);
-        }
         assert_int_equal(p->requests, 1);
         sim_env_set_realtime_ms(s.sim, env_realtime_ms(s.env) + rows[i].unix_ms);
         sim_env_advance_ns(s.sim, rows[i].both_ms * NS_PER_MS);
@@ -755,9 +741,8 @@ UNIT_TEST(test_a_request_does_not_go_on_after_a_suspension_in_the_wait)
     direct_sim_init(50, 1, 1 << 20);
     struct place *p = &s.places[0];
     must(post(10, 0));
-    for (uint32_t steps = 0; relay_is_idle(p->relay) && steps < 100; steps++) {
+    for (uint32_t steps = 0; relay_is_idle(p->relay) && steps < 100; steps++)
         relay_step(p->relay);
-    }
     assert_false(relay_is_idle(p->relay)); /* it has begun, and waits for the socket */
     sim_env_set_realtime_ms(s.sim, env_realtime_ms(s.env) + 3 * HOUR_MS);
     for (unsigned i = 0; i < 50; i++) {
@@ -853,9 +838,8 @@ UNIT_TEST(test_freezes_at_any_step_break_no_promise)
     for (uint64_t seed = 100; seed < 112; seed++) {
         direct_sim_init(seed, 2, 1 << 20);
         s.freezes = seed % 3 != 0;
-        for (uint32_t i = 0; i < PLACES; i++) {
+        for (uint32_t i = 0; i < PLACES; i++)
             s.places[i].calm = false;
-        }
         for (unsigned i = 0; i < 250; i++) {
             uint32_t samples = 1 + (uint32_t)rng_below(&s.rng, 30);
             int64_t timeout_ms = happens(30) ? 3000 + (int64_t)rng_below(&s.rng, 20000) : 0;

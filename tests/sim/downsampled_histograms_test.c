@@ -137,9 +137,8 @@ world_of(uint64_t seed, bool is_calm, bool has_gauges, uint32_t restarts_one_in)
                       .restarts_one_in = restarts_one_in};
     arena_init(&w.arena, NULL, 0, 0);
     assert_int_equal(memory_store_new(NULL, &w.store), OK);
-    for (unsigned i = 0; i < SERIES; i++) {
+    for (unsigned i = 0; i < SERIES; i++)
         add_series(&w, i);
-    }
     w.levels = (struct rolled_levels){
         .seed = seed,
         .coarse_until_ms = BASE_MS + (int64_t)rng_below(&w.rng, HOURS * (uint64_t)HOUR_MS),
@@ -215,9 +214,8 @@ expect_same(struct world *w, const char *text, const struct promql_options *o)
             w->compared += answer_is_there(x);
             if (x == y) continue;
             if (answer_is_there(x) && answer_is_there(y) &&
-                answer_is_near(bits_double(x), bits_double(y), 1)) {
+                answer_is_near(bits_double(x), bits_double(y), 1))
                 continue;
-            }
             fail_msg("%s, seed %llu, series %u, step %u: %g, rolled %g", text,
                      (unsigned long long)w->levels.seed, i, step, bits_double(x), bits_double(y));
         }
@@ -340,9 +338,8 @@ UNIT_TEST(test_instant_histograms_at_the_ends_of_windows_are_exact)
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct world w = world_new(shifted_seed(1200 + round), round % 2 == 0);
         struct promql_options o = options_over(BASE_MS, HOUR_MS);
-        for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++)
             expect_same(&w, texts[i], &o);
-        }
         assert_true(w.compared > 0);
         world_free(&w);
     }
@@ -380,9 +377,8 @@ expect_alive(struct world *w, const char *text, const char *alive, bool may_lack
     free(raw);
     free(rolled);
     free(lives);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         answer_free(&answers[i]);
-    }
 }
 
 UNIT_TEST(test_the_death_of_a_histogram_is_shown_in_time_without_gaps)
@@ -497,9 +493,8 @@ UNIT_TEST(test_the_replica_with_more_histograms_gives_a_window)
             assert_non_null(b.histogram_rollups);
             count_histograms(&b, counts, &last_ms);
         }
-        for (unsigned hour = 0; hour < HOURS; hour++) {
+        for (unsigned hour = 0; hour < HOURS; hour++)
             assert_int_equal(counts[hour], HOUR_MS / 15000);
-        }
         replica_merge_fini(&merge);
         for (unsigned i = 0; i < 2; i++) {
             series_set_free(sides[i].set);
@@ -526,16 +521,13 @@ UNIT_TEST(test_windows_of_histograms_of_two_sources_are_merged)
         }
         assert_int_equal(merged_set_new(sets, 2, NULL, &merged, &why), OK);
         assert_int_equal(series_set_next(merged, &labels, &why), OK);
-        while (series_set_batch(merged, &b, &why) == OK && b.count > 0) {
+        while (series_set_batch(merged, &b, &why) == OK && b.count > 0)
             count_histograms(&b, counts, &last_ms);
-        }
-        for (unsigned hour = 0; hour < HOURS; hour++) {
+        for (unsigned hour = 0; hour < HOURS; hour++)
             assert_int_equal(counts[hour], HOUR_MS / 15000);
-        }
         series_set_free(merged);
-        for (unsigned i = 0; i < 2; i++) {
+        for (unsigned i = 0; i < 2; i++)
             world_free(&sides[i].world);
-        }
     }
 }
 
@@ -559,9 +551,8 @@ plain_world(void)
     arena_init(&w.arena, NULL, 0, 0);
     assert_int_equal(memory_store_new(NULL, &w.store), OK);
     struct bytes labels = labels_of_text("__name__=m i=0", &w.arena);
-    for (uint64_t i = 1; i <= 180; i++) {
+    for (uint64_t i = 1; i <= 180; i++)
         add_count(&w, labels, (int64_t)i, i);
-    }
     w.levels = (struct rolled_levels){
         .coarse_until_ms = BASE_MS + HOUR_MS,
         .fine_until_ms = BASE_MS + 2 * HOUR_MS,
@@ -588,12 +579,10 @@ expect_words(const char *text, int64_t minute, int64_t resolution_max_ms, const 
         buf_put_bytes(&words, buf_bytes(&a.error));
     } else {
         while (promql_next_series(a.result, &labels)) {
-            while (promql_next_point(a.result, false, &p)) {
+            while (promql_next_point(a.result, false, &p))
                 buf_printf(&words, "%g ", p.value);
-            }
-            while (promql_next_point(a.result, true, &p)) {
+            while (promql_next_point(a.result, true, &p))
                 buf_printf(&words, "%g in all ", p.histogram->count);
-            }
         }
         for (uint32_t i = 0; promql_note(a.result, PROMQL_INFO, i, &words); i++) {
         }
@@ -650,9 +639,8 @@ UNIT_TEST(test_lost_corrections_of_histograms_are_guessed_with_an_info)
     arena_init(&w.arena, NULL, 0, 0);
     assert_int_equal(memory_store_new(NULL, &w.store), OK);
     struct bytes labels = labels_of_text("__name__=m i=0", &w.arena);
-    for (uint64_t i = 1; i <= 60; i++) {
+    for (uint64_t i = 1; i <= 60; i++)
         add_count(&w, labels, (int64_t)i, i % 20 * 10);
-    }
     const char *text = "histogram_count(increase(m[1h]))";
     unsigned lost = 0;
     for (uint64_t seed = 0; seed < 8; seed++) {
@@ -676,9 +664,8 @@ UNIT_TEST(test_lost_corrections_of_histograms_are_guessed_with_an_info)
 static void
 expect_not_negative(const struct fhist_side *side)
 {
-    for (uint32_t i = 0; i < side->count; i++) {
+    for (uint32_t i = 0; i < side->count; i++)
         assert_true(side->counts[i] >= 0);
-    }
 }
 
 /* Neither of counters nor of gauges that fall. */
@@ -747,9 +734,8 @@ UNIT_TEST(test_a_first_histogram_before_a_reset_is_not_added)
     assert_int_equal(memory_store_new(NULL, &w.store), OK);
     struct bytes labels = labels_of_text("__name__=m i=0", &w.arena);
     add_count(&w, labels, 60, 100);
-    for (uint64_t i = 1; i <= 60; i++) {
+    for (uint64_t i = 1; i <= 60; i++)
         add_count(&w, labels, 60 + (int64_t)i, i);
-    }
     w.levels = (struct rolled_levels){
         .coarse_until_ms = BASE_MS + 9 * HOUR_MS, .whole = true, .keeps_correction = true};
     expect_same(&w, "histogram_count(increase(m[2h]))", &o);

@@ -107,9 +107,8 @@ world_of(uint64_t seed, bool is_tame, uint32_t restarts_one_in, double from)
     w.from = from;
     arena_init(&w.arena, NULL, 0, 0);
     assert_int_equal(memory_store_new(NULL, &w.store), OK);
-    for (unsigned i = 0; i < SERIES; i++) {
+    for (unsigned i = 0; i < SERIES; i++)
         add_series(&w, i);
-    }
     w.levels = (struct rolled_levels){
         .seed = seed,
         .coarse_until_ms = BASE_MS + (int64_t)rng_below(&w.rng, HOURS * (uint64_t)HOUR_MS),
@@ -247,9 +246,8 @@ UNIT_TEST(test_counters_that_restart_in_any_share_of_windows_are_exact)
         struct world w = world_of(shifted_seed(2000 + round), true, one_in, 0);
         struct promql_options o = options_over(BASE_MS, HOUR_MS);
         w.levels.stored = true;
-        for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++)
             expect_same(&w, texts[i], &o);
-        }
         assert_true(w.compared > 0);
         world_free(&w);
     }
@@ -263,9 +261,8 @@ UNIT_TEST(test_instant_vectors_at_the_ends_of_windows_are_exact)
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct world w = world_new(shifted_seed(200 + round), false);
         struct promql_options o = options_over(BASE_MS, HOUR_MS);
-        for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++)
             expect_same(&w, texts[i], &o);
-        }
         world_free(&w);
     }
 }
@@ -284,9 +281,8 @@ twofold_select(struct view *view, const struct query_request *request, struct se
 {
     struct twofold *t = (struct twofold *)view;
     struct series_set *sets[2];
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         assert_int_equal(view_select(t->of[i], request, &sets[i], why), OK);
-    }
     return merged_set_new(sets, 2, NULL, ret_set, why);
 }
 
@@ -452,9 +448,8 @@ expect_alive(struct world *w, const char *text, const char *alive, bool is_time)
     free(raw);
     free(rolled);
     free(lives);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         answer_free(&answers[i]);
-    }
 }
 
 UNIT_TEST(test_a_death_is_shown_in_time_and_there_are_no_gaps)
@@ -476,9 +471,8 @@ UNIT_TEST(test_a_death_is_shown_in_time_and_there_are_no_gaps)
     };
     for (unsigned round = 0; round < ROUNDS / 2; round++) {
         struct world w = world_new(shifted_seed(300 + round), false);
-        for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++)
             expect_alive(&w, cases[i].text, cases[i].alive, cases[i].is_time);
-        }
         assert_true(w.compared > 0);
         world_free(&w);
     }
@@ -610,9 +604,8 @@ UNIT_TEST(test_within_a_window_a_series_has_what_ended_before_it)
             expect_known(&w, &p, true, &o);
         }
         assert_true(w.compared > 0);
-        for (unsigned i = 0; i < SERIES; i++) {
+        for (unsigned i = 0; i < SERIES; i++)
             free(p.of[i]);
-        }
         world_free(&w);
     }
 }
@@ -777,9 +770,8 @@ expect_bounded(struct world *w, const char *increase, const char *most)
     free(raw);
     free(rolled);
     free(bound);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         answer_free(&answers[i]);
-    }
     return guessed;
 }
 
@@ -814,9 +806,8 @@ plain_world(void)
     arena_init(&w.arena, NULL, 0, 0);
     assert_int_equal(memory_store_new(NULL, &w.store), OK);
     struct bytes labels = labels_of_text("__name__=m_total i=0", &w.arena);
-    for (int64_t i = 1; i <= 180; i++) {
+    for (int64_t i = 1; i <= 180; i++)
         add(&w, labels, BASE_MS + i * MINUTE_MS, double_bits((double)i));
-    }
     w.levels = (struct rolled_levels){
         .coarse_until_ms = BASE_MS + HOUR_MS,
         .fine_until_ms = BASE_MS + 2 * HOUR_MS,
@@ -842,11 +833,9 @@ expect_words(const char *text, int64_t minute, int64_t resolution_max_ms, const 
     if (a.e) {
         buf_put_bytes(&words, buf_bytes(&a.error));
     } else {
-        while (promql_next_series(a.result, &labels)) {
-            while (promql_next_point(a.result, false, &p)) {
+        while (promql_next_series(a.result, &labels))
+            while (promql_next_point(a.result, false, &p))
                 buf_printf(&words, "%g ", p.value);
-            }
-        }
         for (uint32_t i = 0; promql_note(a.result, PROMQL_INFO, i, &words); i++) {
         }
     }

@@ -99,9 +99,8 @@ find_alert(struct rules_sim *s, struct bytes labels)
     struct found f = {labels, false, false};
     for (uint32_t i = 0; i < s->scheduler->count; i++) {
         struct group *g = s->scheduler->items[i]->group;
-        for (uint32_t k = 0; k < g->text.rule_count; k++) {
+        for (uint32_t k = 0; k < g->text.rule_count; k++)
             group_each_alert(g, k, compare_alert, &f);
-        }
     }
     return f;
 }
@@ -115,9 +114,8 @@ notice_of(struct bytes labels)
     labels_print(&to, labels);
     snprintf(text, sizeof text, "%.*s", (int)to.size, (const char *)to.at);
     buf_fini(&to);
-    for (uint32_t i = 0; i < life.notice_count; i++) {
+    for (uint32_t i = 0; i < life.notice_count; i++)
         if (strcmp(life.notices[i].labels, text) == 0) return &life.notices[i];
-    }
     assert_true(life.notice_count < ALERTS_MAX);
     struct notice *n = &life.notices[life.notice_count++];
     *n = (struct notice){.resolved_starts_ns = -1};
@@ -175,9 +173,8 @@ check_alerts(struct rules_sim *s)
 {
     for (uint32_t i = 0; i < s->scheduler->count; i++) {
         struct group *g = s->scheduler->items[i]->group;
-        for (uint32_t k = 0; k < g->text.rule_count; k++) {
+        for (uint32_t k = 0; k < g->text.rule_count; k++)
             group_each_alert(g, k, check_active, s);
-        }
     }
 }
 
@@ -332,9 +329,8 @@ UNIT_TEST(test_faults_do_not_change_recorded_samples_and_notifications)
 {
     const char *given = getenv("SEED");
     uint64_t first = given == NULL ? 1 : strtoull(given, NULL, 10);
-    for (seed = first; seed < first + sim_seed_count(4); seed++) {
+    for (seed = first; seed < first + sim_seed_count(4); seed++)
         live();
-    }
 }
 
 int

@@ -71,9 +71,8 @@ note_difference(void *context, const struct group *group, const struct rule *rul
 static void
 forget_rules(void)
 {
-    for (uint32_t i = 0; i < asked.count; i++) {
+    for (uint32_t i = 0; i < asked.count; i++)
         group_free(asked.groups[i]);
-    }
     arena_fini(&asked.arena);
     asked.count = 0;
 }
@@ -106,9 +105,8 @@ ask(const char *yaml)
 static void
 begin_at(int64_t min_ns, struct replay_from *items)
 {
-    for (uint32_t i = 0; i < asked.count; i++) {
+    for (uint32_t i = 0; i < asked.count; i++)
         items[i] = replay_from(asked.groups[i], min_ns);
-    }
 }
 
 static enum err
@@ -116,9 +114,8 @@ replay_up_to(struct replay_from *items, int64_t max_ns)
 {
     struct why why = {""};
     enum err e = replay_all(&asked.replay, items, asked.count, max_ns, &asked.counts, &why);
-    for (uint32_t i = 0; e == OK && i < asked.count; i++) {
+    for (uint32_t i = 0; e == OK && i < asked.count; i++)
         assert_true(schedule_time_ns(&asked.groups[i]->schedule, items[i].next) > max_ns);
-    }
     return e;
 }
 
@@ -127,9 +124,8 @@ received(void)
 {
     struct ledger ledger = machine_ledger(&story_run.s.m, "t");
     uint64_t sum = 0;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
         sum += ledger.count[kind][LEDGER_RECEIVED];
-    }
     return sum;
 }
 
@@ -497,16 +493,14 @@ put_wide(void)
     struct buf yaml;
     buf_init(&yaml, NULL, sizeof wide);
     buf_put_text(&yaml, "groups: [{name: g, interval: 30s, labels: {g: g");
-    for (int i = 0; i < LABELS; i++) {
+    for (int i = 0; i < LABELS; i++)
         buf_printf(&yaml, ", g%03d: x", i);
-    }
     buf_put_text(&yaml, "}, rules: [");
     for (int other = 0; other < 2; other++) {
         buf_printf(&yaml, "%s{record: wide, expr: vector(7), labels: {long: '%05000d'",
                    other ? "}}, " : "", 7);
-        for (int i = 0; i < LABELS; i++) {
+        for (int i = 0; i < LABELS; i++)
             buf_printf(&yaml, ", r%03d: %c", i, i + 1 == LABELS && other ? 'y' : 'x');
-        }
     }
     buf_put_text(&yaml, "}}]}]");
     must(buf_error(&yaml));

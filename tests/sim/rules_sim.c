@@ -125,9 +125,8 @@ enum err
 sim_open(void *context, struct query_control *control, struct view **ret_view, struct why *why)
 {
     struct rules_sim *s = context;
-    if (s->slow_ms > 0) {
+    if (s->slow_ms > 0)
         sim_wait(s, (int64_t)(sim_env_random(s->m.sim) % (uint64_t)s->slow_ms) * NS_PER_MS);
-    }
     return view_open(tsdb_answerer(s->m.db), control, ret_view, why);
 }
 
@@ -344,11 +343,9 @@ sim_send_to(struct rules_sim *s, unsigned tenant, int64_t from_s, int64_t to_s)
 {
     struct rq rq;
     rq_init(&rq, RW_V1);
-    for (int64_t t = from_s; t <= to_s; t++) {
-        for (unsigned i = 0; i < SIM_SERIES && t % SIM_SCRAPE_S == 0; i++) {
+    for (int64_t t = from_s; t <= to_s; t++)
+        for (unsigned i = 0; i < SIM_SERIES && t % SIM_SCRAPE_S == 0; i++)
             sim_put_scrape(s, &rq, tenant * SIM_SERIES + i, t);
-        }
-    }
     rq_close(&rq);
     if (rq.out.size > 0) must(machine_send(&s->m, sim_tenants[tenant], &rq));
     rq_fini(&rq);
@@ -362,9 +359,8 @@ sim_send(struct rules_sim *s)
     if (s->mute || to_s < from_s) return;
     if (s->per_second > 0 && to_s - s->sent_s > s->per_second) to_s = s->sent_s + s->per_second;
     s->sent_s = to_s;
-    for (unsigned i = 0; i < s->tenant_count; i++) {
+    for (unsigned i = 0; i < s->tenant_count; i++)
         sim_send_to(s, i, from_s, to_s);
-    }
     if (tsdb_commit_due(s->m.db)) must(tsdb_commit(s->m.db, &s->m.why));
 }
 
@@ -444,9 +440,8 @@ sim_each_sample(struct rules_sim *s, const char *name_regex, int64_t min_ms, int
         for (;;) {
             must(series_set_batch(set, &batch, &why));
             if (batch.count == 0) break;
-            for (uint32_t i = 0; i < batch.count; i++) {
+            for (uint32_t i = 0; i < batch.count; i++)
                 each(context, labels, batch.times_ms[i], batch.value_bits[i]);
-            }
         }
     }
     series_set_free(set);
@@ -545,9 +540,8 @@ sim_assert_same(struct rules_sim *whole, struct rules_sim *other, const char *na
     const char *x = (const char *)dumps[0].at, *y = (const char *)dumps[1].at;
     size_t i = 0, line = 0;
     assert_true(dumps[0].size > 10000);
-    for (; x[i] == y[i] && x[i] != '\0'; i++) {
+    for (; x[i] == y[i] && x[i] != '\0'; i++)
         if (x[i] == '\n') line = i + 1;
-    }
     if (x[i] != y[i]) fail_msg("expected: %.200s\nthere is: %.200s", x + line, y + line);
     buf_fini(&dumps[0]);
     buf_fini(&dumps[1]);

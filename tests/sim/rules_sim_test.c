@@ -31,9 +31,8 @@ UNIT_TEST(test_each_alert_is_among_the_last_sent_once_in_four_resends)
             assert_in_range(name[1], 'A', 'L');
             if (i % ALERTS >= ALERTS - KEPT) arrived[name[1] - 'A'] = true;
         }
-        for (unsigned i = 0; i < ALERTS; i++) {
+        for (unsigned i = 0; i < ALERTS; i++)
             assert_true(arrived[i]);
-        }
     }
     sim_fini(&s);
 }
@@ -113,13 +112,11 @@ UNIT_TEST(test_texts_of_alerts_have_the_time_of_a_query)
     buf_init(&yaml, NULL, 1 << 20);
     buf_put_text(&yaml, "groups:\n- {name: g, interval: 30s, rules: [{alert: Many, expr: 'vector(1)"
                         "', annotations: {");
-    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++) {
+    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++)
         buf_printf(&yaml, "%sa%u: '{{ 1 }}'", i == 0 ? "" : ", ", i);
-    }
     buf_put_text(&yaml, "}, labels: {");
-    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++) {
+    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++)
         buf_printf(&yaml, "%sl%u: '{{ 1 }}'", i == 0 ? "" : ", ", i);
-    }
     buf_put_text(&yaml, "}}]}\n");
     buf_put_u8(&yaml, '\0');
     sim_load(&s, (const char *)yaml.at);
@@ -239,9 +236,8 @@ UNIT_TEST(test_catch_up_lasts_while_series_of_a_last_evaluation_are_unknown)
     s.mute = true; /* no sender is awaited */
     const struct scheduled *slow = s.scheduler->items[2];
     int64_t next_slot = slow->next_slot;
-    while (slow->next_slot == next_slot || slow->group->series_slot < 0) {
+    while (slow->next_slot == next_slot || slow->group->series_slot < 0)
         sim_pass(&s, 1);
-    }
     sim_pass(&s, 15); /* its cursor is in the checkpoint */
     sim_crash(&s);
     sim_shift_clock(&s, -18);

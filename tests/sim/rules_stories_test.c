@@ -479,9 +479,8 @@ static const struct story stories[] = {
 static void
 put_labels(struct buf *to, const char *prefix, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         buf_printf(to, "%s%s%u: v", i == 0 ? "" : ", ", prefix, i);
-    }
 }
 
 /* Writes two groups that record series of one name, which differ in the last byte of the last

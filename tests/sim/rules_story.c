@@ -159,9 +159,8 @@ story_shows(void)
     assert_true(group_print(story_run.job.entry->group, &all, &json));
     buf_put_u8(&text, '\0');
     story_word();
-    for (char *space; (space = strchr(want, '_')) != NULL;) {
+    for (char *space; (space = strchr(want, '_')) != NULL;)
         *space = ' ';
-    }
     bool is_there = strstr((const char *)text.at, want) != NULL;
     buf_fini(&text);
     return is_there;
@@ -382,17 +381,15 @@ story_test(void **state)
     assert_non_null(strchr(script, ':'));
     rest = strchr(script, ':') + 1;
     uint64_t seeds = has_seeds ? sim_seed_count(strtoull(script + 6, NULL, 10)) : 0;
-    for (uint64_t seed = 1; seed <= seeds; seed++) {
+    for (uint64_t seed = 1; seed <= seeds; seed++)
         story_run_once((int64_t)seed, seed, rest);
-    }
     for (const char *at = script + 4; !has_seeds && at < rest; at++) {
         char *end;
         int64_t from = strtoll(at, &end, 10), to = from, step = 1;
         if (strncmp(end, "..", 2) == 0) to = strtoll(end + 2, &end, 10);
         if (*end == '+') step = strtoll(end + 1, &end, 10);
-        for (at = end; from <= to; from += step) {
+        for (at = end; from <= to; from += step)
             story_run_once(from, 1, rest);
-        }
     }
 }
 

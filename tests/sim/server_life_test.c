@@ -280,9 +280,8 @@ take_last_answers(struct crowd *w)
     for (unsigned i = 0; i < w->count; i++) {
         struct response r = client_response(&w->clients[i], false);
         if (r.status == 204) site_acknowledge(w->site, w->series[i], w->next[i], 1);
-        if (r.status != 204 && r.status != 503 && r.status != 0) {
+        if (r.status != 204 && r.status != 503 && r.status != 0)
             fail_msg("the last answer was %d %s", r.status, r.body);
-        }
         response_free(&r);
         client_close(&w->clients[i]);
     }
@@ -295,9 +294,8 @@ UNIT_TEST(test_an_end_amid_requests_holds_what_was_promised)
         site_start(s);
         crowd_open(&crowd, s, round * 16, 16);
         if (round % 4 == 3) crowd_until(&crowd, crowd.acknowledged > 50);
-        for (unsigned i = 0; i < crowd.count; i++) {
+        for (unsigned i = 0; i < crowd.count; i++)
             if (!crowd.waiting[i]) crowd_send(&crowd, i);
-        }
         if (round % 2 == 1) server_quiesce(s->server);
         site_stop(s);
         take_last_answers(&crowd);
@@ -331,9 +329,8 @@ UNIT_TEST(test_an_end_waits_for_a_large_request_that_is_being_judged)
     wait_for(s, !server_is_idle(s->server));
     site_stop(s);
     struct response r = client_response(&c, false);
-    for (unsigned n = 0; n < WIDTH && r.status == 204; n++) {
+    for (unsigned n = 0; n < WIDTH && r.status == 204; n++)
         site_acknowledge(s, n, 0, SAMPLES_MAX);
-    }
     response_free(&r);
     client_close(&c);
     free(body.at);
@@ -352,9 +349,8 @@ check_stop_while_failing(struct fault fault, bool in_order)
     crowd_until(&crowd, crowd.acknowledged > 100);
     crowd_end(&crowd);
     fault_env_arm(s->fe, fault);
-    for (unsigned i = 0; i < crowd.count; i++) {
+    for (unsigned i = 0; i < crowd.count; i++)
         if (!crowd.waiting[i]) crowd_send(&crowd, i);
-    }
     if (in_order)
         site_stop_in_order(s);
     else
@@ -375,9 +371,8 @@ UNIT_TEST(test_a_stop_ends_while_the_disk_fails)
         check_stop_while_failing((struct fault){kinds[i], 1, true}, false);
     }
     /* The commit succeeds, and writing the head out fails. */
-    for (uint64_t nth = 2; nth < 8; nth++) {
+    for (uint64_t nth = 2; nth < 8; nth++)
         check_stop_while_failing((struct fault){FAULT_ENOSPC, nth, true}, true);
-    }
 }
 
 /* The log is down already, and no request waits for it. */
@@ -704,9 +699,8 @@ check_logged(const struct reloading *r, const char *step)
     char text[1 << 14] = "";
     assert_true(pread(r->log, text, sizeof text - 1, 0) > 0);
     bool said = strstr(text, "configuration reload failed, keeping the old configuration") != NULL;
-    for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++) {
+    for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++)
         said &= strstr(text, lies[i]) == NULL;
-    }
     if (!said) fail_msg("%s: what is logged:\n%s", step, text);
 }
 

@@ -117,9 +117,8 @@ site_open_files(void)
     unsigned count = 0;
     DIR *dir = opendir("/proc/self/fd");
     assert_non_null(dir);
-    while (readdir(dir) != NULL) {
+    while (readdir(dir) != NULL)
         count++;
-    }
     closedir(dir);
     return count;
 }
@@ -302,9 +301,8 @@ site_read_request(struct site *s, bool streamed, unsigned queries)
     query.matchers = matchers;
     Rrtest__Query *list[READ_QUERIES_MAX];
     assert_true(queries <= READ_QUERIES_MAX);
-    for (unsigned i = 0; i < queries; i++) {
+    for (unsigned i = 0; i < queries; i++)
         list[i] = &query;
-    }
     Rrtest__ReadRequest__ResponseType type = RRTEST__READ_REQUEST__RESPONSE_TYPE__SAMPLES;
     if (streamed) type = RRTEST__READ_REQUEST__RESPONSE_TYPE__STREAMED_XOR_CHUNKS;
     Rrtest__ReadRequest request = RRTEST__READ_REQUEST__INIT;
@@ -350,9 +348,8 @@ note_answer(struct site *s, const struct response *r)
         rrtest__read_response__unpack(NULL, size, (const uint8_t *)message);
     assert_non_null(answer);
     assert_int_equal(answer->n_results, 1);
-    for (size_t i = 0; i < answer->results[0]->n_timeseries; i++) {
+    for (size_t i = 0; i < answer->results[0]->n_timeseries; i++)
         note_series(s, answer->results[0]->timeseries[i]);
-    }
     rrtest__read_response__free_unpacked(answer, NULL);
     free(message);
 }
@@ -458,9 +455,8 @@ crowd_take(struct crowd *w, int timeout_ms)
 {
     struct pollfd polled[CROWD_MAX];
     bool any = false;
-    for (unsigned i = 0; i < w->count; i++) {
+    for (unsigned i = 0; i < w->count; i++)
         polled[i] = (struct pollfd){.fd = w->waiting[i] ? w->clients[i].fd : -1, .events = POLLIN};
-    }
     poll(polled, w->count, timeout_ms);
     for (unsigned i = 0; i < w->count; i++) {
         if (w->waiting[i] && polled[i].revents != 0) crowd_answer(w, i);
@@ -476,26 +472,23 @@ crowd_turn(struct crowd *w)
     int64_t now = env_monotonic_ns(env_real());
     bool again = now - w->rested_ns > 20 * NS_PER_MS;
     if (again) w->rested_ns = now;
-    for (unsigned i = 0; i < w->count; i++) {
+    for (unsigned i = 0; i < w->count; i++)
         if (!w->waiting[i] && (again || !w->resting[i])) crowd_send(w, i);
-    }
 }
 
 void
 crowd_end(struct crowd *w)
 {
-    for (int turns = 0; crowd_take(w, 100); turns++) {
+    for (int turns = 0; crowd_take(w, 100); turns++)
         assert_true(turns < WAIT_S * 10);
-    }
 }
 
 void
 crowd_close(struct crowd *w)
 {
     crowd_end(w);
-    for (unsigned i = 0; i < w->count; i++) {
+    for (unsigned i = 0; i < w->count; i++)
         client_close(&w->clients[i]);
-    }
 }
 
 void

@@ -155,9 +155,8 @@ void crowd_turn(struct crowd *w);
 
 #define crowd_until(w, condition)                                          \
     for (int64_t began_ns = env_monotonic_ns(env_real()); !(condition);) { \
-        if (env_monotonic_ns(env_real()) - began_ns > WAIT_S * NS_PER_S) { \
+        if (env_monotonic_ns(env_real()) - began_ns > WAIT_S * NS_PER_S)   \
             fail_msg("not within %d s: %s", WAIT_S, #condition);           \
-        }                                                                  \
         crowd_turn(w);                                                     \
     }
 

@@ -45,9 +45,8 @@ write_noise(struct site *s)
         rq_init(&rq, RW_V1);
         snprintf(labels, sizeof labels, "__name__=m,n=%u", n);
         rq_series(&rq, labels);
-        for (unsigned i = 0; i < SAMPLES_MAX; i++) {
+        for (unsigned i = 0; i < SAMPLES_MAX; i++)
             rq_float(&rq, s->base_ms + i, rng_next(&r) >> 2, 0);
-        }
         assert_int_equal(site_write_body(s, RW_V1, site_body(&rq)), 204);
     }
 }
@@ -176,9 +175,8 @@ large_body(struct site *s, unsigned first)
         char labels[64];
         snprintf(labels, sizeof labels, "__name__=m,n=%u", n);
         rq_series(&rq, labels);
-        for (unsigned i = 0; i < LARGE_SAMPLES; i++) {
+        for (unsigned i = 0; i < LARGE_SAMPLES; i++)
             rq_float(&rq, s->base_ms + i, double_bits(site_value(n, i)), 0);
-        }
         memset(s->fates[n], SENT, LARGE_SAMPLES);
     }
     return site_body(&rq);
@@ -191,9 +189,8 @@ static unsigned
 send_large(struct client *clients, const struct body *bodies, bool *taken)
 {
     unsigned left = 0;
-    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++)
         if (!taken[i]) assert_true(send_write(&clients[i], RW_V1, bodies[i]));
-    }
     for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
         if (taken[i]) continue;
         struct response r = client_response(&clients[i], false);
@@ -211,9 +208,8 @@ large_round(struct site *s, struct client *clients, unsigned first)
 {
     struct body bodies[LARGE_CLIENTS];
     bool taken[LARGE_CLIENTS] = {false};
-    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++)
         bodies[i] = large_body(s, first + i * LARGE_SERIES);
-    }
     for (unsigned tries = 0;; tries++) {
         assert_true(tries < WAIT_S * 100);
         if (tries < 4) fault_env_arm(s->fe, (struct fault){FAULT_SYNC, 1 + tries % 2, false});
@@ -221,9 +217,8 @@ large_round(struct site *s, struct client *clients, unsigned first)
         poll(NULL, 0, tries < 4 ? 0 : 10);
     }
     for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
-        for (unsigned n = 0; n < LARGE_SERIES; n++) {
+        for (unsigned n = 0; n < LARGE_SERIES; n++)
             site_acknowledge(s, first + i * LARGE_SERIES + n, 0, LARGE_SAMPLES);
-        }
         free(bodies[i].at);
     }
 }
@@ -234,15 +229,12 @@ UNIT_TEST(test_large_requests_amid_failures_are_taken_whole_or_refused)
     struct site *s = site_new();
     struct client clients[LARGE_CLIENTS];
     site_start(s);
-    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++)
         clients[i] = site_connect(s);
-    }
-    for (unsigned round = 0; round < LARGE_ROUNDS; round++) {
+    for (unsigned round = 0; round < LARGE_ROUNDS; round++)
         large_round(s, clients, round * LARGE_CLIENTS * LARGE_SERIES);
-    }
-    for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
+    for (unsigned i = 0; i < LARGE_CLIENTS; i++)
         client_close(&clients[i]);
-    }
     fault_env_disarm(s->fe);
     site_check_contents(s);
     site_check_restart(s);
@@ -277,9 +269,8 @@ check_trouble_of_kind(enum fault_kind kind, unsigned rounds)
     site_start(s);
     crowd_open(&crowd, s, 0, 32);
     crowd_until(&crowd, crowd.acknowledged >= 200);
-    for (unsigned round = 0; round < rounds; round++) {
+    for (unsigned round = 0; round < rounds; round++)
         check_trouble(s, kind);
-    }
     crowd_finish(&crowd);
     site_check_contents(s);
     site_check_restart(s);
@@ -333,9 +324,8 @@ UNIT_TEST(test_a_refused_and_repeated_sample_is_stored_once)
     assert_int_equal(site_write(s, 1, 0, 10), 503);
     site_check_contents(s);
     /* Undone samples are not visible. */
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < 10; i++)
         assert_int_equal(s->found[0][10 + i] + s->found[1][i], 0);
-    }
     fault_env_disarm(s->fe);
     wait_for(s, site_is_ready(s));
     assert_int_equal(site_write(s, 0, 10, 10), 204);
@@ -443,14 +433,12 @@ check_requests_survive(struct site *s, unsigned n, uint64_t nth, bool forever)
     for (unsigned i = 0; i < sizeof pages / sizeof *pages; i++) {
         int status = site_status(s, pages[i]);
         bool said = status == 503 || (status == 422 && strstr(pages[i], "/metadata") != NULL);
-        if (status / 100 != 2 && !said && status != 0) {
+        if (status / 100 != 2 && !said && status != 0)
             fail_msg("allocation %u: %s was answered %d", (unsigned)nth, pages[i], status);
-        }
     }
     mem_fail_nth(0, false);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         free(bodies[i].at);
-    }
 }
 
 static void
@@ -459,9 +447,8 @@ check_memory_failures(uint64_t nth_max, bool forever)
     struct site *s = site_new();
     site_start(s);
     unsigned n = 0;
-    for (uint64_t nth = 1; nth <= nth_max; nth++, n++) {
+    for (uint64_t nth = 1; nth <= nth_max; nth++, n++)
         check_requests_survive(s, n, nth, forever);
-    }
     wait_for(s, site_is_ready(s));
     for (unsigned i = 0; i < n; i++) {
         if (s->fates[i % SERIES_MAX][i / SERIES_MAX] == ACKNOWLEDGED) continue;
@@ -519,9 +506,8 @@ write_others(struct site *s, unsigned series, double by)
     rq_init(&rq, RW_V2);
     snprintf(labels, sizeof labels, "__name__=m,n=%u", series);
     rq_series(&rq, labels);
-    for (unsigned i = 0; i < DISPUTED_SAMPLES; i++) {
+    for (unsigned i = 0; i < DISPUTED_SAMPLES; i++)
         rq_float(&rq, s->base_ms + i, double_bits(site_value(series, i) + by), 0);
-    }
     return site_write_body(s, RW_V2, site_body(&rq));
 }
 
@@ -531,14 +517,12 @@ site_disputed(void)
 {
     struct site *s = site_new();
     site_start(s);
-    for (unsigned n = 0; n < DISPUTED; n++) {
+    for (unsigned n = 0; n < DISPUTED; n++)
         assert_int_equal(site_write(s, n, 0, DISPUTED_SAMPLES), 204);
-    }
     site_stop_in_order(s);
     site_start(s);
-    for (unsigned n = 0; n < DISPUTED; n++) {
+    for (unsigned n = 0; n < DISPUTED; n++)
         assert_int_equal(write_others(s, n, 0.5), 204);
-    }
     return s;
 }
 
@@ -605,9 +589,8 @@ UNIT_TEST(test_a_stop_amid_repeats_answers_them)
             if (n % 7 == 6) continue;
             struct response r = client_response(&clients[n], false);
             site_check_refusal(&r);
-            if (r.status != 0 && r.status != 204 && r.status != 503) {
+            if (r.status != 0 && r.status != 204 && r.status != 503)
                 fail_msg("a repeat amid a stop was answered %d", r.status);
-            }
             response_free(&r);
             client_close(&clients[n]);
         }

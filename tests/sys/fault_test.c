@@ -183,16 +183,14 @@ UNIT_TEST(test_each_kind_hits_the_calls_it_is_for)
             bool expected = strchr(hit_by[which], letters[kind]) != NULL;
             arm(&rig, (enum fault_kind)kind, 1, false);
             int64_t result = make_call(rig.env, which, &file);
-            if (fault_env_fired(rig.fe) != expected) {
+            if (fault_env_fired(rig.fe) != expected)
                 fail_msg("call %u, kind %c: fired is %d", which, letters[kind], !expected);
-            }
-            if (expected) {
+            if (expected)
                 assert_int_equal(result, results[kind]);
-            } else if (which != CALL_COUNT - 1) {
+            else if (which != CALL_COUNT - 1)
                 assert_true(result >= 0);
-            } else {
+            else
                 assert_int_equal(result, -ENOSYS);
-            }
             rig_free(&rig);
         }
     }
@@ -370,12 +368,9 @@ survives(writer *write, struct crash crash, uint64_t nth, bool *ret_fired)
     fill_text(old_text, sizeof old_text, 'o');
     fill_text(new_text, sizeof new_text, 'n');
     struct rig rig = rig_make(crash.seed);
-    if (crash.had_old) {
-        must(env_write_whole(rig.env, "/", "f", bytes_of_text(old_text), NULL));
-    }
-    if (crash.seed % 3 == 0) { /* left over by an earlier crash */
+    if (crash.had_old) must(env_write_whole(rig.env, "/", "f", bytes_of_text(old_text), NULL));
+    if (crash.seed % 3 == 0) /* left over by an earlier crash */
         must(env_write_whole(rig.env, "/", "f.tmp", bytes_of_text("remains"), NULL));
-    }
     arm(&rig, crash.kind, nth, crash.forever);
     enum err e = write(rig.env, "/", "f", bytes_of_text(new_text), NULL);
     *ret_fired = fault_env_fired(rig.fe);
@@ -545,9 +540,8 @@ count_failed_calls(void *argument)
 {
     struct rig *rig = argument;
     uintptr_t failed = 0;
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 1000; i++)
         failed += env_syncdir(rig->env, "/", NULL) != OK;
-    }
     return (void *)failed;
 }
 
@@ -557,9 +551,8 @@ UNIT_TEST(test_one_fault_hits_one_thread)
     arm(&rig, FAULT_SYNC, 2000, false);
     pthread_t threads[4];
     uintptr_t failed_count = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, count_failed_calls, &rig), 0);
-    }
     for (int i = 0; i < 4; i++) {
         void *failed;
         assert_int_equal(pthread_join(threads[i], &failed), 0);

@@ -401,9 +401,8 @@ copy_names_locked(struct sim_env *sim, const char *path, struct name_list *ret_l
     int result = sim_tree_find_dir(&sim->tree, path, &dir);
     if (result < 0) return result;
     struct name_list list = {NULL, 0};
-    for (size_t i = 0; i < dir->entry_count; i++) {
+    for (size_t i = 0; i < dir->entry_count; i++)
         list.size += strlen(sim_name_text(dir->entries[i].name)) + 2;
-    }
     if (list.size > 0) {
         list.at = mem_alloc(NULL, list.size);
         if (list.at == NULL) return -ENOMEM;
@@ -432,9 +431,8 @@ sim_listdir(struct env *env, const char *path,
     int result = copy_names_locked(sim, path, &list);
     lock_drop(&sim->lock);
     if (result < 0) return result;
-    for (size_t at = 0; at < list.size && result == 0; at += strlen(list.at + at + 1) + 2) {
+    for (size_t at = 0; at < list.size && result == 0; at += strlen(list.at + at + 1) + 2)
         result = each(context, list.at + at + 1, list.at[at] != 0);
-    }
     mem_free(NULL, list.at, list.size);
     return result;
 }
@@ -609,9 +607,8 @@ static void
 close_all_locked(struct sim_env *sim)
 {
     assert(lock_is_mine(&sim->lock));
-    for (int i = 0; i < sim->slot_count; i++) {
+    for (int i = 0; i < sim->slot_count; i++)
         if (sim->slots[i].node != NULL) slot_close(sim, i);
-    }
 }
 
 void

@@ -120,11 +120,10 @@ sim_pages_set_counted(struct sim_pages *pages, bool is_counted)
 {
     if (pages->is_counted == is_counted) return;
     pages->is_counted = is_counted;
-    if (is_counted) {
+    if (is_counted)
         pages->device->used_bytes += pages->used_bytes;
-    } else {
+    else
         pages->device->used_bytes -= pages->used_bytes;
-    }
 }
 
 /* Returns the page of that index, NULL if it lies in a hole. */
@@ -193,11 +192,10 @@ sim_pages_read(const struct sim_pages *pages, void *to, size_t size, uint64_t of
         size_t part = SIM_PAGE_BYTES - start;
         if (part > size - done) part = size - done;
         const struct sim_page *page = page_find(pages, (offset + done) / SIM_PAGE_BYTES);
-        if (page == NULL || page->now == NULL) {
+        if (page == NULL || page->now == NULL)
             memset(at + done, 0, part);
-        } else {
+        else
             memcpy(at + done, page->now + start, part);
-        }
         done += part;
     }
     return size;
@@ -256,9 +254,8 @@ each_page_beyond(struct sim_pages *pages, uint64_t size,
     for (size_t chunk = (size_t)(first / CHUNK_PAGES); chunk < pages->chunk_count; chunk++) {
         if (pages->chunks[chunk] == NULL) continue;
         size_t page = chunk == first / CHUNK_PAGES ? (size_t)(first % CHUNK_PAGES) : 0;
-        for (; page < CHUNK_PAGES; page++) {
+        for (; page < CHUNK_PAGES; page++)
             each(pages, &pages->chunks[chunk]->pages[page]);
-        }
     }
 }
 
@@ -323,11 +320,10 @@ page_mix(struct sim_page *page, unsigned mask)
     for (unsigned i = 0; i < SECTORS; i++) {
         if ((mask >> i) & 1) continue;
         uint8_t *sector = page->now + (size_t)i * SIM_SECTOR_BYTES;
-        if (page->old == NULL) {
+        if (page->old == NULL)
             memset(sector, 0, SIM_SECTOR_BYTES);
-        } else {
+        else
             memcpy(sector, page->old + (size_t)i * SIM_SECTOR_BYTES, SIM_SECTOR_BYTES);
-        }
     }
 }
 
@@ -353,11 +349,10 @@ sim_pages_power_loss(struct sim_pages *pages, struct sim_random *random)
     while (pages->unsynced != NULL) {
         struct sim_page *page = pages->unsynced;
         uint64_t fate = how >= EACH_ALONE ? sim_random_below(random, 3) : how;
-        if (fate == ALL_OLD) {
+        if (fate == ALL_OLD)
             page_mix(page, 0);
-        } else if (fate >= EACH_ALONE) {
+        else if (fate >= EACH_ALONE)
             page_mix(page, (unsigned)sim_random_below(random, 1u << SECTORS));
-        }
         page_settle(page);
         if (page->now != NULL) page_use_space(pages, page, true);
     }
@@ -365,9 +360,8 @@ sim_pages_power_loss(struct sim_pages *pages, struct sim_random *random)
     each_page_beyond(pages, pages->size_bytes, page_discard);
     size_t start = (size_t)(pages->size_bytes % SIM_PAGE_BYTES);
     struct sim_page *last = page_find(pages, pages->size_bytes / SIM_PAGE_BYTES);
-    if (start > 0 && last != NULL && last->now != NULL) {
+    if (start > 0 && last != NULL && last->now != NULL)
         memset(last->now + start, 0, SIM_PAGE_BYTES - start);
-    }
     pages->durable_size_bytes = pages->size_bytes;
 }
 

@@ -341,9 +341,8 @@ UNIT_TEST(test_directory_keeps_a_prefix_of_its_changes)
         survivors[count]++;
         sim_done(sim);
     }
-    for (int i = 0; i <= FILES; i++) {
+    for (int i = 0; i <= FILES; i++)
         assert_true(survivors[i] > 20);
-    }
 }
 
 UNIT_TEST(test_name_change_not_synced_is_old_or_new_but_nothing_between)
@@ -683,9 +682,8 @@ random_life(uint64_t seed)
 
 UNIT_TEST(test_same_seed_lives_the_same_life)
 {
-    for (uint64_t seed = 0; seed < 300; seed++) {
+    for (uint64_t seed = 0; seed < 300; seed++)
         assert_int_equal(random_life(seed), random_life(seed));
-    }
     assert_int_not_equal(random_life(1), random_life(2));
 }
 
@@ -719,9 +717,8 @@ live_with_nth_allocation_refused(uint64_t nth)
     }
     bool fired = mem_fail_fired();
     mem_fail_nth(0, false);
-    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++)
         assert_true(results[i] == 0 || results[i] == -ENOMEM || results[i] == -ENOENT);
-    }
     mem_fail_nth(1, true);
     sim_env_power_loss(sim); /* needs no memory */
     assert_false(mem_fail_fired());
@@ -741,9 +738,8 @@ UNIT_TEST(test_refused_allocation_is_an_error_and_nothing_else)
     }
     mem_fail_nth(0, false);
     uint64_t nth = 1;
-    while (live_with_nth_allocation_refused(nth)) {
+    while (live_with_nth_allocation_refused(nth))
         nth++;
-    }
     assert_true(nth > 5);
 }
 
@@ -752,9 +748,8 @@ UNIT_TEST(test_many_handles_fit_and_too_many_are_refused)
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
     int handle, count = 0;
-    while ((handle = env->ops->open(env, "f", FILE_REPLACE)) >= 0) {
+    while ((handle = env->ops->open(env, "f", FILE_REPLACE)) >= 0)
         count++;
-    }
     assert_int_equal(handle, -EMFILE);
     assert_int_equal(count, 4096);
     sim_env_kill(sim);
@@ -785,9 +780,8 @@ UNIT_TEST(test_threads_share_a_machine)
 {
     struct sim_env *sim = sim_make(1);
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, write_own_file, sim), 0);
-    }
     for (int i = 0; i < 4; i++) {
         void *failed;
         assert_int_equal(pthread_join(threads[i], &failed), 0);
@@ -805,14 +799,12 @@ UNIT_TEST(test_file_of_hundred_mebibytes_is_held_and_recovered)
     struct env *env = sim_env_env(sim);
     static const uint8_t zeros[1 << 20];
     struct file file = opened(env, "big", FILE_CREATE);
-    for (uint64_t i = 0; i < 100; i++) {
+    for (uint64_t i = 0; i < 100; i++)
         must(file_write_at(&file, bytes_of(zeros, sizeof zeros), i << 20, NULL));
-    }
     must(file_datasync(&file, NULL));
     must(env_syncdir(env, "/", NULL));
-    for (uint64_t i = 0; i < 100; i++) {
+    for (uint64_t i = 0; i < 100; i++)
         put(&file, "mark", i << 20);
-    }
     assert_int_equal(sim_env_used_bytes(sim), 100 << 20);
     must(file_datasync(&file, NULL));
     sim_env_power_loss(sim);

@@ -79,11 +79,10 @@ node_new(struct sim_tree *tree, bool is_dir)
     node->facts.number = (uint64_t)node->facts.born_ns;
     sim_pages_init(&node->pages, tree->device);
     node->previous = tree->newest;
-    if (tree->newest != NULL) {
+    if (tree->newest != NULL)
         tree->newest->next = node;
-    } else {
+    else
         tree->oldest = node;
-    }
     tree->newest = node;
     return node;
 }
@@ -122,9 +121,8 @@ static void
 node_unref(struct sim_tree *tree, struct sim_node *node)
 {
     if (node == NULL || --node->ref_count > 0) return;
-    for (size_t i = node->change_first; i < node->change_count; i++) {
+    for (size_t i = node->change_first; i < node->change_count; i++)
         change_drop(tree, &node->changes[i]);
-    }
     for (size_t i = 0; i < node->entry_count; i++) {
         name_unref(node->entries[i].name);
         sim_node_unuse(tree, node->entries[i].node);
@@ -168,12 +166,10 @@ sim_tree_fini(struct sim_tree *tree)
 {
     while (tree->newest != NULL) {
         struct sim_node *node = tree->newest;
-        for (size_t i = node->change_first; i < node->change_count; i++) {
+        for (size_t i = node->change_first; i < node->change_count; i++)
             name_unref(node->changes[i].name);
-        }
-        for (size_t i = 0; i < node->entry_count; i++) {
+        for (size_t i = 0; i < node->entry_count; i++)
             name_unref(node->entries[i].name);
-        }
         node_free(tree, node);
     }
     tree->root = NULL;
@@ -537,18 +533,15 @@ sim_tree_power_loss(struct sim_tree *tree, struct sim_random *random)
     agree_on_prefixes(tree);
     /* References keep nodes from vanishing while the list is walked; the walk that releases them
      * may free the current node and earlier ones, never the next. */
-    for (struct sim_node *node = tree->oldest; node != NULL; node = node->next) {
+    for (struct sim_node *node = tree->oldest; node != NULL; node = node->next)
         node_ref(node);
-    }
-    for (struct sim_node *node = tree->oldest; node != NULL; node = node->next) {
+    for (struct sim_node *node = tree->oldest; node != NULL; node = node->next)
         undo_and_settle(tree, node);
-    }
     struct sim_node *next;
     for (struct sim_node *node = tree->oldest; node != NULL; node = next) {
         next = node->next;
         node_unref(tree, node);
     }
-    for (struct sim_node *node = tree->oldest; node != NULL; node = node->next) {
+    for (struct sim_node *node = tree->oldest; node != NULL; node = node->next)
         sim_pages_power_loss(&node->pages, random);
-    }
 }

@@ -132,11 +132,10 @@ put_setting(const struct setting *s)
     bool has_other_name = strchr(strchr(s->name, '.') + 1, '.') != NULL; /* more than underscores */
     printf("- `--%s%s%s`", s->name, s->fallback[0] == '\0' ? "" : "=", s->fallback);
     if (has_other_name) printf(", `%s`", setting_yaml_name(s, name));
-    if (s->type == SETTING_TEXT) {
+    if (s->type == SETTING_TEXT)
         snprintf(values, sizeof values, "`%s`", s->what);
-    } else {
+    else
         number_values(s, s->zero == NULL ? NULL : "0", values);
-    }
     put_facts(values, s->reloadable ? "" : "restart");
     put_help(s->help);
     putchar('\n');
@@ -147,9 +146,8 @@ put_setting(const struct setting *s)
 static const struct shared *
 find_shared(const struct schema *schema)
 {
-    for (unsigned i = 0; i < MAPPING_COUNT; i++) {
+    for (unsigned i = 0; i < MAPPING_COUNT; i++)
         if (mappings[i].schema == schema) return &mappings[i];
-    }
     return NULL;
 }
 
@@ -194,11 +192,10 @@ put_keys(const struct schema *schema, uint32_t types, int indent)
             printf("%*s- `%s` \u2026 `%s`: [%s](#%s)\n", indent, "", within->first, within->last,
                    within->title, within->anchor);
         }
-        if (within == NULL) {
+        if (within == NULL)
             k = put_key(k, indent);
-        } else if (strcmp(k->name, within->last) == 0) {
+        else if (strcmp(k->name, within->last) == 0)
             within = NULL;
-        }
     }
 }
 

@@ -304,9 +304,8 @@ command_many(struct run *run, char *line)
     long long ends_ms;
     unsigned count;
     struct buf labels;
-    if (sscanf(line, "%u %lld %s", &count, &ends_ms, labels_text) != 3) {
+    if (sscanf(line, "%u %lld %s", &count, &ends_ms, labels_text) != 3)
         give_up("expected COUNT ENDS_MS LABELS");
-    }
     buf_init(&labels, NULL, LINE_BYTES_MAX);
     for (unsigned i = 0; i < count; i++) {
         snprintf(number, sizeof number, "%u", i);
@@ -394,9 +393,8 @@ static void
 step(void *context)
 {
     struct run *run = context;
-    while (!run->is_over) {
+    while (!run->is_over)
         notifier_step(run->notifier, STEP_MS);
-    }
 }
 
 static void
@@ -417,9 +415,8 @@ start(struct run *run)
     run->external_labels.items = run->external;
     if (notifier_new(&run->options, &run->notifier, &why)) give_up(why.text);
     if (notifier_prepare(run->notifier, &run->alerting, &run->external_labels, &run->limits,
-                         &change, &why)) {
+                         &change, &why))
         give_up(why.text);
-    }
     notifier_commit(change);
 }
 
@@ -433,16 +430,14 @@ main(int argc, char **argv)
     run.options = (struct notifier_options){env_real(), &run.memory, "", NULL};
     run.limits = (struct notifier_limits){10000, 256};
     begin_alertmanager(&run);
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i++)
         read_option(&run, argv[i]);
-    }
     start(&run);
     struct metric_collector collector = {.collect = notifier_collect, .context = run.notifier};
     metric_register_collector(&collector);
     if (env_thread_start(env_real(), "notify", step, &run, &thread)) give_up("no thread");
-    while (!run.is_over && fgets(line, sizeof line, stdin) != NULL) {
+    while (!run.is_over && fgets(line, sizeof line, stdin) != NULL)
         run_command(&run, line);
-    }
     run.is_over = true;
     notifier_wake(run.notifier);
     env_thread_join(env_real(), thread);

@@ -138,9 +138,8 @@ oracle_put_labels(const struct oracle_series *series, struct buf *to)
 static bool
 label_is_ignored(const struct oracle_options *options, struct bytes name)
 {
-    for (size_t i = 0; i < options->ignored_count; i++) {
+    for (size_t i = 0; i < options->ignored_count; i++)
         if (bytes_equal_text(name, options->ignored_labels[i])) return true;
-    }
     return false;
 }
 
@@ -262,12 +261,9 @@ series_settle(struct oracle_series *series)
     struct oracle_histogram *histograms = series->histograms;
     size_t sample_total = series->sample_count;
     size_t histogram_total = series->histogram_count;
-    if (sample_total > 1) {
-        qsort(samples, sample_total, sizeof *samples, sample_compare_any);
-    }
-    if (histogram_total > 1) {
+    if (sample_total > 1) qsort(samples, sample_total, sizeof *samples, sample_compare_any);
+    if (histogram_total > 1)
         qsort(histograms, histogram_total, sizeof *histograms, histogram_compare_any);
-    }
     size_t s = 0;
     size_t h = 0;
     series->sample_count = series->histogram_count = 0;
@@ -324,9 +320,8 @@ oracle_labels_match(const struct oracle_options *options, const struct oracle_la
     for (size_t m = 0; m < options->matcher_count; m++) {
         const struct oracle_matcher *matcher = &options->matchers[m];
         struct bytes value = {NULL, 0};
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count; i++)
             if (bytes_equal(labels[i].name, matcher->name)) value = labels[i].value;
-        }
         bool equal = bytes_equal(value, matcher->value);
         if (equal != (matcher->type == ORACLE_EQ)) return false;
     }
@@ -389,23 +384,18 @@ oracle_parse_matchers(const char *text, struct arena *arena, struct oracle_optio
     if (*at++ != '{') return why_set(why, ERR_INPUT, "matchers must begin with '{': %s", text);
     at = skip_spaces(at);
     while (*at != '}') {
-        if (options->matcher_count == ORACLE_MATCHERS_MAX) {
+        if (options->matcher_count == ORACLE_MATCHERS_MAX)
             return why_set(why, ERR_INPUT, "more than %d matchers", ORACLE_MATCHERS_MAX);
-        }
         at = parse_matcher(at, arena, &options->matchers[options->matcher_count]);
-        if (at == NULL) {
-            return why_set(why, ERR_INPUT, "want {name=\"value\",...}, got %s", text);
-        }
+        if (at == NULL) return why_set(why, ERR_INPUT, "want {name=\"value\",...}, got %s", text);
         options->matcher_count++;
         at = skip_spaces(at);
-        if (*at == ',') {
+        if (*at == ',')
             at = skip_spaces(at + 1);
-        } else if (*at != '}') {
+        else if (*at != '}')
             return why_set(why, ERR_INPUT, "want ',' or '}' after a matcher in %s", text);
-        }
     }
-    if (*skip_spaces(at + 1) != '\0') {
+    if (*skip_spaces(at + 1) != '\0')
         return why_set(why, ERR_INPUT, "text after the matchers: %s", text);
-    }
     return OK;
 }

@@ -131,9 +131,8 @@ take_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram *
 static void
 series_done(struct gathering *g)
 {
-    if (g->series.n_labels > 0 || g->series.n_samples > 0 || g->series.n_histograms > 0) {
+    if (g->series.n_labels > 0 || g->series.n_samples > 0 || g->series.n_histograms > 0)
         oracle_add_answered_series(g->set, g->range, &g->series);
-    }
     g->series.n_labels = g->series.n_samples = g->series.n_histograms = 0;
     arena_reset(&g->arena);
 }
@@ -148,12 +147,10 @@ static bool
 same_labels(const Cmp__TimeSeries *ts, const Cmp__ChunkedSeries *cs)
 {
     if (ts->n_labels != cs->n_labels) return false;
-    for (size_t i = 0; i < cs->n_labels; i++) {
+    for (size_t i = 0; i < cs->n_labels; i++)
         if (!same_binary(&ts->labels[i]->name, &cs->labels[i]->name) ||
-            !same_binary(&ts->labels[i]->value, &cs->labels[i]->value)) {
+            !same_binary(&ts->labels[i]->value, &cs->labels[i]->value))
             return false;
-        }
-    }
     return true;
 }
 
@@ -232,18 +229,16 @@ oracle_add_stream(struct oracle_set *set, struct oracle_range range, struct byte
         uint64_t size = cursor_varint(&c);
         struct bytes sum = cursor_bytes(&c, 4);
         struct bytes payload = cursor_bytes(&c, size);
-        if (c.bad) {
+        if (c.bad)
             e = why_set(why, ERR_INPUT, "the stream ends within a frame");
-        } else if (crc32c(0, payload) != load_be32(sum.at)) {
+        else if (crc32c(0, payload) != load_be32(sum.at))
             e = why_set(why, ERR_INPUT, "a frame's checksum is wrong");
-        } else {
+        else
             e = take_frame(&g, payload, why);
-        }
     }
     series_done(&g);
-    if (e == OK && g.outside) {
+    if (e == OK && g.outside)
         e = why_set(why, ERR_INPUT, "a sample lies outside the times of its chunk");
-    }
     free(g.series.samples);
     free(g.series.histograms);
     arena_fini(&g.arena);

@@ -49,17 +49,14 @@ oracle_unpack(struct bytes compressed, struct buf *to, struct why *why)
 {
     size_t size;
     const char *from = (const char *)compressed.at;
-    if (snappy_uncompressed_length(from, compressed.size, &size) != SNAPPY_OK) {
+    if (snappy_uncompressed_length(from, compressed.size, &size) != SNAPPY_OK)
         return why_set(why, ERR_INPUT, "not a snappy block (%zu bytes)", compressed.size);
-    }
-    if (size > MESSAGE_BYTES_MAX) {
+    if (size > MESSAGE_BYTES_MAX)
         return why_set(why, ERR_LIMIT, "snappy block announces %zu bytes", size);
-    }
     buf_clear(to);
     oracle_need(buf_reserve(to, size + 1));
-    if (snappy_uncompress(from, compressed.size, (char *)to->at, &size) != SNAPPY_OK) {
+    if (snappy_uncompress(from, compressed.size, (char *)to->at, &size) != SNAPPY_OK)
         return why_set(why, ERR_INPUT, "broken snappy block (%zu bytes)", compressed.size);
-    }
     to->size = size;
     return OK;
 }
@@ -131,9 +128,8 @@ put_histogram_parts(const struct oracle_options *options, struct buf *to, const 
     put_double(to, "sum", h->sum);
     if (h->schema == CUSTOM_BUCKETS_SCHEMA) {
         buf_put_text(to, " bounds[");
-        for (size_t i = 0; !options->ignore_bounds && i < h->n_custom_values; i++) {
+        for (size_t i = 0; !options->ignore_bounds && i < h->n_custom_values; i++)
             buf_printf(to, " %.17g", h->custom_values[i]);
-        }
         buf_put_text(to, " ]");
     } else {
         put_double(to, "zero_threshold", h->zero_threshold);
@@ -207,9 +203,8 @@ static struct oracle_label *
 labels_of(size_t count, Cmp__Label **from)
 {
     struct oracle_label *labels = oracle_must(calloc(count + 1, sizeof *labels));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         labels[i] = (struct oracle_label){binary(from[i]->name), binary(from[i]->value)};
-    }
     return labels;
 }
 
@@ -242,9 +237,8 @@ static struct oracle_label *
 labels_of_refs(const Cmp__RequestV2 *request, const Cmp__TimeSeriesV2 *ts)
 {
     if (ts->n_labels_refs % 2 != 0) return NULL;
-    for (size_t i = 0; i < ts->n_labels_refs; i++) {
+    for (size_t i = 0; i < ts->n_labels_refs; i++)
         if (ts->labels_refs[i] >= request->n_symbols) return NULL;
-    }
     size_t count = ts->n_labels_refs / 2;
     struct oracle_label *labels = oracle_must(calloc(count + 1, sizeof *labels));
     for (size_t i = 0; i < count; i++) {
@@ -353,12 +347,10 @@ check_labels(struct oracle_set *set, const struct oracle_label *labels, size_t c
 {
     struct oracle_series told = {.labels = labels, .label_count = count};
     for (size_t i = 0; i < count; i++) {
-        if (labels[i].name.size == 0 || labels[i].value.size == 0) {
+        if (labels[i].name.size == 0 || labels[i].value.size == 0)
             oracle_fault(set, &told, "empty label name or value in an answer");
-        }
-        if (i > 0 && bytes_compare(labels[i - 1].name, labels[i].name) >= 0) {
+        if (i > 0 && bytes_compare(labels[i - 1].name, labels[i].name) >= 0)
             oracle_fault(set, &told, "labels out of order or repeated in an answer");
-        }
     }
 }
 
@@ -369,16 +361,14 @@ check_times(struct oracle_set *set, const struct oracle_series *series, struct o
     for (size_t i = 0; i < ts->n_samples; i++) {
         int64_t t_ms = ts->samples[i]->timestamp;
         if (!in_range(range, t_ms)) oracle_fault(set, series, "sample outside the range asked");
-        if (i > 0 && ts->samples[i - 1]->timestamp >= t_ms) {
+        if (i > 0 && ts->samples[i - 1]->timestamp >= t_ms)
             oracle_fault(set, series, "samples of an answer not in ascending order of time");
-        }
     }
     for (size_t i = 0; i < ts->n_histograms; i++) {
         int64_t t_ms = ts->histograms[i]->timestamp;
         if (!in_range(range, t_ms)) oracle_fault(set, series, "histogram outside the range asked");
-        if (i > 0 && ts->histograms[i - 1]->timestamp >= t_ms) {
+        if (i > 0 && ts->histograms[i - 1]->timestamp >= t_ms)
             oracle_fault(set, series, "histograms of an answer not in ascending order of time");
-        }
     }
 }
 
@@ -390,20 +380,17 @@ oracle_add_answered_series(struct oracle_set *set, struct oracle_range range,
     check_labels(set, labels, ts->n_labels);
     struct oracle_series *series = oracle_find_series(set, labels, ts->n_labels);
     bool whole = series->label_count == ts->n_labels; /* no label was left out */
-    if (whole && series->seen_in_answer == set->answers) {
+    if (whole && series->seen_in_answer == set->answers)
         oracle_fault(set, series, "series twice in one answer");
-    }
     series->seen_in_answer = set->answers;
     check_times(set, series, range, ts);
-    for (size_t i = 0; i < ts->n_samples; i++) {
+    for (size_t i = 0; i < ts->n_samples; i++)
         oracle_add_sample(set, series, ts->samples[i]->timestamp, ts->samples[i]->value);
-    }
     struct buf text;
     buf_init(&text, NULL, MESSAGE_BYTES_MAX);
     for (size_t i = 0; i < ts->n_histograms; i++) {
-        if (!put_histogram(set->options, &text, ts->histograms[i])) {
+        if (!put_histogram(set->options, &text, ts->histograms[i]))
             oracle_fault(set, series, "broken histogram in an answer");
-        }
         oracle_need(buf_error(&text) == OK);
         oracle_add_histogram(set, series, ts->histograms[i]->timestamp, buf_bytes(&text));
     }
@@ -425,9 +412,8 @@ oracle_add_answer(struct oracle_set *set, struct oracle_range range, struct byte
         goto out;
     }
     set->answers++;
-    for (size_t i = 0; i < answer->results[0]->n_timeseries; i++) {
+    for (size_t i = 0; i < answer->results[0]->n_timeseries; i++)
         oracle_add_answered_series(set, range, answer->results[0]->timeseries[i]);
-    }
 out:
     arena_fini(&arena);
     return e;

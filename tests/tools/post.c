@@ -115,9 +115,8 @@ add_headers(struct post *post, const struct post_options *options)
         add_header(post, "X-Prometheus-Remote-Read-Version: 0.1.0");
         break;
     }
-    for (size_t i = 0; i < options->header_count; i++) {
+    for (size_t i = 0; i < options->header_count; i++)
         add_header(post, options->headers[i]);
-    }
 }
 
 /* Returns the URL, with the usual path if it has none. */

@@ -81,13 +81,11 @@ give_up(const char *what)
 static char *
 trim(char *s)
 {
-    while (isspace((unsigned char)*s)) {
+    while (isspace((unsigned char)*s))
         s++;
-    }
     size_t n = strlen(s);
-    while (n > 0 && isspace((unsigned char)s[n - 1])) {
+    while (n > 0 && isspace((unsigned char)s[n - 1]))
         s[--n] = '\0';
-    }
     return s;
 }
 
@@ -192,9 +190,8 @@ take_labels(const char **at, struct buf *to)
     if (*p == '{') {
         p++;
         while (*p != '}' && *p != '\0') {
-            while (*p == ' ' || *p == ',') {
+            while (*p == ' ' || *p == ',')
                 p++;
-            }
             if (*p == '}') break;
             bool quoted = *p == '"';
             const char *begin = p + quoted;
@@ -207,9 +204,8 @@ take_labels(const char **at, struct buf *to)
             p += strcspn(p, "\"'");
             char quote = *p;
             const char *value = p++;
-            while (*p != quote) {
+            while (*p != quote)
                 p += 1 + (*p == '\\');
-            }
             p++;
             struct buf plain;
             buf_init(&plain, NULL, LINE_BYTES);
@@ -234,18 +230,15 @@ take_number(const char **at)
     char word[64];
     size_t n = 0;
     if (*p == '+' || *p == '-') word[n++] = *p++;
-    if (isalpha((unsigned char)*p)) {
-        while (isalpha((unsigned char)*p)) {
+    if (isalpha((unsigned char)*p))
+        while (isalpha((unsigned char)*p))
             word[n++] = *p++;
-        }
-    } else {
+    else
         while (isdigit((unsigned char)*p) || *p == '.' ||
                ((*p == 'e' || *p == 'E') &&
                 (isdigit((unsigned char)p[1]) || p[1] == '-' || p[1] == '+')) ||
-               ((*p == '-' || *p == '+') && (p[-1] == 'e' || p[-1] == 'E'))) {
+               ((*p == '-' || *p == '+') && (p[-1] == 'e' || p[-1] == 'E')))
             word[n++] = *p++;
-        }
-    }
     word[n] = '\0';
     *at = p;
     if (strcmp(word, "stale") == 0) return bits_double(STALE_NAN_BITS);
@@ -281,9 +274,8 @@ take_list(const char **at, double *values)
     uint32_t n = 0;
     const char *p = *at + 1;
     while (*p != ']') {
-        while (*p == ' ') {
+        while (*p == ' ')
             p++;
-        }
         if (*p != ']') values[n++] = take_number(&p);
     }
     *at = p + 1;
@@ -347,9 +339,8 @@ static uint64_t *
 bits_of(struct script *s, const double *values, uint32_t count)
 {
     uint64_t *bits = arena_alloc(&s->arena, (count + 1) * sizeof *bits);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         bits[i] = double_bits(values[i]);
-    }
     return bits;
 }
 
@@ -391,9 +382,8 @@ filled_buckets(struct script *s, const struct fhist_side *side)
     int32_t first = side->indexes[0];
     uint32_t count = (uint32_t)(side->indexes[side->count - 1] - first) + 1;
     memset(counts, 0, count * sizeof *counts);
-    for (uint32_t i = 0; i < side->count; i++) {
+    for (uint32_t i = 0; i < side->count; i++)
         counts[side->indexes[i] - first] = side->counts[i];
-    }
     return buckets_of(s, first, counts, count);
 }
 
@@ -413,9 +403,8 @@ sum_of(struct script *s, const struct histogram *a, const struct histogram *b, d
     struct fhist_outcome outcome;
     const struct fhist *x = as_written(s, a);
     const struct fhist *y = as_written(s, b);
-    if (fhist_begin(&s->arena, x, false, &sum) || fhist_add(&s->arena, &sum, y, factor, &outcome)) {
+    if (fhist_begin(&s->arena, x, false, &sum) || fhist_add(&s->arena, &sum, y, factor, &outcome))
         give_up("not enough memory");
-    }
     struct histogram *h = arena_new(&s->arena, sizeof *h);
     *h = (struct histogram){
         .kind = SAMPLE_HISTOGRAM_FLOAT,
@@ -480,9 +469,8 @@ take_values(struct script *s, const char *p, uint32_t *ret_count)
     static struct value values[VALUES_MAX];
     uint32_t n = 0;
     for (;;) {
-        while (isspace((unsigned char)*p)) {
+        while (isspace((unsigned char)*p))
             p++;
-        }
         if (*p == '\0') break;
         if (*p == '{') {
             take_histograms(s, &p, values, &n);
@@ -490,9 +478,8 @@ take_values(struct script *s, const char *p, uint32_t *ret_count)
             unsigned long times = 1;
             p++;
             if (*p == 'x') times = take_times(&p);
-            for (unsigned long i = 0; i < times; i++) {
+            for (unsigned long i = 0; i < times; i++)
                 put_value(values, &n, (struct value){.is_there = false});
-            }
         } else {
             take_numbers(&p, values, &n);
         }
@@ -596,9 +583,8 @@ read_load(struct script *s, struct load *l)
         x->values = take_values(s, p, &x->count);
         x->starts_ms = starts_ms;
         if (starts_ms == NULL) continue;
-        if (!bytes_equal(buf_bytes(&starts_of), buf_bytes(&labels)) || start_count != x->count) {
+        if (!bytes_equal(buf_bytes(&starts_of), buf_bytes(&labels)) || start_count != x->count)
             give_up("start times of another series, or of more or fewer values");
-        }
         buf_fini(&starts_of);
         starts_ms = NULL;
         l->has_starts = true;
@@ -753,9 +739,8 @@ rq_series_labels(struct rq *rq, struct bytes labels)
     }
     struct cursor c = cursor_of(labels);
     buf_clear(&rq->packed);
-    for (struct label label; labels_next(&c, &label);) {
+    for (struct label label; labels_next(&c, &label);)
         rq_label_pair(rq, label.name, label.value, &rq->item);
-    }
     rq_field(&rq->item, 1, buf_bytes(&rq->packed));
 }
 
@@ -825,9 +810,8 @@ dismiss_helper(void *context, struct promql_help *task)
 {
     struct helper *h = context;
     (void)task;
-    while (h->count > 0) {
+    while (h->count > 0)
         assert_int_equal(pthread_join(h->threads[--h->count], NULL), 0);
-    }
 }
 
 /* Says now and then that a thread must leave, so that another one is asked for. */
@@ -873,9 +857,8 @@ static bool
 sides_agree(const struct fhist_side *a, const struct fhist_side *b)
 {
     if (a->count != b->count) return false;
-    for (uint32_t i = 0; i < a->count; i++) {
+    for (uint32_t i = 0; i < a->count; i++)
         if (a->indexes[i] != b->indexes[i] || !nearly(a->counts[i], b->counts[i])) return false;
-    }
     return true;
 }
 
@@ -895,9 +878,8 @@ histograms_agree(struct script *s, const struct value *wanted, const struct fhis
     const struct fhist *b = compacted(s, is);
     if (wanted->has_hint && a->hint != b->hint) return false;
     if (a->bound_count != b->bound_count) return false;
-    for (uint32_t i = 0; i < a->bound_count; i++) {
+    for (uint32_t i = 0; i < a->bound_count; i++)
         if (!nearly(a->bounds[i], b->bounds[i])) return false;
-    }
     return a->schema == b->schema && nearly(a->count, b->count) && nearly(a->sum, b->sum) &&
            nearly(a->zero_threshold, b->zero_threshold) && nearly(a->zero_count, b->zero_count) &&
            sides_agree(&a->positive, &b->positive) && sides_agree(&a->negative, &b->negative);
@@ -944,13 +926,12 @@ print_value(bool is_there, double number, const struct fhist *h)
 static void
 print_wanted(struct script *s, const struct value *v)
 {
-    if (v == NULL || !v->is_there) {
+    if (v == NULL || !v->is_there)
         printf("nothing");
-    } else if (v->histogram != NULL) {
+    else if (v->histogram != NULL)
         print_value(true, 0, as_written(s, v->histogram));
-    } else {
+    else
         print_value(true, v->number, NULL);
-    }
 }
 
 static bool
@@ -995,9 +976,8 @@ all_found(struct script *s, const struct eval *x, uint32_t found)
     uint32_t wanted = 0;
     for (uint32_t k = 0; k < x->count; k++) {
         bool any = false;
-        for (uint32_t i = 0; i < x->items[k].count; i++) {
+        for (uint32_t i = 0; i < x->items[k].count; i++)
             any |= x->items[k].values[i].is_there;
-        }
         wanted += any;
     }
     if (found >= wanted) return true;
@@ -1031,9 +1011,8 @@ check_series(struct script *s, const struct eval *x, const struct query_run *run
             uint32_t step = as_range ? only_step : k;
             const struct value *wanted = k < e->count ? &e->values[k] : NULL;
             if (!differs(s, x, c->labels, k, wanted, bits_has(c->present, step), c->values[step],
-                         column_histogram(c, step))) {
+                         column_histogram(c, step)))
                 continue;
-            }
             ok = false;
             break;
         }
@@ -1077,15 +1056,13 @@ check_scalar(struct script *s, const struct eval *x, const struct query_run *run
 {
     double value = run->scalars[only_step];
     bool ok = true;
-    if (x->has_scalar) {
+    if (x->has_scalar)
         ok = nearly(value, x->scalar);
-    } else if (x->instant) {
+    else if (x->instant)
         ok = x->count == 0;
-    } else if (x->count == 1) {
-        for (uint32_t i = 0; i < run->ev.grid.count; i++) {
+    else if (x->count == 1)
+        for (uint32_t i = 0; i < run->ev.grid.count; i++)
             ok &= i < x->items[0].count && nearly(run->scalars[i], x->items[0].values[i].number);
-        }
-    }
     if (!ok) script_fail(s, "%s: is %.17g, expected %.17g", x->query, value, x->scalar);
     return ok;
 }
@@ -1142,9 +1119,8 @@ static bool
 check_failure(struct script *s, const struct eval *x, struct bytes error)
 {
     bool ok = x->fails;
-    for (uint32_t i = 0; i < x->demand_count && ok; i++) {
+    for (uint32_t i = 0; i < x->demand_count && ok; i++)
         if (strcmp(x->demands[i].what, "fail") == 0) ok = text_fits(&x->demands[i], error);
-    }
     if (!ok) script_fail(s, "%s: error %.*s", x->query, (int)error.size, (const char *)error.at);
     return ok;
 }
@@ -1158,9 +1134,8 @@ check_answer(struct script *s, const struct eval *x, const struct query_run *run
         script_fail(s, "%s: does not fail", x->query);
         return false;
     }
-    for (uint32_t i = 0; i < x->demand_count; i++) {
+    for (uint32_t i = 0; i < x->demand_count; i++)
         ok &= check_demand(s, x, &x->demands[i], run);
-    }
     if (run->type == VALUE_SCALAR) return check_scalar(s, x, run, only_step) && ok;
     if (run->type == VALUE_VECTOR) return check_series(s, x, run, only_step) && ok;
     if (run->type == VALUE_MATRIX) return check_matrix(s, x, run) && ok;
@@ -1249,15 +1224,13 @@ add_demand(struct eval *x, const char *what, const char *rest)
     struct demand *d = &x->demands[x->demand_count++];
     *d = (struct demand){.is_regex = false};
     snprintf(d->what, sizeof d->what, "%s", what);
-    while (*rest == ' ') {
+    while (*rest == ' ')
         rest++;
-    }
     if (begins(rest, "msg:")) rest += 4;
     d->is_regex = begins(rest, "regex:");
     if (d->is_regex) rest += 6;
-    while (*rest == ' ') {
+    while (*rest == ' ')
         rest++;
-    }
     snprintf(d->text, sizeof d->text, "%s", rest);
 }
 
@@ -1320,9 +1293,8 @@ static bool
 is_of_one_time(const char *query)
 {
     static const char *const words[] = {"start()", "end()", "step()", "range()"};
-    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strstr(query, words[i]) != NULL) return true;
-    }
     return false;
 }
 
@@ -1368,9 +1340,8 @@ eval(struct script *s, char *line)
     s->line = end_line;
     s->passed += ok && !is_left_out;
     s->failed += !ok;
-    for (uint32_t i = 0; i < x.count; i++) {
+    for (uint32_t i = 0; i < x.count; i++)
         buf_fini(&x.items[i].labels);
-    }
     buf_fini(&x.string);
 }
 

@@ -136,9 +136,8 @@ read_server(struct oracle_set *set, const struct arguments *args, const char *ur
     enum err e = OK;
     for (int64_t start = whole.start_ms; e == OK && start <= whole.end_ms;) {
         struct oracle_range slice = {start, whole.end_ms};
-        if (args->split_ms > 0 && args->split_ms <= whole.end_ms - start) {
+        if (args->split_ms > 0 && args->split_ms <= whole.end_ms - start)
             slice.end_ms = start + args->split_ms - 1;
-        }
         e = read_slice(set, post, url, slice, args->streamed, why);
         if (slice.end_ms == INT64_MAX) break;
         start = slice.end_ms + 1;
@@ -150,11 +149,9 @@ read_server(struct oracle_set *set, const struct arguments *args, const char *ur
 static enum err
 read_capture(struct oracle_set *set, const char *path, size_t first, struct why *why)
 {
-    for (size_t i = 0; i < set->options->matcher_count; i++) {
-        if (set->options->matchers[i].type > ORACLE_NEQ) {
+    for (size_t i = 0; i < set->options->matcher_count; i++)
+        if (set->options->matchers[i].type > ORACLE_NEQ)
             return why_set(why, ERR_INPUT, "regular expressions need a server on both sides");
-        }
-    }
     struct capture capture;
     enum err e = capture_open(path, &capture, why);
     if (e) return e;

@@ -75,11 +75,10 @@ parse_bits(const char *text, uint64_t *ret_bits)
 {
     char *end;
     errno = 0;
-    if (strncmp(text, "0x", 2) == 0 && strlen(text) == 18) {
+    if (strncmp(text, "0x", 2) == 0 && strlen(text) == 18)
         *ret_bits = strtoull(text, &end, 16);
-    } else {
+    else
         *ret_bits = double_bits(strtod(text, &end));
-    }
     return *text != '\0' && *end == '\0';
 }
 
@@ -108,15 +107,13 @@ static char *
 braces_end(char *at)
 {
     bool quoted = false;
-    for (; *at != '\0'; at++) {
-        if (quoted && *at == '\\' && at[1] != '\0') {
+    for (; *at != '\0'; at++)
+        if (quoted && *at == '\\' && at[1] != '\0')
             at++;
-        } else if (*at == '"') {
+        else if (*at == '"')
             quoted = !quoted;
-        } else if (*at == '}' && !quoted) {
+        else if (*at == '}' && !quoted)
             return at + 1;
-        }
-    }
     return NULL;
 }
 
@@ -163,15 +160,12 @@ static enum err
 take_value(char *at, struct line *line, struct why *why)
 {
     char *value = next_word(&at, " "), *time = next_word(&at, " "), *start = next_word(&at, " ");
-    if (value == NULL || !parse_bits(value, &line->bits)) {
+    if (value == NULL || !parse_bits(value, &line->bits))
         return why_set(why, ERR_INPUT, "no value: %s", value == NULL ? "" : value);
-    }
-    if (time == NULL || !parse_number(time, &line->t_ms)) {
+    if (time == NULL || !parse_number(time, &line->t_ms))
         return why_set(why, ERR_INPUT, "no time: %s", time == NULL ? "" : time);
-    }
-    if (start != NULL && !parse_number(start, &line->start_ms)) {
+    if (start != NULL && !parse_number(start, &line->start_ms))
         return why_set(why, ERR_INPUT, "no start time: %s", start);
-    }
     return OK;
 }
 
@@ -180,9 +174,8 @@ static size_t
 take_list(char *text, uint64_t *to)
 {
     size_t count = 0;
-    for (char *word; count < LIST_MAX && (word = next_word(&text, ",")) != NULL;) {
+    for (char *word; count < LIST_MAX && (word = next_word(&text, ",")) != NULL;)
         if (!parse_bits(word, &to[count++])) return SIZE_MAX;
-    }
     return count;
 }
 
@@ -252,23 +245,22 @@ take_key(const char *key, char *value, struct histogram_text *text, Cmp__Histogr
         return true;
     }
     if (!parse_bits(value, &bits)) return false;
-    if (strcmp(key, "schema") == 0) {
+    if (strcmp(key, "schema") == 0)
         h->schema = (int32_t)bits_double(bits);
-    } else if (strcmp(key, "hint") == 0) {
+    else if (strcmp(key, "hint") == 0)
         h->reset_hint = (int32_t)bits_double(bits);
-    } else if (strcmp(key, "start") == 0) {
+    else if (strcmp(key, "start") == 0)
         h->start_timestamp = (int64_t)bits_double(bits);
-    } else if (strcmp(key, "threshold") == 0) {
+    else if (strcmp(key, "threshold") == 0)
         memcpy(&h->zero_threshold, &bits, sizeof bits);
-    } else if (strcmp(key, "sum") == 0) {
+    else if (strcmp(key, "sum") == 0)
         memcpy(&h->sum, &bits, sizeof bits);
-    } else if (strcmp(key, "count") == 0) {
+    else if (strcmp(key, "count") == 0)
         text->count = bits;
-    } else if (strcmp(key, "zero") == 0) {
+    else if (strcmp(key, "zero") == 0)
         text->zero = bits;
-    } else {
+    else
         return false;
-    }
     return true;
 }
 
@@ -310,9 +302,8 @@ take_histogram(char *at, struct line *line, struct why *why)
     char *time = next_word(&at, " ");
     Cmp__Histogram *h = line->histogram = zeroed(1, sizeof *h);
     cmp__histogram__init(h);
-    if (time == NULL || !parse_number(time, &h->timestamp)) {
+    if (time == NULL || !parse_number(time, &h->timestamp))
         return why_set(why, ERR_INPUT, "a histogram's labels want a time behind them");
-    }
     for (char *word; (word = next_word(&at, " ")) != NULL;) {
         char *value = strchr(word, '=');
         if (value == NULL) return why_set(why, ERR_INPUT, "want KEY=VALUE: %s", word);
@@ -328,9 +319,8 @@ take_metadata(char *at, struct line *line, struct why *why)
 {
     char *name = next_word(&at, " "), *type = next_word(&at, " "), *unit = next_word(&at, " ");
     int64_t number;
-    if (unit == NULL || !parse_number(type, &number)) {
+    if (unit == NULL || !parse_number(type, &number))
         return why_set(why, ERR_INPUT, "want NAME TYPE UNIT HELP");
-    }
     Cmp__MetricMetadata *m = line->metadata = zeroed(1, sizeof *m);
     cmp__metric_metadata__init(m);
     m->type = (int32_t)number;
@@ -433,13 +423,11 @@ put_request_1(const struct line *lines, size_t count, struct buf *to)
     Cmp__WriteRequest request = CMP__WRITE_REQUEST__INIT;
     request.timeseries = zeroed(count, sizeof *request.timeseries);
     request.metadata = zeroed(count, sizeof *request.metadata);
-    for (size_t i = 0; i < count; i++) {
-        if (lines[i].metadata != NULL) {
+    for (size_t i = 0; i < count; i++)
+        if (lines[i].metadata != NULL)
             request.metadata[request.n_metadata++] = lines[i].metadata;
-        } else {
+        else
             request.timeseries[request.n_timeseries++] = series_1(&lines[i]);
-        }
-    }
     oracle_need(buf_reserve(to, cmp__write_request__get_packed_size(&request)));
     to->size += cmp__write_request__pack(&request, to->at + to->size);
 }
@@ -502,9 +490,8 @@ put_request_2(const struct line *lines, size_t count, struct buf *to)
     request.timeseries = zeroed(count, sizeof *request.timeseries);
     request.n_timeseries = count;
     symbol_of(&request, bytes_of("", 0));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         request.timeseries[i] = series_2(&request, &lines[i]);
-    }
     oracle_need(buf_reserve(to, cmp__request_v2__get_packed_size(&request)));
     to->size += cmp__request_v2__pack(&request, to->at + to->size);
 }
@@ -514,11 +501,10 @@ write_record(int version, const struct line *lines, size_t count)
 {
     struct buf message;
     buf_init(&message, NULL, (size_t)1 << 30);
-    if (version == 2) {
+    if (version == 2)
         put_request_2(lines, count, &message);
-    } else {
+    else
         put_request_1(lines, count, &message);
-    }
     size_t size = snappy_max_compressed_length(message.size);
     char *packed = oracle_must(malloc(size + 4));
     snappy_compress((const char *)message.at, message.size, packed + 4, &size);

@@ -148,12 +148,10 @@ record_answer(struct replay *replay, size_t index, const struct post_answer *ans
         replay->answers_with_written++;
         replay->written.samples += (uint64_t)answer->samples_written;
     }
-    if (answer->histograms_written > 0) {
+    if (answer->histograms_written > 0)
         replay->written.histograms += (uint64_t)answer->histograms_written;
-    }
-    if (answer->exemplars_written > 0) {
+    if (answer->exemplars_written > 0)
         replay->written.exemplars += (uint64_t)answer->exemplars_written;
-    }
     check_answer_locked(replay, index, answer, sent);
     pthread_mutex_unlock(&replay->lock);
 }
@@ -182,15 +180,13 @@ work(void *argument)
         struct oracle_counts sent = {0};
         const struct post_answer *answer = NULL;
         enum err e = oracle_unpack(body, &message, &why);
-        if (e == OK) {
+        if (e == OK)
             e = oracle_count_write(replay->args->version, buf_bytes(&message), &sent, &why);
-        }
         if (e == OK) e = send_request(replay, post, body, &answer, &why);
-        if (e == OK) {
+        if (e == OK)
             record_answer(replay, index, answer, &sent);
-        } else {
+        else
             record_failure(replay, index, &why);
-        }
     }
     buf_fini(&message);
     post_free(post);

@@ -48,9 +48,8 @@ put_requests(const struct share *s)
         uint8_t head[4];
         store_le32(head, r->size);
         if (fwrite(head, 1, sizeof head, stdout) != sizeof head ||
-            fwrite(s->store.at + r->at, 1, r->size, stdout) != r->size) {
+            fwrite(s->store.at + r->at, 1, r->size, stdout) != r->size)
             die("standard output cannot be written");
-        }
     }
 }
 
@@ -127,9 +126,8 @@ parse_arguments(struct shape *s, int argc, char **argv)
     }
     if (argc - optind != 1) tell_usage(USAGE, 0);
     if (s->series == 0 || s->end == 0 || s->batch == 0 || s->interval_ms < 1000 || s->version < 1 ||
-        s->version > 2) {
+        s->version > 2)
         die("nothing to make, or not so");
-    }
     s->start_ms = (int64_t)end_ms - (int64_t)(s->end * s->interval_ms);
     return argv[optind];
 }

@@ -71,11 +71,10 @@ print_quoted(struct bytes text)
     putchar('"');
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.at[i];
-        if (c < ' ' || c > '~' || c == '"' || c == '\\') {
+        if (c < ' ' || c > '~' || c == '"' || c == '\\')
             printf("\\x%02x", c);
-        } else {
+        else
             putchar(c);
-        }
     }
     putchar('"');
 }
@@ -104,16 +103,13 @@ static void
 print_side(char sign, const struct hist_buckets *side)
 {
     printf(" %c", sign);
-    for (uint32_t i = 0; i < side->span_count; i++) {
+    for (uint32_t i = 0; i < side->span_count; i++)
         printf("[%" PRId32 " %" PRIu32 "]", side->spans[i].offset, side->spans[i].length);
-    }
-    for (uint32_t i = 0; i < side->bucket_count; i++) {
-        if (side->deltas != NULL) {
+    for (uint32_t i = 0; i < side->bucket_count; i++)
+        if (side->deltas != NULL)
             printf(",%" PRId64, side->deltas[i]);
-        } else {
+        else
             printf(",%016" PRIx64, side->counts[i]);
-        }
-    }
 }
 
 static void
@@ -122,18 +118,16 @@ print_histogram(int64_t t_ms, int64_t start_ms, const struct histogram *h)
     const char *kind = h->kind == SAMPLE_HISTOGRAM_INT ? "int" : "float";
     printf("h %" PRId64 " %" PRId64 " %s hint=%d schema=%" PRId32 " threshold=%016" PRIx64, t_ms,
            start_ms, kind, (int)h->reset_hint, h->schema, h->zero_threshold_bits);
-    if (h->kind == SAMPLE_HISTOGRAM_INT) {
+    if (h->kind == SAMPLE_HISTOGRAM_INT)
         printf(" zero=%" PRIu64 " count=%" PRIu64, h->zero_count, h->count);
-    } else {
+    else
         printf(" zero=%016" PRIx64 " count=%016" PRIx64, h->zero_count, h->count);
-    }
     printf(" sum=%016" PRIx64, h->sum_bits);
     print_side('+', &h->positive);
     print_side('-', &h->negative);
     fputs(" bounds", stdout);
-    for (uint32_t i = 0; i < h->custom_count; i++) {
+    for (uint32_t i = 0; i < h->custom_count; i++)
         printf(",%016" PRIx64, h->custom_bits[i]);
-    }
     putchar('\n');
 }
 
@@ -268,9 +262,8 @@ print_manifest(const struct manifest *m)
         }
         putchar('\n');
     }
-    for (uint32_t i = 0; i < m->tenant_count; i++) {
+    for (uint32_t i = 0; i < m->tenant_count; i++)
         print_ledger("saved", m->tenants[i].name, &m->tenants[i].totals);
-    }
 }
 
 static enum err
@@ -355,12 +348,10 @@ print_all(const char *dir, struct why *why)
         print_manifest(&dump.manifest);
         e = print_log(dir, why);
     }
-    for (uint32_t i = 0; e == OK && i < dump.tenant_count; i++) {
+    for (uint32_t i = 0; e == OK && i < dump.tenant_count; i++)
         print_ledger("now", dump.tenants[i].name, &dump.tenants[i].totals);
-    }
-    for (uint32_t i = 0; e == OK && i < dump.tenant_count; i++) {
+    for (uint32_t i = 0; e == OK && i < dump.tenant_count; i++)
         e = print_tenant(dump.tenants[i].name, why);
-    }
     tsdb_free(dump.tsdb);
     return e;
 }

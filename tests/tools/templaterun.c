@@ -108,9 +108,8 @@ set_histogram(struct setting *s, const char *text)
     buf_init(&all, NULL, NOTATION_BYTES_MAX);
     buf_init(&error, NULL, 1 << 16);
     buf_printf(&all, "h %s", text);
-    if (notation_parse(buf_bytes(&all), 1, &s->arena, &series, &error) || series.item_count != 1) {
+    if (notation_parse(buf_bytes(&all), 1, &s->arena, &series, &error) || series.item_count != 1)
         give_up("expected one histogram");
-    }
     /* Keeps the histogram as one that followed equal ones. */
     struct fhist *h = fhist_keep(&s->arena, series.items[0].histogram);
     if (h == NULL) give_up("not enough memory");
@@ -127,9 +126,8 @@ query(void *context, struct bytes expression,
       enum err (*each)(void *to, const struct template_sample *sample), void *to, struct why *why)
 {
     const struct setting *s = context;
-    if (bytes_equal_text(expression, "bad(")) {
+    if (bytes_equal_text(expression, "bad("))
         return why_set(why, ERR_INPUT, "1:5: parse error: unclosed left parenthesis");
-    }
     for (unsigned i = 0; i < s->sample_count; i++) {
         const struct sample *from = &s->samples[i];
         if (!bytes_equal(from->name, expression)) continue;
@@ -195,13 +193,11 @@ main(int argc, char **argv)
     s.data.labels = s.labels;
     s.data.external_labels = s.external;
     arena_init(&s.arena, NULL, 0, 0);
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i++)
         read_option(&s, argv[i]);
-    }
     buf_init(&in, NULL, INPUT_BYTES_MAX);
-    for (size_t size; (size = fread(chunk, 1, sizeof chunk, stdin)) > 0;) {
+    for (size_t size; (size = fread(chunk, 1, sizeof chunk, stdin)) > 0;)
         buf_put(&in, chunk, size);
-    }
     for (size_t at = 0; at < in.size;) {
         const uint8_t *end = memchr(in.at + at, 0, in.size - at);
         size_t size = end == NULL ? in.size - at : (size_t)(end - in.at) - at;
@@ -210,8 +206,7 @@ main(int argc, char **argv)
     }
     buf_fini(&in);
     arena_fini(&s.arena);
-    for (unsigned i = 0; i < s.sample_count; i++) {
+    for (unsigned i = 0; i < s.sample_count; i++)
         buf_fini(&s.samples[i].labels);
-    }
     return fflush(stdout) == 0 ? 0 : 1;
 }

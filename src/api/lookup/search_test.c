@@ -135,9 +135,8 @@ UNIT_TEST(test_at_most_32_terms_are_searched_for)
 {
     struct api_rig *rig = api_rig_start(api_rig_new());
     char target[512] = NAMES "?limit=1";
-    for (unsigned i = 0; i < 32; i++) {
+    for (unsigned i = 0; i < 32; i++)
         strcat(target, "&search[]=n");
-    }
     expect(rig, target, "{\"results\":[{\"name\":\"name000\"}]}\n" MORE);
     strcat(target, "&search[]=");
     api_ask(rig, &(struct asked){"too many", HTTP_GET, target, NULL, NULL, 0, 400, JSON_TYPE,

@@ -402,9 +402,8 @@ UNIT_TEST(test_refused_memory_costs_the_query_or_what_is_kept)
     buf_init(&error, NULL, 1 << 20);
     buf_init(&right, NULL, 1 << 24);
     world_init(&w, 7, 0);
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 40; i++)
         put_scrape(&w, w.now_ms + i * SCRAPE_MS);
-    }
     machine_commit(&w.m);
     must(promql_parse(text("sum by (job) (max_over_time(m[2m])) or h"), NULL, NULL, &tree, &error));
     struct promql_options options = {
@@ -422,9 +421,8 @@ UNIT_TEST(test_refused_memory_costs_the_query_or_what_is_kept)
         must(promql_cache_new(NULL, 16 << 20, &w.cache));
         options.cache = w.cache;
         /* with an empty cache, then with a full one */
-        for (unsigned again = 0; again < 2; again++) {
+        for (unsigned again = 0; again < 2; again++)
             answered += ask_with_a_refusal(&w, view, tree, &options, nth, buf_bytes(&right));
-        }
         promql_cache_resize(w.cache, 0);
         assert_int_equal(promql_cache_look(w.cache).bytes, 0);
     }
@@ -517,9 +515,8 @@ answer_variant(struct world *w, const struct variant *v, struct promql_cache *ca
     if (v->step_ms > 0) options.step_ms = v->step_ms;
     if (v->lookback_ms > 0) options.lookback_ms = v->lookback_ms;
     if (v->subquery_step_ms > 0) options.subquery_step_ms = v->subquery_step_ms;
-    if (options.view_word_count > 0) {
+    if (options.view_word_count > 0)
         must(replicas_view_new(view, names, options.view_word_count, NULL, &view, &w->m.why));
-    }
     buf_init(&error, NULL, 1 << 20);
     buf_init(to, NULL, 1 << 24);
     must(promql_parse(text(v->expression), NULL, NULL, &tree, &error));
@@ -560,9 +557,8 @@ UNIT_TEST(test_a_kept_result_is_for_the_same_question_only)
     assert_int_equal(facts.entries, VARIANTS - NOTED);
     assert_int_equal(facts.queries, 2 * VARIANTS);
     assert_int_equal(facts.hits, VARIANTS - NOTED);
-    for (unsigned i = 0; i < VARIANTS; i++) {
+    for (unsigned i = 0; i < VARIANTS; i++)
         buf_fini(&right[i]);
-    }
     world_free(&w);
 }
 

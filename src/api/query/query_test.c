@@ -60,9 +60,8 @@ holey_select(struct view *view, const struct query_request *request, struct seri
     static struct series_set empty = {&ops};
     const struct holey_view *v = (const struct holey_view *)view;
     if (v->hole == HOLE_NONE) return view_select(v->below, request, ret, why);
-    if (v->hole == HOLE_DAMAGE && !request->partial) {
+    if (v->hole == HOLE_DAMAGE && !request->partial)
         return why_set(why, ERR_CORRUPT, "page 7 is damaged");
-    }
     *ret = &empty;
     return OK;
 }
@@ -142,9 +141,8 @@ query_rig_new(void)
         snprintf(labels, sizeof labels, "__name__=up,i=%u", i);
         rq_init(&rq, RW_V1);
         rq_series(&rq, labels);
-        for (int64_t s = 20; s > 0; s--) {
+        for (int64_t s = 20; s > 0; s--)
             rq_float(&rq, SIM_BEGIN - s * 1000, double_bits(i), 0);
-        }
         must(machine_send(&rig->m, "anonymous", &rq));
         rq_fini(&rq);
     }

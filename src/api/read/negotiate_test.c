@@ -94,9 +94,8 @@ UNIT_TEST(test_forms_are_chosen_as_prometheus_chooses_them)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct negotiated n = negotiate(cases[i].accept);
-        if (n.form != cases[i].form || n.escaping != cases[i].escaping) {
+        if (n.form != cases[i].form || n.escaping != cases[i].escaping)
             fail_msg("%s: %s", cases[i].accept, n.content_type);
-        }
     }
 }
 
@@ -116,9 +115,8 @@ UNIT_TEST(test_a_header_of_any_length_is_read)
 {
     char accept[24000];
     memset(accept, ',', sizeof accept);
-    for (size_t i = 0; i + 16 < sizeof accept; i += 16) {
+    for (size_t i = 0; i + 16 < sizeof accept; i += 16)
         memcpy(accept + i, "a/b;q=0.1;=;;/ ,", 16);
-    }
     accept[sizeof accept - 1] = '\0';
     assert_int_equal(negotiate(accept).form, FAMILY_FORM_TEXT);
 }

@@ -59,9 +59,8 @@ write_series(struct api_rig *rig, const char *labels, double first)
     struct rq rq;
     rq_init(&rq, RW_V1);
     rq_series(&rq, labels);
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 20; i++)
         rq_float(&rq, SIM_BEGIN - 20000 + i * 1000, double_bits(first + i), 0);
-    }
     rq_exemplar(&rq, SIM_BEGIN - 1000, double_bits(first), "trace=1");
     rq_close(&rq);
     must(machine_send(&rig->m, "anonymous", &rq));
@@ -241,11 +240,9 @@ static void
 compare_servers(struct api_rig *without, struct api_rig *with)
 {
     for (unsigned f = 0; f < sizeof fences / sizeof *fences; f++) {
-        for (unsigned i = 0; i < sizeof targets / sizeof *targets; i++) {
-            for (unsigned again = 0; again < 2; again++) {
+        for (unsigned i = 0; i < sizeof targets / sizeof *targets; i++)
+            for (unsigned again = 0; again < 2; again++)
                 compare_answers(without, with, targets[i], fences[f]);
-            }
-        }
     }
     compare_reads(without, with, false);
     compare_reads(without, with, true);
@@ -406,9 +403,8 @@ UNIT_TEST(test_cached_results_are_of_the_same_restriction)
     struct api_rig *rig = begin("");
     write_hidden(rig);
     write_visible(rig);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         api_ask_all(rig, cases);
-    }
     struct promql_cache_facts facts = promql_cache_look(rig->api->results);
     assert_int_equal(facts.entries, 3);
     assert_int_equal(facts.hits, 9);

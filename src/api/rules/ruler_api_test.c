@@ -81,9 +81,8 @@ UNIT_TEST(test_paths_name_what_clients_mean)
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct http_request r;
         api_rig_ask(rig, &r, cases[i].method, cases[i].target, NULL, bytes_of_text("body"));
-        if (r.status != cases[i].status || strcmp(owner.asked, cases[i].asked) != 0) {
+        if (r.status != cases[i].status || strcmp(owner.asked, cases[i].asked) != 0)
             fail_msg("%s: %u, %s", cases[i].target, r.status, owner.asked);
-        }
         buf_fini(&r.text);
     }
     api_rig_free(rig);

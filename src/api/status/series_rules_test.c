@@ -43,9 +43,8 @@ begin(void)
     struct rq rq;
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=up");
-    for (int64_t i = 3; i >= 0; i--) {
+    for (int64_t i = 3; i >= 0; i--)
         rq_float(&rq, SIM_BEGIN - i * DAY_MS, 0, 0);
-    }
     must(machine_send(&rig->m, "anonymous", &rq));
     rq_fini(&rq);
     machine_commit(&rig->m);
@@ -109,9 +108,8 @@ UNIT_TEST(test_the_status_has_what_levels_replaced_and_have_to_replace)
     struct rq rq;
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=g");
-    for (int64_t i = 2879; i >= 0; i--) {
+    for (int64_t i = 2879; i >= 0; i--)
         rq_float(&rq, SIM_BEGIN - i * MINUTE_MS, double_bits((double)(i % 7)), 0);
-    }
     must(machine_send(&rig->m, "anonymous", &rq));
     rq_fini(&rq);
     machine_commit(&rig->m);

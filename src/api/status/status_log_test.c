@@ -17,9 +17,8 @@ static const struct asked_line {
 static void
 keep_lines(void)
 {
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         log_kept_put(kept[i].level, kept[i].t_ms, kept[i].text, strlen(kept[i].text));
-    }
 }
 
 #define LOG "/api/v1/status/log"

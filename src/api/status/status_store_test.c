@@ -125,9 +125,8 @@ UNIT_TEST(test_a_merge_is_shown_while_it_runs)
         struct rq rq;
         rq_init(&rq, RW_V1);
         rq_series(&rq, "__name__=up");
-        for (int i = 0; i < MERGED_SAMPLES / 2; i++) {
+        for (int i = 0; i < MERGED_SAMPLES / 2; i++)
             rq_float(&rq, SIM_BEGIN + 1 + part * MINUTE_MS + i, (uint64_t)i, 0);
-        }
         must(machine_send(&rig->m, "anonymous", &rq));
         machine_commit(&rig->m);
         machine_flush(&rig->m);

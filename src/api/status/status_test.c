@@ -32,9 +32,8 @@ rig_with_segments(void)
         struct rq rq;
         rq_init(&rq, RW_V1);
         rq_series(&rq, "__name__=up");
-        for (unsigned i = 0; i < SAMPLES; i++) {
+        for (unsigned i = 0; i < SAMPLES; i++)
             rq_float(&rq, SIM_BEGIN + request * SAMPLES + i, sim_env_random(rig->m.sim) >> 4, 0);
-        }
         must(machine_send(&rig->m, "anonymous", &rq));
         machine_commit(&rig->m);
         rq_fini(&rq);

@@ -10,18 +10,16 @@
 static const struct web_asset *
 asset_of(const char *begin)
 {
-    for (const struct web_asset *a = web_assets; a < web_assets_end; a++) {
+    for (const struct web_asset *a = web_assets; a < web_assets_end; a++)
         if (strncmp(a->path, begin, strlen(begin)) == 0) return a;
-    }
     fail_msg("no file begins with %s", begin);
     return NULL;
 }
 
 UNIT_TEST(test_files_are_in_the_order_of_their_paths)
 {
-    for (const struct web_asset *a = web_assets + 1; a < web_assets_end; a++) {
+    for (const struct web_asset *a = web_assets + 1; a < web_assets_end; a++)
         assert_true(strcmp(a[-1].path, a->path) < 0);
-    }
 }
 
 UNIT_TEST(test_each_page_has_the_document_and_its_policy)

@@ -185,11 +185,9 @@ UNIT_TEST(test_names_without_a_destination_reach_no_file)
     static const char *const names[] = {"",       "south",  ".test-x", "../relay/east",
                                         "east/.", long_name};
     const struct destination_answers_options options = options_of_letters();
-    for (unsigned ask_for = 0; ask_for <= DESTINATION_TEST; ask_for++) {
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (unsigned ask_for = 0; ask_for <= DESTINATION_TEST; ask_for++)
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
             assert_int_equal(ask(&options, about(names[i], ask_for, NULL)), ERR_MISSING);
-        }
-    }
     end_letters();
 }
 

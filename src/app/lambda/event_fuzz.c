@@ -17,15 +17,13 @@ static void
 check(const struct event *event)
 {
     assert(event->target[0] == '/');
-    for (const char *p = event->target; *p != '\0'; p++) {
+    for (const char *p = event->target; *p != '\0'; p++)
         assert(*p > ' ' && *p < 0x7f && *p != '#');
-    }
     assert(strstr(event->target, "/../") == NULL);
     size_t count = 0;
     for (; event->headers[count] != NULL; count++) {
-        for (const char *p = event->headers[count]; *p != '\0'; p++) {
+        for (const char *p = event->headers[count]; *p != '\0'; p++)
             assert((uint8_t)*p >= ' ' || *p == '\t');
-        }
         assert(strpbrk(event->headers[count], ":;") != NULL);
     }
     assert(count <= EVENT_HEADERS_MAX);

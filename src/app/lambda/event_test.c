@@ -37,9 +37,8 @@ static const char *
 header_of(const struct event *event, const char *name)
 {
     size_t size = strlen(name);
-    for (const char *const *h = event->headers; *h != NULL; h++) {
+    for (const char *const *h = event->headers; *h != NULL; h++)
         if (strncasecmp(*h, name, size) == 0 && (*h)[size] == ':') return *h + size + 2;
-    }
     return NULL;
 }
 
@@ -238,9 +237,8 @@ UNIT_TEST(test_body_above_the_limit_is_refused)
     buf_init(&text, NULL, EVENT_BYTES_MAX + 1000);
     buf_put_text(&text, "{\"httpMethod\":\"POST\",\"path\":\"/write\",\"body\":\"");
     size_t before = text.size;
-    for (size_t i = 0; i < EVENT_BODY_BYTES_MAX; i++) {
+    for (size_t i = 0; i < EVENT_BODY_BYTES_MAX; i++)
         buf_put_u8(&text, 'a');
-    }
     buf_put_text(&text, "\"}");
     buf_put_u8(&text, '\0');
     struct reading r;
@@ -262,9 +260,8 @@ UNIT_TEST(test_number_of_headers_is_limited)
         struct reading r;
         buf_init(&text, NULL, 1 << 16);
         buf_put_text(&text, "{\"httpMethod\":\"GET\",\"path\":\"/\",\"headers\":{");
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             buf_printf(&text, "%s\"h%u\":\"v\"", i == 0 ? "" : ",", i);
-        }
         buf_put_text(&text, "}}");
         buf_put_u8(&text, '\0');
         enum err e = read_text(&r, (const char *)text.at);

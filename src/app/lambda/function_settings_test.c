@@ -17,10 +17,9 @@ static char *
 variable(const char *name)
 {
     size_t size = strlen(name);
-    for (size_t i = 0; i < VARIABLES_MAX && variables[i] != NULL; i++) {
+    for (size_t i = 0; i < VARIABLES_MAX && variables[i] != NULL; i++)
         if (strncmp(variables[i], name, size) == 0 && variables[i][size] == '=')
             return variables[i] + size + 1;
-    }
     return NULL;
 }
 
@@ -30,9 +29,8 @@ set(char *text)
 {
     memset(variables, 0, sizeof variables);
     size_t count = 0;
-    for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " ")) {
+    for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " "))
         variables[count++] = word;
-    }
 }
 
 static void

@@ -36,9 +36,8 @@ edit(const char *what)
     char *end = stpcpy(path + strlen(path), what);
     end = strchr(path, ':') == NULL ? end : strchr(path, ':');
     *end = '\0';
-    if (sscanf(what, "%*[^:]:%63[^=]=%63s", name, expression) != 2) {
+    if (sscanf(what, "%*[^:]:%63[^=]=%63s", name, expression) != 2)
         return request("DELETE", path, "", NULL, 0);
-    }
     snprintf(body, sizeof body, "name: %s\nrules: [{record: 'r:%s', expr: '%s'}]\n", name, name,
              expression);
     return request("POST", path, body, NULL, 0);

@@ -441,9 +441,8 @@ UNIT_TEST(test_an_edit_that_fails_changes_nothing)
         if (kind == FAULT_THREAD) continue;
         for (unsigned forever = 0; forever < 2; forever++) {
             unsigned nth = 1;
-            while (live_with_fault((struct fault){(enum fault_kind)kind, nth, forever != 0})) {
+            while (live_with_fault((struct fault){(enum fault_kind)kind, nth, forever != 0}))
                 assert_true(nth++ < 500);
-            }
         }
     }
 }
@@ -458,16 +457,14 @@ UNIT_TEST(test_an_acknowledged_edit_survives_a_power_loss)
         must(try_open());
         /* the process seems to end there */
         fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, true});
-        while (n < EDITS && edit(edits[n]) == OK) {
+        while (n < EDITS && edit(edits[n]) == OK)
             n++;
-        }
         fired = fault_env_fired(rig.fe);
         fault_env_disarm(rig.fe);
         reopen(true);
         const char *now = evaluated(stored_rules_groups(rig.stored));
-        if (strcmp(now, after[n]) != 0 && (n == EDITS || strcmp(now, after[n + 1]) != 0)) {
+        if (strcmp(now, after[n]) != 0 && (n == EDITS || strcmp(now, after[n + 1]) != 0))
             fail_msg("call %u: after %u edits: %s", (unsigned)nth, n, now);
-        }
         for (; n < EDITS; n++) { /* goes on; a deletion may have happened */
             enum err e = edit(edits[n]);
             assert_true(e == OK || e == ERR_MISSING);
@@ -491,9 +488,8 @@ make_edit(void)
 
 UNIT_TEST(test_refused_allocations_change_nothing)
 {
-    for (unsigned n = 0; n < EDITS; n++) {
+    for (unsigned n = 0; n < EDITS; n++)
         fail_each_allocation(make_edit);
-    }
 }
 
 static enum err

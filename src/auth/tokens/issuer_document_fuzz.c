@@ -22,9 +22,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (e == OK) {
         assert(strncasecmp(url, "https://", 8) == 0);
         assert(strlen(url) < sizeof url);
-        for (const char *at = url; *at != '\0'; at++) {
+        for (const char *at = url; *at != '\0'; at++)
             assert(*at > ' ' && *at <= '~');
-        }
     } else {
         assert(e == ERR_INPUT || e == ERR_LIMIT);
         assert(why.text[0] != '\0');

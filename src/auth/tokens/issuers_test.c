@@ -176,9 +176,8 @@ UNIT_TEST(test_there_are_at_most_64_issuers)
     }
     settings.issuer = "https://more";
     assert_int_equal(issuers_get(issuers, &settings, &more, NULL), ERR_LIMIT);
-    for (size_t i = 0; i < ISSUERS_MAX; i++) {
+    for (size_t i = 0; i < ISSUERS_MAX; i++)
         issuer_release(all[i]);
-    }
     end();
 }
 

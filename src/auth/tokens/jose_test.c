@@ -9,9 +9,8 @@
 UNIT_TEST(test_base64url_of_any_bytes_reads_back)
 {
     uint8_t bytes[48];
-    for (size_t i = 0; i < sizeof bytes; i++) {
+    for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(i * 37 + 5);
-    }
     for (size_t size = 0; size <= sizeof bytes; size++) {
         struct buf text, read;
         buf_init(&text, NULL, 100);

@@ -15,9 +15,8 @@ static int
 make_signers(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < TOKEN_KEY_COUNT; i++) {
+    for (unsigned i = 0; i < TOKEN_KEY_COUNT; i++)
         signers[i] = token_signer_new(i);
-    }
     return 0;
 }
 
@@ -25,9 +24,8 @@ static int
 free_signers(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < TOKEN_KEY_COUNT; i++) {
+    for (unsigned i = 0; i < TOKEN_KEY_COUNT; i++)
         token_signer_free(signers[i]);
-    }
     return 0;
 }
 
@@ -502,9 +500,8 @@ rsa_keys(unsigned bits, unsigned zeros, const char *exponent)
     buf_init(&modulus, NULL, 10000);
     buf_put(&modulus, zero, zeros);
     if (bits % 8 != 0) buf_put_u8(&modulus, (uint8_t)((1 << bits % 8) - 1));
-    for (unsigned i = 0; i < bits / 8; i++) {
+    for (unsigned i = 0; i < bits / 8; i++)
         buf_put_u8(&modulus, 0xff);
-    }
     buf_put_text(&document, "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"");
     base64url_put(&document, buf_bytes(&modulus));
     buf_printf(&document, "\",\"e\":\"%s\"}]}", exponent);
@@ -581,9 +578,8 @@ UNIT_TEST(test_a_key_set_has_limits_of_bytes_and_keys)
         struct why why = {.text = ""};
         buf_init(&document, NULL, 2 * JWKS_BYTES_MAX);
         buf_put_text(&document, "{\"keys\":[");
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             buf_printf(&document, "%s{\"kid\":\"%u\"," P256 "}", i == 0 ? "" : ",", i);
-        }
         buf_put_text(&document, "]}");
         bool fits = count == JWKS_KEYS_MAX;
         assert_int_equal(jwks_read(NULL, buf_bytes(&document), &keys, &why), fits ? OK : ERR_LIMIT);
@@ -594,9 +590,8 @@ UNIT_TEST(test_a_key_set_has_limits_of_bytes_and_keys)
                 assert_int_equal(jwks_read(NULL, buf_bytes(&document), &keys, NULL), OK);
                 jwks_free(keys);
                 size_t more = JWKS_BYTES_MAX - document.size;
-                for (size_t i = 0; i < (more == 0 ? 1 : more); i++) {
+                for (size_t i = 0; i < (more == 0 ? 1 : more); i++)
                     buf_put_u8(&document, ' ');
-                }
             }
             assert_int_equal(jwks_read(NULL, buf_bytes(&document), &keys, &why), ERR_LIMIT);
             assert_string_equal(why.text, "the key set is longer than 262144 bytes");
@@ -662,9 +657,8 @@ UNIT_TEST(test_threads_verify_with_one_key_set_at_once)
         token_signer_sign(signers[names[by].key], names[by].sign, bytes_of_text("text"),
                           &signature);
         struct shared shared = {keys, buf_bytes(&signature), names[by].name};
-        for (unsigned i = 0; i < 4; i++) {
+        for (unsigned i = 0; i < 4; i++)
             assert_int_equal(pthread_create(&threads[i], NULL, verify_often, &shared), 0);
-        }
         for (unsigned i = 0; i < 4; i++) {
             void *wrong = NULL;
             assert_int_equal(pthread_join(threads[i], &wrong), 0);

@@ -47,9 +47,8 @@ check_claims(const struct jwt *jwt, struct budget *budget)
     enum err e = jwt_claim_texts(jwt, "t", &arena, &texts);
     assert(e == (texts.count > 0 ? OK : ERR_MISSING));
     assert(verdict == JWT_REFUSED || e == OK);
-    for (uint32_t i = 0; i < texts.count; i++) {
+    for (uint32_t i = 0; i < texts.count; i++)
         assert(texts.items[i][0] != '\0');
-    }
     arena_fini(&arena);
 }
 

@@ -117,15 +117,13 @@ UNIT_TEST(test_a_token_has_at_most_8_kib)
         buf_clear(&payload);
         buf_clear(&token);
         buf_put_text(&payload, "{\"exp\":1700000000,\"text\":\"");
-        while (payload.size < 5990 + more) {
+        while (payload.size < 5990 + more)
             buf_put_u8(&payload, 'x');
-        }
         buf_put_text(&payload, "\"}");
         token_signer_token(signer, "Ed25519", HEADER, buf_bytes(&payload), &token);
         size_t text_size = token.size;
-        while (token.size < JWT_BYTES_MAX + 1) {
+        while (token.size < JWT_BYTES_MAX + 1)
             buf_put_u8(&token, 'A');
-        }
         assert_true(text_size <= JWT_BYTES_MAX);
         enum jwt_verdict verdict = jwt_read(NULL, bytes_of(token.at, text_size), &jwt, &why);
         assert_int_equal(verdict, JWT_ACCEPTED);
@@ -505,9 +503,8 @@ UNIT_TEST(test_a_claim_gives_its_words_or_elements_as_texts)
         enum err e = jwt_claim_texts(jwt, "a", &arena, &texts);
         assert_int_equal(e, cases[i].texts[0] == '\0' ? ERR_MISSING : OK);
         jwt_free(jwt);
-        for (uint32_t n = 0; n < texts.count; n++) {
+        for (uint32_t n = 0; n < texts.count; n++)
             buf_printf(&joined, "%s,", texts.items[n]);
-        }
         buf_put_u8(&joined, '\0');
         assert_string_equal((const char *)joined.at, cases[i].texts);
         arena_fini(&arena);

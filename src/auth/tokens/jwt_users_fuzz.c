@@ -47,9 +47,8 @@ begin(void)
     enum err e = issuers_new(env_real(), &memory, &issuers, NULL);
     if (e == OK) e = users_new(&list, issuers, &memory, &users, NULL);
     assert(e == OK);
-    for (struct issuer *issuer; (issuer = issuers_due(issuers, &wait_ns)) != NULL;) {
+    for (struct issuer *issuer; (issuer = issuers_due(issuers, &wait_ns)) != NULL;)
         issuer_fetched(issuer, buf_bytes(&document));
-    }
     buf_fini(&document);
 }
 

@@ -75,9 +75,8 @@ users_of(const struct user_list *from)
     struct why why = {""};
     int64_t wait_ns;
     assert_int_equal(users_new(from, issuers, &memory, &made, &why), OK);
-    while ((issuer = issuers_due(issuers, &wait_ns)) != NULL) {
+    while ((issuer = issuers_due(issuers, &wait_ns)) != NULL)
         give_keys(issuer);
-    }
     return made;
 }
 
@@ -86,9 +85,8 @@ begin(void **state)
 {
     (void)state;
     log_to_fd(-1);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++)
         signers[i] = token_signer_new(TOKEN_KEY_ED25519);
-    }
     budget_init(&memory, "test", 0, NULL);
     assert_int_equal(issuers_new(env_real(), &memory, &issuers, NULL), OK);
     users = users_of(&list);
@@ -102,9 +100,8 @@ end(void **state)
     users_release(users);
     issuers_free(issuers);
     assert_int_equal(budget_used(&memory), 0);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++)
         token_signer_free(signers[i]);
-    }
     return 0;
 }
 
@@ -250,9 +247,8 @@ UNIT_TEST(test_claims_select_among_the_tenants_and_permissions_of_the_user)
                  cases[i].scope);
         struct user *user = user_of(0, payload);
         char kept[200] = "";
-        for (uint32_t k = 0; k < user->tenants.count; k++) {
+        for (uint32_t k = 0; k < user->tenants.count; k++)
             strcat(strcat(kept, k == 0 ? "" : " "), user->tenants.items[k]);
-        }
         if (strcmp(kept, cases[i].kept == NULL ? "" : cases[i].kept) != 0)
             fail_msg("%s: %s", payload, kept);
         assert_true(user->tenants.count > 0);
@@ -311,9 +307,8 @@ UNIT_TEST(test_a_token_names_at_most_256_tenants_or_permissions)
             buf_clear(&payload);
             buf_printf(&payload, A ",\"%s\":\"shop read\",\"%s\":\"shop read",
                        is_scope ? "tenants" : "scope", is_scope ? "scope" : "tenants");
-            for (unsigned i = 2; i < count; i++) {
+            for (unsigned i = 2; i < count; i++)
                 buf_put_text(&payload, " read");
-            }
             buf_put_text(&payload, "\"}");
             buf_put_u8(&payload, 0);
             enum jwt_user_verdict verdict =

@@ -134,9 +134,8 @@ expect_failure(const char *answer, size_t size)
     player_start_sized(&player, 1, answers, &size);
     struct jwt_settings settings = {.given = true, .jwks_url = player.url};
     struct issuer *issuer = begin(&settings);
-    for (int i = 0; i < 10000 && !has_failed(); i++) {
+    for (int i = 0; i < 10000 && !has_failed(); i++)
         env_sleep(env_real(), 2 * NS_PER_MS);
-    }
     assert_true(has_failed());
     assert_null(issuer_keys_hold(issuer));
     assert_true(issuer_miss(issuer, NULL));
@@ -155,9 +154,8 @@ UNIT_TEST(test_other_answers_than_keys_are_failures)
         "no HTTP at all\r\n\r\n",
         NULL, /* closes at once */
     };
-    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
         expect_failure(answers[i], answers[i] == NULL ? 0 : strlen(answers[i]));
-    }
 }
 
 UNIT_TEST(test_an_answer_beyond_the_limit_is_refused)

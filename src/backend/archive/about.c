@@ -51,9 +51,8 @@ clear(struct about *a)
 static enum err
 add_part(struct about *a, uint64_t offset)
 {
-    if (!array_reserve(a->budget, &a->parts, &a->part_capacity, a->part_count + 1)) {
+    if (!array_reserve(a->budget, &a->parts, &a->part_capacity, a->part_count + 1))
         return ERR_NOMEM;
-    }
     a->parts[a->part_count++] = (struct about_part){offset, INT64_MAX, INT64_MIN};
     return OK;
 }
@@ -82,9 +81,8 @@ about_pair(struct bytes name, struct bytes value)
 enum err
 about_add_pair(struct about *a, uint64_t pair)
 {
-    if (!array_reserve(a->budget, &a->pairs, &a->pair_capacity, a->pair_count + 1)) {
+    if (!array_reserve(a->budget, &a->pairs, &a->pair_capacity, a->pair_count + 1))
         return ERR_NOMEM;
-    }
     a->pairs[a->pair_count++] = pair;
     return OK;
 }
@@ -144,9 +142,8 @@ any_name_matches(const struct about *a, const struct matcher *m)
 {
     struct cursor c = cursor_of(buf_bytes(&a->names));
     if (a->names_cut) return true;
-    while (cursor_left(&c) > 0) {
+    while (cursor_left(&c) > 0)
         if (matcher_matches(m, cursor_counted(&c))) return true;
-    }
     return false;
 }
 
@@ -158,9 +155,8 @@ may_match(const struct about *a, const struct matcher *m)
     if (!is_positive || matcher_matches_empty(m)) return true;
     const struct bytes *values;
     uint32_t count = matcher_literals(m, &values);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (filter_has(a, about_pair(matcher_name(m), values[i]))) return true;
-    }
     if (count > 0) return false;
     return !bytes_equal_text(matcher_name(m), "__name__") || any_name_matches(a, m);
 }
@@ -168,9 +164,8 @@ may_match(const struct about *a, const struct matcher *m)
 bool
 about_may_have(const struct about *a, const struct matcher_set *set)
 {
-    for (uint32_t i = 0; set != NULL && i < set->count; i++) {
+    for (uint32_t i = 0; set != NULL && i < set->count; i++)
         if (!may_match(a, set->matchers[i])) return false;
-    }
     return true;
 }
 
@@ -218,13 +213,11 @@ get_names(struct about *a, struct cursor *c)
     uint8_t flags = cursor_u8(c);
     struct bytes names = cursor_counted(c), filter = cursor_counted(c);
     if (c->bad || cursor_left(c) > 0 || flags > NAMES_CUT || filter.size == 0 ||
-        names.size > ABOUT_NAMES_BYTES_MAX || filter.size > ABOUT_FILTER_BYTES_MAX) {
+        names.size > ABOUT_NAMES_BYTES_MAX || filter.size > ABOUT_FILTER_BYTES_MAX)
         return ERR_CORRUPT;
-    }
     struct cursor each = cursor_of(names);
-    while (cursor_left(&each) > 0 && !each.bad) {
+    while (cursor_left(&each) > 0 && !each.bad)
         (void)cursor_counted(&each);
-    }
     a->names_cut = flags == NAMES_CUT;
     buf_put_bytes(&a->names, names);
     buf_put_bytes(&a->filter, filter);
@@ -245,9 +238,8 @@ about_get(struct about *a, const struct about_identity *identity, struct bytes f
     uint64_t size = cursor_varint(&c);
     if (c.bad) return ERR_CORRUPT;
     if (!bytes_equal(key, identity->key) || !bytes_equal(tag, identity->tag) ||
-        size != identity->size) {
+        size != identity->size)
         return ERR_MISSING;
-    }
     enum err e = get_parts(a, &c, size);
     if (e == OK) e = get_names(a, &c);
     if (e) clear(a);

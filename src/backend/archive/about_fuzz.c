@@ -15,9 +15,8 @@ read_file(struct bytes file)
     struct about_identity identity = {bytes_of_text("k"), bytes_of_text("t"), 1000};
     about_init(&about, NULL);
     if (about_get(&about, &identity, file) == OK) {
-        for (uint32_t i = 0; i < about.part_count; i++) {
+        for (uint32_t i = 0; i < about.part_count; i++)
             if (about.parts[i].offset >= identity.size) abort();
-        }
         (void)about_may_have(&about, NULL);
     }
     about_fini(&about);

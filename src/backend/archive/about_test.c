@@ -149,9 +149,8 @@ UNIT_TEST(test_names_that_have_no_room_hide_nothing)
     about_init(&a, NULL);
     assert_int_equal(about_begin(&a), OK);
     memset(name, 'n', sizeof name);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; i++)
         about_add_name(&a, bytes_of(name, sizeof name));
-    }
     assert_int_equal(about_end(&a), OK);
     assert_true(a.names_cut);
     assert_true(may_have(&a, MATCH_REGEX, "__name__", "v.*"));

@@ -85,9 +85,8 @@ list_series(struct fetch_question *base, struct why *why)
         if (e || labels.at == NULL) break;
         e = to->each(to->context, labels);
     }
-    for (uint32_t i = 0; e == OK && (sentence = warning(base, i)) != NULL; i++) {
+    for (uint32_t i = 0; e == OK && (sentence = warning(base, i)) != NULL; i++)
         if (to->warning != NULL) e = to->warning(to->context, sentence);
-    }
     return e;
 }
 

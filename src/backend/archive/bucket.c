@@ -85,9 +85,8 @@ take_object(void *context, const struct listed_object *o)
                     memcmp(name.at, hours->last, HOUR_TEXT_SIZE) > 0;
     l->ended |= is_after;
     if (o->size == 0 || !archive_name_counts(name) || !hours_have_name(hours, name)) return OK;
-    if (!array_reserve(l->base.scope.budget, &l->objects, &l->capacity, l->count + 1)) {
+    if (!array_reserve(l->base.scope.budget, &l->objects, &l->capacity, l->count + 1))
         return ERR_NOMEM;
-    }
     struct page_object object = {.key = l->texts.size, .size = o->size};
     buf_put(&l->texts, o->key, strlen(o->key) + 1);
     object.tag = l->texts.size;
@@ -246,9 +245,7 @@ open_range(struct archive_store *store, const struct archive_scope *scope,
     const struct fetch_request request = {
         .method = "GET", .url = (const char *)r->url.at, .headers = r->headers, .wanted = wanted};
     enum err e = buf_error(&r->url) ? fetch_no_memory(why) : OK;
-    if (e == OK) {
-        e = fetch_open(scope->session, scope->control, &request, &r->fetch, why);
-    }
+    if (e == OK) e = fetch_open(scope->session, scope->control, &request, &r->fetch, why);
     if (e)
         bucket_close_range(&r->base);
     else

@@ -41,9 +41,8 @@ store(struct archive_cache *cache, const struct archive_object *o, unsigned name
     about_init(&about, NULL);
     assert_int_equal(about_begin(&about), OK);
     memset(name, 'x', sizeof name);
-    for (unsigned i = 0; i < names; i++) {
+    for (unsigned i = 0; i < names; i++)
         about_add_name(&about, bytes_of(name, sizeof name));
-    }
     about_add_time(&about, 7);
     assert_int_equal(about_end(&about), OK);
     archive_cache_store(cache, o, NULL, &about);

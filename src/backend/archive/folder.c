@@ -70,9 +70,8 @@ take_name(void *context, const char *name, bool is_dir)
     struct folder_listing *l = context;
     struct level *level = &l->levels[l->depth - 1];
     if (name[0] == '.') return OK;
-    if (!array_reserve(l->base.scope.budget, &level->entries, &level->capacity, level->count + 1)) {
+    if (!array_reserve(l->base.scope.budget, &level->entries, &level->capacity, level->count + 1))
         return ERR_NOMEM;
-    }
     level->entries[level->count++] = (struct folder_entry){(uint32_t)level->names.size, is_dir};
     buf_put(&level->names, name, strlen(name) + 1);
     return buf_error(&level->names);
@@ -85,9 +84,8 @@ compare_names(const void *a, const void *b, void *level)
     const struct folder_entry *x = a, *y = b;
     const struct buf *names = &((struct level *)level)->names;
     const uint8_t *p = names->at + x->at, *q = names->at + y->at;
-    while (*p == *q && *p != 0) {
+    while (*p == *q && *p != 0)
         p++, q++;
-    }
     int left = *p == 0 && x->is_dir ? '/' : *p, right = *q == 0 && y->is_dir ? '/' : *q;
     return left - right;
 }
@@ -135,9 +133,8 @@ folder_list(struct archive_store *store, const struct archive_scope *scope,
     if (l == NULL) return fetch_no_memory(why);
     l->base = (struct archive_listing){*scope};
     l->of = (struct folder *)store;
-    for (uint32_t i = 0; i < DEPTH_MAX; i++) {
+    for (uint32_t i = 0; i < DEPTH_MAX; i++)
         buf_init(&l->levels[i].names, scope->budget, FOLDER_NAMES_BYTES_MAX);
-    }
     atomic_fetch_add_explicit(&l->of->counts->listings, 1, memory_order_relaxed);
     enum err e = enter(l, why);
     if (e)
@@ -186,9 +183,8 @@ step(struct folder_listing *l, struct archive_object *o, bool *ret_found, struct
     *ret_found = false;
     l->path[level->path_size] = '\0';
     int size = snprintf(path, sizeof path, "%s%s", l->path, name);
-    if ((size_t)size + strlen(l->of->root) + 2 > PATH_BYTES) {
+    if ((size_t)size + strlen(l->of->root) + 2 > PATH_BYTES)
         return why_set(why, ERR_IO, "%s/%.100s: the path is too long", l->of->root, path);
-    }
     struct bytes whole = bytes_of(path, (size_t)size);
     if (entry->is_dir) {
         if (!hours_may_be_in(&l->base.scope.hours, whole)) return OK;
@@ -312,9 +308,8 @@ archive_folder_new(const struct reader_options *options, struct archive_store **
         free_folder(&f->store);
         return why_set(why, ERR_INPUT, "path and prefix are too long");
     }
-    while (size > 1 && f->root[size - 1] == '/') {
+    while (size > 1 && f->root[size - 1] == '/')
         f->root[--size] = '\0';
-    }
     *ret_store = &f->store;
     return OK;
 }

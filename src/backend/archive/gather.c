@@ -132,9 +132,8 @@ void
 gathering_free(struct archive_gathering *g)
 {
     if (g == NULL) return;
-    for (uint32_t i = 0; i < g->count; i++) {
+    for (uint32_t i = 0; i < g->count; i++)
         free_chunks(g, &g->series[i]);
-    }
     array_free(g->options.budget, g->series, g->capacity);
     array_free(g->options.budget, g->held, g->held_capacity);
     table_fini(&g->table, g->options.budget);
@@ -164,9 +163,8 @@ static size_t
 bytes_of_series(const struct gathered_object *s)
 {
     size_t bytes = sizeof *s + sizeof(struct table_slot) + s->labels_size;
-    for (const struct gather_chunk *c = s->first; c != NULL; c = c->next) {
+    for (const struct gather_chunk *c = s->first; c != NULL; c = c->next)
         bytes += sizeof *c + c->capacity;
-    }
     return bytes;
 }
 
@@ -176,9 +174,8 @@ lower_half(const struct archive_gathering *g)
 {
     size_t bytes = 0;
     uint32_t kept = 0;
-    while (kept < g->count - 1 && (kept == 0 || bytes < g->used / 2)) {
+    while (kept < g->count - 1 && (kept == 0 || bytes < g->used / 2))
         bytes += bytes_of_series(&g->series[kept++]);
-    }
     return kept;
 }
 
@@ -188,9 +185,8 @@ keep_series(struct archive_gathering *g, uint32_t kept)
 {
     struct buf labels;
     buf_init(&labels, g->options.budget, LABEL_BYTES_MAX);
-    for (uint32_t i = 0; i < kept; i++) {
+    for (uint32_t i = 0; i < kept; i++)
         buf_put_bytes(&labels, labels_of(g, &g->series[i]));
-    }
     buf_clear(&g->bound);
     buf_put_bytes(&g->bound, labels_of(g, &g->series[kept]));
     if (buf_error(&labels) || buf_error(&g->bound)) {
@@ -244,9 +240,8 @@ gathering_add(struct archive_gathering *g, struct bytes labels, uint32_t *ret_nu
         return OK;
     }
     if (!array_reserve(g->options.budget, &g->series, &g->capacity, g->count + 1) ||
-        !table_reserve(&g->table, g->options.budget, 1)) {
+        !table_reserve(&g->table, g->options.budget, 1))
         return ERR_NOMEM;
-    }
     struct gathered_object s = {.labels_at = g->labels.size, .labels_size = (uint32_t)labels.size};
     buf_put_bytes(&g->labels, labels);
     if (buf_error(&g->labels)) return ERR_NOMEM;
@@ -359,9 +354,8 @@ read_held(struct gather_place *p, struct gather_held *ret)
     uint8_t flags = cursor_u8(&c);
     *ret = (struct gather_held){.histogram = NULL};
     p->t = (int64_t)((uint64_t)p->t + (uint64_t)unzigzag(cursor_varint(&c)));
-    if (flags & FLAG_START) {
+    if (flags & FLAG_START)
         p->start = (int64_t)((uint64_t)p->start + (uint64_t)unzigzag(cursor_varint(&c)));
-    }
     if (flags & FLAG_HISTOGRAM) {
         struct bytes packed = cursor_counted(&c);
         ret->histogram = packed.at;
@@ -411,14 +405,12 @@ put_in_order(struct archive_gathering *g, struct why *why)
 enum err
 gathering_next(struct archive_gathering *g, struct bytes *ret_labels, struct why *why)
 {
-    if (!g->sorted && g->count > 0) {
+    if (!g->sorted && g->count > 0)
         qsort_r(g->series, g->count, sizeof *g->series, compare_series, g);
-    }
     g->sorted = true;
     if (g->current != NULL) free_chunks(g, g->current);
-    while (g->next < g->count && !g->series[g->next].is_there) {
+    while (g->next < g->count && !g->series[g->next].is_there)
         g->next++;
-    }
     *ret_labels = bytes_of(NULL, 0);
     g->current = NULL;
     g->has_waiting = false;

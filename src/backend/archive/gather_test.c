@@ -253,9 +253,8 @@ UNIT_TEST(test_one_series_that_is_too_large_is_an_error)
     enum err e = OK;
     assert_int_equal(gathering_new(&options, &g), OK);
     assert_int_equal(gathering_add(g, bytes_of("x", 1), &number), OK);
-    for (int64_t t = 0; t < 10000 && e == OK; t++) {
+    for (int64_t t = 0; t < 10000 && e == OK; t++)
         e = gathering_put(g, number, t, (uint64_t)t << 32, NULL, 0, &why);
-    }
     assert_int_equal(e, ERR_LIMIT);
     gathering_free(g);
 }

@@ -124,9 +124,8 @@ take_integer(const uint8_t **at, const uint8_t *end, int64_t *ret)
 static const uint8_t *
 after_digits(const uint8_t *p, const uint8_t *end)
 {
-    while (p < end && *p >= '0' && *p <= '9') {
+    while (p < end && *p >= '0' && *p <= '9')
         p++;
-    }
     return p;
 }
 
@@ -162,17 +161,15 @@ read_head(struct bytes line, struct line_head *h)
     const uint8_t *p = line.at, *end = line.at + line.size;
     if (!TAKE(&p, end, "{\"name\":\"")) return false;
     const uint8_t *name = p;
-    while (p < end && *p != '"' && *p != '\\') {
+    while (p < end && *p != '"' && *p != '\\')
         p++;
-    }
     h->name = bytes_of(name, (size_t)(p - name));
     h->start_ms = 0;
     h->bits = bytes_of(NULL, 0);
     h->value = bytes_of(NULL, 0);
     if (!TAKE(&p, end, "\",\"time\":") || !take_integer(&p, end, &h->t_ms) ||
-        !TAKE(&p, end, ",\"value\":")) {
+        !TAKE(&p, end, ",\"value\":"))
         return false;
-    }
     if (TAKE(&p, end, "null")) {
         if (TAKE(&p, end, ",\"bits\":\"")) {
             if ((size_t)(end - p) < HEX_WORD_BYTES + 1) return false;

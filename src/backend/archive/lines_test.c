@@ -62,9 +62,8 @@ UNIT_TEST(test_known_labels_mean_what_they_meant)
         " 1700000000000 3ff0000000000000 0\n" SERIES " -5 bf589374bc6a7efa 0\n" SERIES
         " 6 7ff8000000000001 0\n" SERIES " 7 7ff0000000000002 0\n" SERIES " 8 8000000000000000 3\n";
     begin();
-    for (size_t piece = 1; piece < sizeof text; piece += 13) {
+    for (size_t piece = 1; piece < sizeof text; piece += 13)
         assert_string_equal(read_in(text, piece), said);
-    }
     assert_int_equal(noted.junk, 0);
     assert_int_equal(noted.series_count, 1);
     end();

@@ -18,8 +18,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char token[LISTING_TOKEN_BYTES];
     if (listing_read(bytes_of(data, size), check_object, NULL, token) == OK &&
-        strlen(token) >= sizeof token) {
+        strlen(token) >= sizeof token)
         abort();
-    }
     return 0;
 }

@@ -65,9 +65,8 @@ UNIT_TEST(test_a_malformed_listing_is_refused)
         ROOT "<Contents><Key>a</Key><Size>1</Size></Contents>",
     };
     char token[LISTING_TOKEN_BYTES];
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_int_equal(read_page(texts[i], token), ERR_INPUT);
-    }
 }
 
 int

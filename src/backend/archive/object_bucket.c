@@ -156,9 +156,8 @@ read_on(struct object_bucket *b, const char *key, struct object_reading *reading
     struct object_exchange x;
     struct bytes piece = {NULL, 0};
     exchange_begin(&x, b, key);
-    if (reading->size > 0) {
+    if (reading->size > 0)
         snprintf(x.range, sizeof x.range, "Range: bytes=%llu-", (unsigned long long)reading->size);
-    }
     enum err e = exchange(&x, "GET", bytes_of(NULL, 0), why);
     if (e == OK && reading->size > 0 && x.answer->status != 206) {
         (void)why_set(why, ERR_UNSUPPORTED, "the store does not serve ranges");

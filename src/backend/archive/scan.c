@@ -130,9 +130,8 @@ intern_pair(struct archive_scan *s, const struct label *label, uint32_t *ret_id)
         return OK;
     }
     if (!array_reserve(s->options.budget, &s->pairs, &s->pair_capacity, s->pair_count + 1) ||
-        !table_reserve(&s->pair_table, s->options.budget, 1)) {
+        !table_reserve(&s->pair_table, s->options.budget, 1))
         return ERR_NOMEM;
-    }
     struct interned_pair added = {pair, 0, NO_NAME};
     if (bytes_equal_text(label->name, "__name__")) {
         added.name_at = (uint32_t)s->metric_names.size;
@@ -153,9 +152,8 @@ intern_pairs(struct archive_scan *s, const struct label *labels, uint32_t count,
     l->pairs_at = s->pair_id_count;
     if (s->options.cache == NULL) return OK;
     if (!array_reserve(s->options.budget, &s->pair_ids, &s->pair_id_capacity,
-                       s->pair_id_count + count)) {
+                       s->pair_id_count + count))
         return ERR_NOMEM;
-    }
     for (uint32_t i = 0; i < count; i++) {
         if (labels[i].value.size == 0) continue;
         enum err e = intern_pair(s, &labels[i], &s->pair_ids[s->pair_id_count]);
@@ -198,9 +196,8 @@ intern_labels(void *context, struct label *labels, uint32_t count, uint32_t *ret
     }
     if (e) return e;
     if (!array_reserve(s->options.budget, &s->interned, &s->interned_capacity,
-                       s->interned_count + 1)) {
+                       s->interned_count + 1))
         return fetch_no_memory(why);
-    }
     *ret_number = s->interned_count;
     s->interned[s->interned_count++] = l;
     return OK;
@@ -281,9 +278,8 @@ find_spans(struct archive_scan *s, struct why *why)
             s->spans[s->span_count - 1].end = end;
             continue;
         }
-        if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, s->span_count + 1)) {
+        if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, s->span_count + 1))
             return fetch_no_memory(why);
-        }
         s->spans[s->span_count++] = (struct scan_span){p->offset, end};
     }
     return OK;
@@ -303,9 +299,8 @@ plan_object(struct archive_scan *s, struct why *why)
         enum err e = find_spans(s, why);
         if (e) return e;
     } else {
-        if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, 1)) {
+        if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, 1))
             return fetch_no_memory(why);
-        }
         s->spans[s->span_count++] = (struct scan_span){0, s->object.size};
     }
     s->has_object = s->span_count > 0;
@@ -368,9 +363,8 @@ drop_first(struct archive_scan *s)
 static void
 drop_ahead(struct archive_scan *s)
 {
-    while (s->ahead_count > 0) {
+    while (s->ahead_count > 0)
         drop_first(s);
-    }
     if (s->listing != NULL) s->options.store->ops->free_listing(s->listing);
     s->listing = NULL;
 }
@@ -381,9 +375,8 @@ drop_ahead(struct archive_scan *s)
 static void
 describe_place(struct archive_scan *s, uint64_t at)
 {
-    if (s->describing && archive_lines_is_between(s->lines) && at < s->current->object.size) {
+    if (s->describing && archive_lines_is_between(s->lines) && at < s->current->object.size)
         s->describing = about_cut(&s->about, at) == OK;
-    }
 }
 
 static enum err
@@ -423,9 +416,8 @@ end_span(struct archive_scan *s, struct why *why)
     if (e == OK) e = archive_lines_end(s->lines, why);
     if (e || !s->describing) return e;
     s->describing = false;
-    if (about_end(&s->about) == OK) {
+    if (about_end(&s->about) == OK)
         archive_cache_store(s->options.cache, &s->current->object, s->options.budget, &s->about);
-    }
     return OK;
 }
 
@@ -476,9 +468,8 @@ read_pass(struct archive_scan *s, struct why *why)
     s->listed = s->has_object = s->describing = false;
     enum err e = s->options.store->ops->list(s->options.store, &s->scope, &s->listing, why);
     while (e == OK) {
-        while (e == OK && s->ahead_count < AHEAD_MAX && !(s->listed && !s->has_object)) {
+        while (e == OK && s->ahead_count < AHEAD_MAX && !(s->listed && !s->has_object))
             e = look_ahead(s, why);
-        }
         if (e || s->ahead_count == 0) break;
         s->current = &s->ahead[s->ahead_first];
         e = scan_read_range(s, why);
@@ -572,9 +563,8 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     buf_init(&s->metric_names, options->budget, SCAN_NAMES_BYTES_MAX);
     s->scope =
         (struct archive_scope){.budget = options->budget, .control = r->control, .hours.all = true};
-    if (options->layout == ARCHIVE_HOURLY) {
+    if (options->layout == ARCHIVE_HOURLY)
         hours_between(r->min_ms, r->max_ms, options->late_ms, &s->scope.hours);
-    }
     struct archive_line_sink sink = {.labels = intern_labels,
                                      .wants = wants_sample,
                                      .number = scan_take_number,
@@ -586,9 +576,7 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     if (e == OK) e = archive_unpacker_new(options->budget, &s->unpacker);
     if (e == OK) e = archive_lines_new(options->budget, seed, &sink, &s->lines);
     if (e == ERR_NOMEM) (void)fetch_no_memory(why);
-    if (e == OK) {
-        e = fetch_session_open(options->fetcher, options->budget, &s->scope.session, why);
-    }
+    if (e == OK) e = fetch_session_open(options->fetcher, options->budget, &s->scope.session, why);
     if (e)
         archive_scan_free(s);
     else

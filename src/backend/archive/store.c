@@ -81,12 +81,10 @@ parse_size(const char *text, uint64_t *ret)
 {
     uint64_t size = 0;
     if (text[0] == '\0') return false;
-    for (const char *p = text; *p != '\0'; p++) {
+    for (const char *p = text; *p != '\0'; p++)
         if (*p < '0' || *p > '9' || __builtin_mul_overflow(size, (uint64_t)10, &size) ||
-            __builtin_add_overflow(size, (uint64_t)(*p - '0'), &size)) {
+            __builtin_add_overflow(size, (uint64_t)(*p - '0'), &size))
             return false;
-        }
-    }
     *ret = size;
     return size <= INT64_MAX;
 }

@@ -28,9 +28,8 @@ take_region(struct bytes text, const char *from, char *ret, struct why *why)
         uint8_t c = text.at[i];
         good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
     }
-    if (!good) {
+    if (!good)
         return why_set(why, ERR_INPUT, "invalid region in %s: expected a-z, 0-9 and '-'", from);
-    }
     memcpy(ret, text.at, text.size);
     ret[text.size] = '\0';
     return OK;
@@ -88,14 +87,12 @@ split_authority(struct aws_url *url)
     size_t end = 0, from = 0;
     if (a.size > 0 && a.at[0] == '[') {
         from = 1;
-        for (end = 1; end < a.size && a.at[end] != ']'; end++) {
+        for (end = 1; end < a.size && a.at[end] != ']'; end++)
             if (!is_host_character(a.at[end]) && a.at[end] != ':') return false;
-        }
         if (end == a.size) return false;
     } else {
-        while (end < a.size && is_host_character(a.at[end])) {
+        while (end < a.size && is_host_character(a.at[end]))
             end++;
-        }
     }
     url->host = bytes_of(a.at + from, end - from);
     if (url->host.size == 0) return false;
@@ -103,9 +100,8 @@ split_authority(struct aws_url *url)
     if (colon == a.size) return true;
     if (a.at[colon] != ':' || a.size - colon > 6) return false;
     struct bytes port = bytes_of(a.at + colon + 1, a.size - colon - 1);
-    for (size_t i = 0; i < port.size; i++) {
+    for (size_t i = 0; i < port.size; i++)
         if (port.at[i] < '0' || port.at[i] > '9') return false;
-    }
     bool own = port.size == 0 || bytes_equal_text(port, url->tls ? "443" : "80");
     if (own) url->authority.size = colon;
     return true;
@@ -122,9 +118,8 @@ aws_url_split(const char *url, struct aws_url *ret_url)
     u.path = bytes_of_text(at + size);
     for (size_t i = 0; i < u.path.size; i++) {
         uint8_t c = u.path.at[i];
-        if (c <= ' ' || c > '~' || c == '"' || c == '<' || c == '>' || c == '\\' || c == '#') {
+        if (c <= ' ' || c > '~' || c == '"' || c == '<' || c == '>' || c == '\\' || c == '#')
             return false;
-        }
     }
     if (!split_authority(&u)) return false;
     *ret_url = u;
@@ -145,9 +140,8 @@ take_endpoint(const char *url, const char *from, char *ret, struct why *why)
         return why_set(why, ERR_INPUT,
                        "invalid endpoint URL in %s: expected http[s]://host[:port][/path]", from);
     }
-    while (size > 0 && url[size - 1] == '/') {
+    while (size > 0 && url[size - 1] == '/')
         size--;
-    }
     memcpy(ret, url, size);
     ret[size] = '\0';
     return OK;
@@ -267,9 +261,8 @@ gather_headers(const struct aws_parts *parts, const struct aws_url *url,
             return why_set(why, ERR_LIMIT, "a request must have at most %d headers",
                            HTTP_CALLS_HEADERS_MAX);
         }
-        if (!split_header(*h, &headers[count++])) {
+        if (!split_header(*h, &headers[count++]))
             return why_set(why, ERR_INPUT, "invalid request header: expected NAME: VALUE");
-        }
     }
     *ret_count = count;
     return OK;
@@ -333,13 +326,11 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
      * place. */
     size_t need = REQUEST_BYTES_SPARE + 2 * strlen(parts->endpoint) + strlen(parts->path);
     need += parts->query == NULL ? 0 : strlen(parts->query);
-    for (const char *const *h = parts->headers; h != NULL && *h != NULL; h++) {
+    for (const char *const *h = parts->headers; h != NULL && *h != NULL; h++)
         need += 2 * strlen(*h) + 2; /* the signature contains the name, too */
-    }
     if (keys != NULL) need += keys->access_key.size + keys->session_token.size;
-    if (!buf_reserve(to, need)) {
+    if (!buf_reserve(to, need))
         return why_set(why, buf_error(to), "not enough memory for a request");
-    }
     buf_put_text(to, url.tls ? "https://" : "http://");
     buf_put_bytes(to, url.authority);
     size_t from = to->size; /* the endpoint's path and the request's are signed as one */
@@ -347,9 +338,8 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     buf_put_text(to, parts->path);
     size_t end = to->size;
     if (parts->query != NULL && parts->query[0] != '\0') buf_printf(to, "?%s", parts->query);
-    if (memchr(to->at, '\n', to->size) != NULL) {
+    if (memchr(to->at, '\n', to->size) != NULL)
         return why_set(why, ERR_INPUT, "the URL of the request contains a line break");
-    }
     buf_put_u8(to, '\n');
     for (uint32_t i = 0; i < count; i++) {
         buf_put_bytes(to, headers[i].name);
@@ -477,9 +467,8 @@ aws_caller_call(struct aws_caller *c, const char *endpoint, const char *operatio
     http_headers_put(h, "X-Amz-Target", bytes_of_text(target));
     enum err e = http_put_configured(h, &c->options.settings->http, &why);
     if (e == OK) e = http_headers_lines(h, &parts.headers);
-    if (e == OK) {
+    if (e == OK)
         e = aws_sign(&parts, keys, aws_clock_now_s(&c->clock), &c->request, &ret_step->http, &why);
-    }
     if (e) http_judge_unmade(e, &why, ret_step);
 }
 
@@ -540,11 +529,10 @@ aws_answer_find(struct bytes answer, const char *outer, const char *inner, char 
     arena_init(&arena, NULL, 2 * AWS_ANSWER_BYTES_MAX, 0);
     struct scan s = scan_of(answer, &arena);
     scan_expect(&s, '{');
-    while (scan_key(&s, &key)) {
+    while (scan_key(&s, &key))
         if (bytes_equal_text(key, outer) && scan_peek(&s) == '{')
             find_inner(&s, inner, ret, size);
         else
             scan_skip(&s);
-    }
     arena_fini(&arena);
 }

@@ -73,9 +73,8 @@ expect_endpoint(const char *own, const char *region, const char *want)
 {
     char endpoint[AWS_ENDPOINT_BYTES];
     struct why why = {""};
-    if (aws_endpoint(&rig.setup, &ingest, own, region, endpoint, &why) != OK) {
+    if (aws_endpoint(&rig.setup, &ingest, own, region, endpoint, &why) != OK)
         fail_msg("%s", why.text);
-    }
     assert_string_equal(endpoint, want);
 }
 
@@ -169,9 +168,8 @@ static const char *
 call_header(const struct http_call *call, const char *name)
 {
     size_t size = strlen(name);
-    for (const char *const *h = call->headers; *h != NULL; h++) {
+    for (const char *const *h = call->headers; *h != NULL; h++)
         if (strncmp(*h, name, size) == 0 && (*h)[size] == ':') return *h + size + 2;
-    }
     return NULL;
 }
 
@@ -259,9 +257,8 @@ UNIT_TEST(test_a_header_that_would_change_the_request_is_refused)
         headers[0] = bad_headers[i];
         assert_int_equal(aws_sign(&parts, &keys, VECTORS_S, &request, &call, NULL), ERR_INPUT);
     }
-    for (unsigned i = 0; i < HTTP_CALLS_HEADERS_MAX; i++) {
+    for (unsigned i = 0; i < HTTP_CALLS_HEADERS_MAX; i++)
         headers[i] = "A: b";
-    }
     assert_int_equal(aws_sign(&parts, &keys, VECTORS_S, &request, &call, NULL), ERR_LIMIT);
     headers[HTTP_CALLS_HEADERS_MAX - 1] = NULL; /* signing adds two more */
     assert_int_equal(aws_sign(&parts, &keys, VECTORS_S, &request, &call, NULL), ERR_LIMIT);

@@ -111,9 +111,8 @@ aws_credentials_new(const struct aws_credentials_options *options,
     c->polls = options->polls;
     int size = snprintf(c->session_name, SESSION_NAME_BYTES, "firekeep-%s", options->name);
     (void)size; /* cut to fit */
-    for (char *at = c->session_name; *at != '\0'; at++) {
+    for (char *at = c->session_name; *at != '\0'; at++)
         if (!is_name_character((uint8_t)*at)) *at = '-';
-    }
     aws_request_init(&c->request, c->setup.memory);
     buf_init_secret(&c->body, c->setup.memory, BODY_BYTES_MAX);
     buf_init_secret(&c->output, c->setup.memory, AWS_PROCESS_OUTPUT_BYTES_MAX + 1);
@@ -351,11 +350,10 @@ send_role(struct aws_credentials *c, struct writer_step *ret)
 static void
 have_keys(struct aws_credentials *c, struct writer_step *ret)
 {
-    if (c->roles_left > 0) {
+    if (c->roles_left > 0)
         send_role(c, ret);
-    } else {
+    else
         fetch_finish(c, ret);
-    }
 }
 
 /* Reads the token without a newline at its end. */
@@ -365,9 +363,8 @@ read_token(struct env *env, const char *path, struct buf *to, struct why *why)
     size_t begin = to->size;
     enum err e = aws_file_read(env, path, TOKEN_FILE_BYTES_MAX, to, why);
     if (e) return e;
-    while (to->size > begin && to->at[to->size - 1] <= ' ') {
+    while (to->size > begin && to->at[to->size - 1] <= ' ')
         to->size--;
-    }
     struct bytes token = bytes_of(to->at + begin, to->size - begin);
     if (token.size > 0 && aws_is_header_text(token)) return OK;
     return why_set(why, ERR_INPUT, "%s does not contain a token", path);
@@ -392,11 +389,10 @@ send_web_identity(struct aws_credentials *c, struct writer_step *ret)
         form_put_parameter(&c->body, "WebIdentityToken", buf_bytes(&token));
     }
     buf_fini(&token);
-    if (e) {
+    if (e)
         fail_source(c, verdict_of_error(e), ret, "%s", why.text);
-    } else {
+    else
         send_to_sts(c, WEB_IDENTITY, NULL, ret);
-    }
 }
 
 static void
@@ -409,11 +405,10 @@ take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struc
     aws_xml_judge(c->clock, answer, &judged);
     http_call_mask_form(judged.answer, buf_bytes(&c->body));
     if (judged.verdict == VERDICT_AGAIN) {
-        if (web) {
+        if (web)
             send_web_identity(c, ret);
-        } else {
+        else
             send_role(c, ret);
-        }
         return;
     }
     if (judged.verdict != VERDICT_DELIVERED) {
@@ -477,15 +472,12 @@ find_container(struct aws_credentials *c, struct why *why)
     struct aws_url url;
     int size = relative != NULL ? snprintf(whole, sizeof whole, "http://169.254.170.2%s", relative)
                                 : snprintf(whole, sizeof whole, "%s", full);
-    if (size < 0 || (size_t)size >= sizeof whole) {
+    if (size < 0 || (size_t)size >= sizeof whole)
         return why_set(why, ERR_LIMIT, "%s is too long", name);
-    }
-    if (!aws_url_split(whole, &url) || (relative != NULL && relative[0] != '/')) {
+    if (!aws_url_split(whole, &url) || (relative != NULL && relative[0] != '/'))
         return why_set(why, ERR_INPUT, "%s is not a valid URL", name);
-    }
-    if (!url.tls && !is_host_near(url.host)) {
+    if (!url.tls && !is_host_near(url.host))
         return why_set(why, ERR_INPUT, "%s: https is required for this host", name);
-    }
     snprintf(c->url, sizeof c->url, "%s://%.*s", url.tls ? "https" : "http",
              (int)url.authority.size, (const char *)url.authority.at);
     bool slash = url.path.size > 0 && url.path.at[0] == '/';
@@ -593,11 +585,10 @@ poll_process(struct aws_credentials *c, struct writer_step *ret)
             return;
         }
     }
-    if (e) {
+    if (e)
         fail_source(c, verdict_of_error(e), ret, "credential_process: %s", why.text);
-    } else {
+    else
         take_json(c, buf_bytes(&c->output), AWS_KEYS_OF_PROCESS, ret);
-    }
 }
 
 /* --- instances -------------------------------------------------------------------------------- */
@@ -629,9 +620,8 @@ begin_instance(struct aws_credentials *c, struct writer_step *ret)
     struct aws_url parts;
     if (url == NULL) url = "http://169.254.169.254";
     size_t size = strlen(url);
-    while (size > 0 && url[size - 1] == '/') {
+    while (size > 0 && url[size - 1] == '/')
         size--;
-    }
     if (size >= sizeof c->url || !aws_url_split(url, &parts)) {
         fail_source(c, VERDICT_BLOCKED, ret,
                     "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a valid URL");
@@ -692,9 +682,8 @@ fetch_go_on(struct aws_credentials *c, const struct http_call_answer *answer,
     }
     if (!is_answered(c, answer, ret)) return;
     struct bytes word = {answer->body.at, 0}; /* the first line */
-    while (word.size < answer->body.size && word.at[word.size] > ' ' && word.at[word.size] < 0x7f) {
+    while (word.size < answer->body.size && word.at[word.size] > ' ' && word.at[word.size] < 0x7f)
         word.size++;
-    }
     if (state == INSTANCE_TOKEN) {
         if (word.size == 0 || word.size > METADATA_TOKEN_BYTES_MAX) {
             fail_source(c, VERDICT_RETRY, ret, "the response is not a valid token");
@@ -706,9 +695,8 @@ fetch_go_on(struct aws_credentials *c, const struct http_call_answer *answer,
         send_to_instance(c, INSTANCE_ROLE, ret);
     } else if (state == INSTANCE_ROLE) { /* the role's name becomes part of a path */
         bool is_name = word.size > 0 && word.size < METADATA_ROLE_BYTES;
-        for (size_t i = 0; i < word.size && is_name; i++) {
+        for (size_t i = 0; i < word.size && is_name; i++)
             is_name = is_name_character(word.at[i]);
-        }
         if (!is_name) {
             fail_source(c, VERDICT_RETRY, ret, "the response is not a valid role name");
             return;

@@ -83,9 +83,8 @@ static const char *
 header(const char *name)
 {
     size_t size = strlen(name);
-    for (const char *const *h = step.http.headers; *h != NULL; h++) {
+    for (const char *const *h = step.http.headers; *h != NULL; h++)
         if (strncmp(*h, name, size) == 0 && (*h)[size] == ':') return *h + size + 2;
-    }
     return "";
 }
 
@@ -101,9 +100,8 @@ expect_form(const char *want)
 static void
 expect_keys(const char *access_key, const char *session_token, const char *says)
 {
-    if (step.next != WRITER_DONE || step.verdict != VERDICT_DELIVERED) {
+    if (step.next != WRITER_DONE || step.verdict != VERDICT_DELIVERED)
         fail_msg("verdict %d: %s", step.verdict, step.answer);
-    }
     expect_in(step.answer, says);
     const struct sigv4_credentials *keys = aws_credentials_keys(credentials);
     assert_non_null(keys);
@@ -273,9 +271,8 @@ UNIT_TEST(test_a_running_program_is_polled_if_the_caller_polls)
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     assert_int_equal(write(fd, keys, sizeof keys - 1), sizeof keys - 1);
     close(fd);
-    while (step.next == WRITER_WAIT) {
+    while (step.next == WRITER_WAIT)
         begin();
-    }
     expect_keys("AKIDRUN", "", "credentials from profile 'default'");
     aws_credentials_refused(credentials, aws_credentials_generation(credentials));
     begin(); /* left running */

@@ -32,9 +32,8 @@ identity_new(const struct identity_options *options, struct aws_identity **ret_i
         e = aws_region(&setup, x->region, why);
         if (e == OK) e = aws_credentials_new(&who, &x->credentials);
     }
-    if (e == OK && oauth2 != NULL && oauth2->token_url != NULL) {
+    if (e == OK && oauth2 != NULL && oauth2->token_url != NULL)
         e = oauth2_new(options->env, options->memory, oauth2, options->timeout_ms, &x->oauth2);
-    }
     if (e)
         identity_free(x);
     else

@@ -93,9 +93,8 @@ static const char *
 header(const char *name)
 {
     size_t size = strlen(name);
-    for (const char *const *h = call.headers; *h != NULL; h++) {
+    for (const char *const *h = call.headers; *h != NULL; h++)
         if (strncmp(*h, name, size) == 0 && (*h)[size] == ':') return *h + size + 2;
-    }
     return "";
 }
 

@@ -29,9 +29,8 @@ static bool
 may_be_secret(struct bytes word)
 {
     size_t run = 0;
-    for (size_t i = 0; i < word.size && run <= WORD_BYTES_MAX; i++) {
+    for (size_t i = 0; i < word.size && run <= WORD_BYTES_MAX; i++)
         run = word.at[i] == ':' ? 0 : run + 1;
-    }
     return run > WORD_BYTES_MAX;
 }
 
@@ -40,29 +39,25 @@ static void
 put_message(char *to, size_t to_bytes, struct bytes text)
 {
     size_t used = 0, i = 0;
-    while (i < text.size && text.at[i] <= ' ') {
+    while (i < text.size && text.at[i] <= ' ')
         i++;
-    }
     while (i < text.size && text.at[i] != '\n' && text.at[i] != '\r') {
         size_t end = i;
-        while (end < text.size && text.at[end] > ' ') {
+        while (end < text.size && text.at[end] > ' ')
             end++;
-        }
         struct bytes word = bytes_of(text.at + i, end - i);
         if (may_be_secret(word)) word = bytes_of_text("...");
         if (used + word.size + 2 > to_bytes) break;
-        for (size_t k = 0; k < word.size; k++) {
+        for (size_t k = 0; k < word.size; k++)
             to[used++] = word.at[k] < 0x7f ? (char)word.at[k] : '?';
-        }
         if (end < text.size && text.at[end] != '\n' && text.at[end] != '\r') {
             if (used > 0 && to[used - 1] != ' ') to[used++] = ' ';
             end++;
         }
         i = end;
     }
-    while (used > 0 && to[used - 1] == ' ') {
+    while (used > 0 && to[used - 1] == ' ')
         used--;
-    }
     to[used] = '\0';
 }
 
@@ -214,9 +209,8 @@ rule_of(const char *code)
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         size_t size = strcspn(rules[i].code, "*");
         bool all = rules[i].code[size] == '*';
-        if (strncmp(code, rules[i].code, size) == 0 && (all || code[size] == '\0')) {
+        if (strncmp(code, rules[i].code, size) == 0 && (all || code[size] == '\0'))
             return &rules[i];
-        }
     }
     return NULL;
 }
@@ -334,16 +328,14 @@ judge_answer(struct aws_clock *clock, const struct http_call_answer *answer, boo
         return;
     }
     bool good = answer->status >= 200 && answer->status < 300;
-    if (is_xml) {
+    if (is_xml)
         aws_xml_error(answer, &error);
-    } else if (!good) {
+    else if (!good)
         aws_json_error(answer, &error);
-    }
-    if (good && error.code[0] == '\0') {
+    if (good && error.code[0] == '\0')
         clock->correction = 0;
-    } else {
+    else
         judge_error(clock, answer, &error, ret);
-    }
 }
 
 void
@@ -395,9 +387,8 @@ on_start(void *context, const char *name, const char **attributes)
         return;
     }
     const char *const *root = form->roots;
-    while (r->depth == 0 && *root != NULL && strcmp(*root, name) != 0) {
+    while (r->depth == 0 && *root != NULL && strcmp(*root, name) != 0)
         root++;
-    }
     if (*root == NULL) {
         xml_stop(r, ERR_MISSING);
         return;
@@ -463,14 +454,12 @@ enum err
 aws_xml_walk(struct bytes body, const struct aws_xml_form *form)
 {
     struct xml_reading r = {.form = form};
-    for (uint32_t i = 0; i < form->count; i++) {
+    for (uint32_t i = 0; i < form->count; i++)
         form->fields[i].to[0] = '\0';
-    }
     bool whole = body.size <= form->bytes_max;
     /* S3 sends blanks before the document to keep a connection open while it works. */
-    while (body.size > 0 && body.at[0] <= ' ') {
+    while (body.size > 0 && body.at[0] <= ' ')
         body = bytes_of(body.at + 1, body.size - 1);
-    }
     int size = (int)(body.size < form->bytes_max ? body.size : form->bytes_max);
     r.parser = XML_ParserCreate(NULL);
     if (r.parser == NULL) return ERR_NOMEM;

@@ -18,9 +18,8 @@
 bool
 aws_is_header_text(struct bytes text)
 {
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         if (text.at[i] < 0x20 || text.at[i] > 0x7e) return false;
-    }
     return text.size == 0 || (text.at[0] != ' ' && text.at[text.size - 1] != ' ');
 }
 
@@ -48,9 +47,8 @@ aws_keys_set(struct aws_keys *keys, struct budget *budget, const struct sigv4_cr
 {
     enum err e = keys_check_text(from->access_key, "access key", AWS_KEY_BYTES_MAX, why);
     if (e == OK) e = keys_check_text(from->secret_key, "secret key", AWS_KEY_BYTES_MAX, why);
-    if (e == OK) {
+    if (e == OK)
         e = keys_check_text(from->session_token, "session token", AWS_SESSION_TOKEN_BYTES_MAX, why);
-    }
     if (e) return e;
     if (from->access_key.size == 0 || from->secret_key.size == 0) {
         return why_set(why, ERR_INPUT, "missing %s key",
@@ -117,11 +115,10 @@ take_member(struct scan *s, struct bytes key, struct keys_answer *a)
         *texts[i].to = bytes_of(NULL, 0);
         return;
     }
-    if (bytes_equal_text(key, "Version") && scan_peek(s) == '1') {
+    if (bytes_equal_text(key, "Version") && scan_peek(s) == '1')
         a->version = scan_number(s);
-    } else {
+    else
         scan_skip(s);
-    }
 }
 
 static enum err
@@ -141,9 +138,8 @@ keys_take_answer(struct aws_keys *keys, struct budget *budget, const struct keys
                  enum aws_keys_form form, struct why *why)
 {
     int64_t expires_s = 0;
-    if (form == AWS_KEYS_OF_PROCESS && !bytes_equal_text(a->version, "1")) {
+    if (form == AWS_KEYS_OF_PROCESS && !bytes_equal_text(a->version, "1"))
         return why_set(why, ERR_INPUT, "unknown Version in the response: expected 1");
-    }
     if (a->code.size > 0 && !bytes_equal_text(a->code, "Success")) {
         bool word = a->code.size <= 64 && aws_is_header_text(a->code);
         return why_set(why, ERR_INPUT, "the response has Code %.*s: expected Success",
@@ -169,9 +165,8 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
     arena_init_secret(&arena, budget, 4 * AWS_ANSWER_BYTES_MAX, 0);
     struct scan s = scan_of(answer, &arena);
     scan_expect(&s, '{');
-    while (s.bad == NULL && scan_key(&s, &key)) {
+    while (s.bad == NULL && scan_key(&s, &key))
         take_member(&s, key, &a);
-    }
     scan_end(&s);
     enum err e = s.bad != NULL
                      ? why_set(why, s.error, "the response is not a valid JSON object: %s", s.bad)
@@ -277,9 +272,8 @@ try_settings(const struct key_look *p)
     size_t access = 0, secret = 0, token = 0;
     struct buf texts;
     choose_source(p, AWS_FROM_SETTINGS, "the settings");
-    if (!secret_given(&s->access_key) || !secret_given(&s->secret_key)) {
+    if (!secret_given(&s->access_key) || !secret_given(&s->secret_key))
         return why_set(p->why, ERR_INPUT, "access_key and secret_key must be set together");
-    }
     buf_init_secret(&texts, p->setup->memory, SECRETS_BYTES_MAX);
     enum err e = fetch_part(p, &s->access_key, "access_key", &texts, &access);
     if (e == OK) e = fetch_part(p, &s->secret_key, "secret_key", &texts, &secret);
@@ -362,9 +356,8 @@ try_credential_source(const struct key_look *p, struct bytes source)
     static const char *const names[] = {"Environment", "EcsContainer", "Ec2InstanceMetadata"};
     unsigned found = 0;
     while (found < 3 && (source.size != strlen(names[found]) ||
-                         strncasecmp((const char *)source.at, names[found], source.size) != 0)) {
+                         strncasecmp((const char *)source.at, names[found], source.size) != 0))
         found++;
-    }
     switch (found) {
     case 0:
         return try_environment(p);
@@ -475,9 +468,8 @@ follow_profiles(const struct key_look *p, bool *ret_has)
         struct aws_profile profile;
         struct bytes next = {NULL, 0};
         bool circle = false;
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             circle |= bytes_equal(seen[i], name);
-        }
         snprintf(p->source->label, sizeof p->source->label, "profile '%.*s'",
                  (int)(name.size < NAME_SHOWN_MAX ? name.size : NAME_SHOWN_MAX),
                  (const char *)name.at);
@@ -486,9 +478,8 @@ follow_profiles(const struct key_look *p, bool *ret_has)
             if (count == 0 && !named) return OK;
             return why_set(p->why, ERR_MISSING, "profile not found");
         }
-        if (circle && !has_keys(&profile)) {
+        if (circle && !has_keys(&profile))
             return why_set(p->why, ERR_INPUT, "its source_profile refers back to the profile");
-        }
         enum err e = try_one_profile(p, &profile, count > 0, ret_has, &next);
         if (e) return e;
         seen[count] =
@@ -541,9 +532,8 @@ aws_key_source_find(const struct aws_setup *setup, struct aws_key_source *ret_so
     enum err e = OK;
     if (setup->settings->role_arn != NULL) {
         struct aws_role role = {.arn = bytes_of_text(setup->settings->role_arn)};
-        if (setup->settings->external_id != NULL) {
+        if (setup->settings->external_id != NULL)
             role.external_id = bytes_of_text(setup->settings->external_id);
-        }
         e = add_role(&p, &role);
     }
     if (e == OK) e = try_source(&p);

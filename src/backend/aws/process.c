@@ -46,15 +46,14 @@ split_word(const char **from, char **to)
     for (; *at != '\0' && (quote != '\0' || (*at != ' ' && *at != '\t')); at++) {
         bool escapes = *at == '\\' && quote != '\'' && at[1] != '\0';
         /* Within double quotes a backslash escapes only these; before others it is literal. */
-        if (escapes && (quote == '\0' || strchr("\"\\$`", at[1]) != NULL)) {
+        if (escapes && (quote == '\0' || strchr("\"\\$`", at[1]) != NULL))
             *(*to)++ = *++at;
-        } else if (*at == quote) {
+        else if (*at == quote)
             quote = '\0';
-        } else if (quote == '\0' && (*at == '"' || *at == '\'')) {
+        else if (quote == '\0' && (*at == '"' || *at == '\''))
             quote = *at;
-        } else {
+        else
             *(*to)++ = *at;
-        }
     }
     *(*to)++ = '\0';
     *from = at;
@@ -112,9 +111,8 @@ static int
 set_files(posix_spawn_file_actions_t *actions, int output)
 {
     int failed = posix_spawn_file_actions_adddup2(actions, output, 1);
-    if (failed == 0) {
+    if (failed == 0)
         failed = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
-    }
     if (failed != 0) return failed;
     return posix_spawn_file_actions_addopen(actions, 2, "/dev/null", O_WRONLY, 0);
 }
@@ -131,9 +129,8 @@ spawn(char *const *words, int output, pid_t *ret_child)
     if (failed == 0) {
         failed = set_attributes(&attributes);
         if (failed == 0) failed = set_files(&actions, output);
-        if (failed == 0) {
+        if (failed == 0)
             failed = posix_spawnp(ret_child, words[0], &actions, &attributes, words, environ);
-        }
         posix_spawn_file_actions_destroy(&actions);
     }
     posix_spawnattr_destroy(&attributes);
@@ -159,9 +156,8 @@ static enum err
 read_output(struct aws_process *p, int64_t until_ns, struct buf *output, struct why *why)
 {
     /* Reserves the maximum, because output is read directly into the buffer. */
-    if (!buf_reserve(output, AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->output_bytes)) {
+    if (!buf_reserve(output, AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->output_bytes))
         return why_set(why, buf_error(output), "not enough memory for the output of the command");
-    }
     while (!p->is_silent) {
         struct pollfd polled = {.fd = p->from, .events = POLLIN};
         int wait_ms = left_ms(p, until_ns);
@@ -194,15 +190,13 @@ wait_for(struct aws_process *p, int64_t until_ns, struct why *why)
             p->is_gone = true;
             return why_set(why, ERR_IO, "cannot wait for the command");
         }
-        if (left_ms(p, until_ns) == 0) {
+        if (left_ms(p, until_ns) == 0)
             return check_deadline(p, "the command did not exit in time", why);
-        }
         (void)poll(NULL, 0, EXIT_POLL_MS);
     }
     p->is_gone = true;
-    if (WIFSIGNALED(status)) {
+    if (WIFSIGNALED(status))
         return why_set(why, ERR_AGAIN, "the command was killed by signal %d", WTERMSIG(status));
-    }
     int code = WEXITSTATUS(status);
     return code == 0 ? OK : why_set(why, ERR_AGAIN, "the command exited with status %d", code);
 }

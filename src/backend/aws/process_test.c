@@ -22,9 +22,8 @@ run_for(const char *command, int64_t limit_ms)
     why.text[0] = '\0';
     enum err e = aws_process_start(env_real(), NULL, bytes_of_text(command), limit_ms, &p, &why);
     if (e) return e;
-    while (e == OK && !has_ended) {
+    while (e == OK && !has_ended)
         e = aws_process_poll(p, limit_ms, &output, &has_ended, &why);
-    }
     aws_process_free(p);
     return e;
 }
@@ -34,9 +33,8 @@ expect_output(const char *command, const char *want)
 {
     enum err e = run_for(command, 30000);
     if (e != OK) fail_msg("%s: %s", command, why.text);
-    if (!bytes_equal_text(buf_bytes(&output), want)) {
+    if (!bytes_equal_text(buf_bytes(&output), want))
         fail_msg("%s: '%.*s'", command, (int)output.size, (const char *)output.at);
-    }
 }
 
 static int
@@ -78,9 +76,8 @@ UNIT_TEST(test_an_invalid_command_is_refused)
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     assert_int_equal(run_for(text, 1000), ERR_LIMIT);
-    for (size_t i = 0; i + 2 < sizeof text; i += 2) {
+    for (size_t i = 0; i + 2 < sizeof text; i += 2)
         text[i] = ' ';
-    }
     assert_int_equal(run_for(text + 2, 1000), ERR_LIMIT);
     assert_int_equal(run_for("/no/such/program x", 1000), ERR_MISSING);
     assert_non_null(strstr(why.text, "cannot start /no/such/program"));
@@ -142,14 +139,12 @@ UNIT_TEST(test_a_program_that_still_runs_is_not_waited_for)
     }
     int fd = open(path, O_WRONLY | O_CLOEXEC); /* opens when the program reads */
     assert_int_equal(write(fd, "said", 4), 4);
-    while (output.size < 4) {
+    while (output.size < 4)
         assert_int_equal(aws_process_poll(p, 1, &output, &has_ended, &why), OK);
-    }
     assert_false(has_ended);
     close(fd);
-    while (!has_ended) {
+    while (!has_ended)
         assert_int_equal(aws_process_poll(p, 1000, &output, &has_ended, &why), OK);
-    }
     assert_true(bytes_equal_text(buf_bytes(&output), "said"));
     aws_process_free(p);
     unlink(path);

@@ -76,12 +76,10 @@ is_blank(uint8_t c)
 static struct bytes
 trimmed(struct bytes text)
 {
-    while (text.size > 0 && is_blank(text.at[0])) {
+    while (text.size > 0 && is_blank(text.at[0]))
         text = bytes_of(text.at + 1, text.size - 1);
-    }
-    while (text.size > 0 && is_blank(text.at[text.size - 1])) {
+    while (text.size > 0 && is_blank(text.at[text.size - 1]))
         text.size--;
-    }
     return text;
 }
 
@@ -124,12 +122,10 @@ profile_key_of(struct bytes name)
         [AWS_PROFILE_SSO_SESSION] = "sso_session",
         [AWS_PROFILE_SSO_START_URL] = "sso_start_url",
     };
-    for (unsigned i = 0; i < AWS_PROFILE_KEY_COUNT; i++) {
+    for (unsigned i = 0; i < AWS_PROFILE_KEY_COUNT; i++)
         if (name.size == strlen(names[i]) &&
-            strncasecmp((const char *)name.at, names[i], name.size) == 0) {
+            strncasecmp((const char *)name.at, names[i], name.size) == 0)
             return (enum aws_profile_key)i;
-        }
-    }
     return AWS_PROFILE_KEY_COUNT;
 }
 
@@ -163,9 +159,8 @@ find_section(struct bytes text, const char *prefix, struct bytes name, struct aw
         line = cursor_bytes(&c, end == NULL ? cursor_left(&c) : (size_t)(end - c.at));
         if (end != NULL) c.at++;
         if (line.size > 0 && line.at[line.size - 1] == '\r') line.size--;
-        if (line.size == 0 || is_blank(line.at[0]) || line.at[0] == '#' || line.at[0] == ';') {
+        if (line.size == 0 || is_blank(line.at[0]) || line.at[0] == '#' || line.at[0] == ';')
             continue;
-        }
         if (line.at[0] == '[') {
             inside = is_section(line, prefix, name);
             found |= inside;
@@ -198,9 +193,8 @@ profile_read_one(const struct aws_setup *setup, const char *variable, const char
     if (named == NULL && home == NULL) return OK;
     int size = named != NULL ? snprintf(path, sizeof path, "%s", named)
                              : snprintf(path, sizeof path, "%s/.aws/%s", home, below_home);
-    if (size < 0 || (size_t)size >= sizeof path) {
+    if (size < 0 || (size_t)size >= sizeof path)
         return why_set(why, ERR_LIMIT, "the path in %s is too long", named ? variable : "HOME");
-    }
     enum err e = aws_file_read(setup->env, path, AWS_PROFILES_BYTES_MAX, to, &cause);
     if (e == ERR_MISSING) return OK;
     if (e != ERR_IO || named != NULL) return why_set(why, e, "%s", cause.text);
@@ -243,9 +237,8 @@ aws_profiles_find(const struct aws_profiles *profiles, struct bytes name,
         config.values[AWS_PROFILE_SECRET_KEY] = bytes_of(NULL, 0);
         config.values[AWS_PROFILE_SESSION_TOKEN] = bytes_of(NULL, 0);
     }
-    for (unsigned i = 0; i < AWS_PROFILE_KEY_COUNT; i++) {
+    for (unsigned i = 0; i < AWS_PROFILE_KEY_COUNT; i++)
         if (credentials.values[i].size > 0) config.values[i] = credentials.values[i];
-    }
     *ret_profile = config;
     return true;
 }

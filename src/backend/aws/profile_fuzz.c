@@ -25,9 +25,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct aws_profile profile;
         enum aws_profile_file file = i % 2 == 0 ? AWS_FILE_CONFIG : AWS_FILE_CREDENTIALS;
         if (!aws_profile_find(text, file, bytes_of_text(names[i / 2]), &profile)) continue;
-        for (unsigned key = 0; key < AWS_PROFILE_KEY_COUNT; key++) {
+        for (unsigned key = 0; key < AWS_PROFILE_KEY_COUNT; key++)
             check_value(profile.values[key], text);
-        }
     }
     return 0;
 }

@@ -14,9 +14,8 @@ static void
 expect_setting(const struct aws_profile *profile, enum aws_profile_key key, const char *want)
 {
     struct bytes got = profile->values[key];
-    if (!bytes_equal_text(got, want)) {
+    if (!bytes_equal_text(got, want))
         fail_msg("'%.*s' instead of '%s'", (int)got.size, (const char *)got.at, want);
-    }
 }
 
 UNIT_TEST(test_sections_are_named_as_each_file_does_it)

@@ -67,9 +67,8 @@ UNIT_TEST(test_depth_and_length_have_ends)
 {
     static char text[AWS_XML_BYTES_MAX + 100];
     size_t used = 0;
-    for (int i = 0; i < AWS_XML_DEPTH_MAX + 1; i++) {
+    for (int i = 0; i < AWS_XML_DEPTH_MAX + 1; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "<A>");
-    }
     assert_int_equal(read_text(text), ERR_LIMIT);
     used = (size_t)snprintf(text, sizeof text, "<A><P><X>a</X></P>");
     memset(text + used, ' ', sizeof text - used);

@@ -126,9 +126,8 @@ static void
 clickhouse_fini(struct writer *writer)
 {
     struct clickhouse_writer *w = (struct clickhouse_writer *)writer;
-    for (size_t i = 0; i < sizeof w->packers / sizeof *w->packers; i++) {
+    for (size_t i = 0; i < sizeof w->packers / sizeof *w->packers; i++)
         packer_free(w->packers[i]);
-    }
     http_headers_fini(&w->headers);
     buf_fini(&w->packed);
     buf_fini(&w->url);
@@ -210,9 +209,8 @@ takes_day(const struct clickhouse_call *c, int64_t t_ms, int64_t *ret_day, bool 
 {
     *ret_day = t_ms / DAY_MS - (t_ms % DAY_MS < 0);
     *ret_new = false;
-    for (uint32_t i = c->day_count; i-- > 0;) {
+    for (uint32_t i = c->day_count; i-- > 0;)
         if (c->days[i] == *ret_day) return true;
-    }
     *ret_new = true;
     return c->day_count < DAYS_MAX;
 }
@@ -354,11 +352,10 @@ clickhouse_judge_call(struct writer *writer, struct writer_call *call,
     (void)call;
     enum clickhouse_meaning meaning = clickhouse_judge(answer, step);
     int64_t age_ns = env_monotonic_ns(w->base.options.env) - w->described_ns;
-    if (meaning == CLICKHOUSE_NO_ROWS) {
+    if (meaning == CLICKHOUSE_NO_ROWS)
         step->verdict = VERDICT_RETRY; /* the request had rows */
-    } else if (meaning == CLICKHOUSE_MISREAD && age_ns >= FRESH_NS) {
+    else if (meaning == CLICKHOUSE_MISREAD && age_ns >= FRESH_NS)
         step->verdict = VERDICT_UNPREPARED;
-    }
     if (step->verdict == VERDICT_UNPREPARED) w->is_described = false;
 }
 
@@ -518,9 +515,8 @@ check_table(struct clickhouse_writer *w, const struct http_call_answer *answer,
         return;
     }
     judge_table(w, &table, step);
-    if (step->verdict == VERDICT_DELIVERED && learn(w, &table) != OK) {
+    if (step->verdict == VERDICT_DELIVERED && learn(w, &table) != OK)
         step_no_memory(step, "a table");
-    }
 }
 
 /* An INSERT of nothing: versions that require a row report that after they have checked user and

@@ -136,9 +136,8 @@ answer_number_at(const uint8_t *at, const uint8_t *end)
 {
     uint32_t number = 0;
     const uint8_t *from = at;
-    for (; at < end && isdigit(*at) && number <= CODE_MAX; at++) {
+    for (; at < end && isdigit(*at) && number <= CODE_MAX; at++)
         number = 10 * number + (uint32_t)(*at - '0');
-    }
     return at == from || number > CODE_MAX ? 0 : number;
 }
 
@@ -178,9 +177,8 @@ clickhouse_answer_code(const struct http_call_answer *answer)
     struct bytes body = answer->body;
     if (answer->status < 200 || answer->status >= 300) {
         /* The first exception counts: its text may mention or quote others. */
-        for (; body.size > 0 && isspace(*body.at); body.size--) {
+        for (; body.size > 0 && isspace(*body.at); body.size--)
             body.at++;
-        }
         return body.size == 0 ? 0 : exception_at(body.at, body.at + body.size);
     }
     struct bytes late = clickhouse_late_exception(body);
@@ -192,9 +190,8 @@ clickhouse_answer_code(const struct http_call_answer *answer)
 static const struct answer_rule *
 rule_of(uint32_t code)
 {
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (rules[i].code == code) return &rules[i];
-    }
     return NULL;
 }
 
@@ -226,9 +223,8 @@ clickhouse_is_too_much(const struct http_call_answer *answer)
 static bool
 is_blank(struct bytes body)
 {
-    for (size_t i = 0; i < body.size; i++) {
+    for (size_t i = 0; i < body.size; i++)
         if (!isspace(body.at[i])) return false;
-    }
     return true;
 }
 
@@ -271,8 +267,7 @@ enum clickhouse_meaning
 clickhouse_judge_late(const struct http_call_answer *answer, struct writer_step *step)
 {
     enum clickhouse_meaning meaning = clickhouse_judge(answer, step);
-    if (step->verdict == VERDICT_DELIVERED) {
+    if (step->verdict == VERDICT_DELIVERED)
         step_done(step, VERDICT_RETRY, "unexpected_answer", "incomplete response from ClickHouse");
-    }
     return meaning;
 }

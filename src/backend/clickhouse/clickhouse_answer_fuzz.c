@@ -44,9 +44,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                       .body = bytes_of(data + 1, size - 1)};
     struct writer_step step = {.next = WRITER_SEND};
     bool is_blank = true;
-    for (size_t i = 1; i < size; i++) {
+    for (size_t i = 1; i < size; i++)
         is_blank = is_blank && isspace(data[i]);
-    }
     clickhouse_judge(&answer, &step);
     check_step(&step);
     bool is_success = answer.status == 200 || answer.status == 204;

@@ -35,9 +35,8 @@ clickhouse_exchange_begin(struct clickhouse_exchange *x)
     fetch_exchange_begin(&x->base, settings->u.clickhouse.server.url, "/");
     if (x->table == NULL) return;
     if (x->table->knows[CLICKHOUSE_CANCEL]) reader_put_setting(x, CLICKHOUSE_CANCEL, "1");
-    for (enum clickhouse_setting i = 0; i < CLICKHOUSE_SETTINGS; i++) {
+    for (enum clickhouse_setting i = 0; i < CLICKHOUSE_SETTINGS; i++)
         if (x->table->omits[i]) reader_put_setting(x, i, clickhouse_setting_whole(i));
-    }
 }
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -82,9 +81,8 @@ send(struct clickhouse_exchange *x, struct why *why)
     const struct http_call_answer *answer;
     x->form_changed = false;
     x->code = 0;
-    if (buf_error(&x->base.body) == ERR_LIMIT) {
+    if (buf_error(&x->base.body) == ERR_LIMIT)
         return why_set(why, ERR_LIMIT, "the query is too large");
-    }
     enum err e = fetch_exchange_send(&x->base, &how, why);
     if (e) return e;
     e = fetch_exchange_await(&x->base, &answer, why);
@@ -176,9 +174,8 @@ static void
 question_init(struct fetch_question *base)
 {
     struct clickhouse_question *q = (struct clickhouse_question *)base;
-    for (int i = 0; i < QUESTION_ARRAYS; i++) {
+    for (int i = 0; i < QUESTION_ARRAYS; i++)
         buf_init(&q->arrays[i], base->budget, NUMBERS_BYTES_MAX);
-    }
     fetch_exchange_init(&q->exchange.base, base, READER_QUERY_BYTES_MAX);
     rows_init(&q->exchange.rows, base->budget);
 }
@@ -189,9 +186,8 @@ question_fini(struct fetch_question *base)
     struct clickhouse_question *q = (struct clickhouse_question *)base;
     fetch_exchange_fini(&q->exchange.base);
     rows_fini(&q->exchange.rows);
-    for (int i = 0; i < QUESTION_ARRAYS; i++) {
+    for (int i = 0; i < QUESTION_ARRAYS; i++)
         buf_fini(&q->arrays[i]);
-    }
     table_fini(&q->keys, base->budget);
 }
 
@@ -254,9 +250,8 @@ ask_form(struct clickhouse_question *q, struct why *why)
         why_set(why, ERR_CORRUPT, "the response about the table cannot be read");
         e = clickhouse_exchange_failed(&q->exchange, ERR_CORRUPT, why);
     }
-    if (e == OK && clickhouse_form_check(f, s, why) != OK) {
+    if (e == OK && clickhouse_form_check(f, s, why) != OK)
         e = clickhouse_exchange_failed(&q->exchange, ERR_IO, why);
-    }
     fetch_exchange_end(&q->exchange.base);
     if (e) return e;
     f->is_final = strstr(f->table.engine, "ReplacingMergeTree") != NULL;
@@ -335,9 +330,8 @@ static enum clickhouse_subject
 subject_of(const struct clickhouse_question *q, bool is_metric)
 {
     bool about_metric = true;
-    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+    for (uint32_t i = 0; i < q->base.matcher_count; i++)
         about_metric &= fetch_is_of_name(q->base.matchers[i]);
-    }
     if (q->base.purpose == FETCH_SAMPLES || q->base.purpose == FETCH_SERIES) return SUBJECT_SERIES;
     if (is_metric && about_metric) return SUBJECT_METRICS;
     return q->base.matcher_count == 0 ? SUBJECT_LABELS : SUBJECT_SERIES;
@@ -354,9 +348,8 @@ find_series(struct fetch_question *base, struct why *why)
     clickhouse_sql_series(&q->exchange.base.body, q, subject_of(q, is_metric),
                           is_metric ? bytes_of(NULL, 0) : base->name);
     e = clickhouse_exchange_rows(&q->exchange, clickhouse_series_kinds, why);
-    while (e == OK && rows_next(&q->exchange.rows)) {
+    while (e == OK && rows_next(&q->exchange.rows))
         e = read_series(q, why);
-    }
     if (e == OK) e = clickhouse_exchange_end(&q->exchange, why);
     fetch_exchange_end(&q->exchange.base);
     forget_form(q);
@@ -378,9 +371,8 @@ put_keys(struct clickhouse_question *q, const struct series_block *block, struct
         buf_put_u8(&q->base.text, ',');
         clickhouse_quoted_put(&q->base.text, '\'', bytes_of(c.at, cursor_left(&c)));
         buf_put_u8(&q->base.text, ')');
-        if (q->base.text.size > KEYS_BYTES_MAX && i > 0) {
+        if (q->base.text.size > KEYS_BYTES_MAX && i > 0)
             return why_set(why, ERR_FULL, "too many series for a request");
-        }
     }
     return buf_error(&q->base.text) ? fetch_no_memory(why) : OK;
 }
@@ -433,9 +425,8 @@ put_samples(struct clickhouse_question *q, uint32_t number, uint32_t count, stru
     struct rows *rows = &q->exchange.rows;
     uint32_t histograms = rows_count(rows, SERIES_BLOCKS_SAMPLES);
     enum err e = OK;
-    if (histograms > 0 && histograms != count) {
+    if (histograms > 0 && histograms != count)
         return why_set(why, ERR_CORRUPT, "the arrays of a row differ in length");
-    }
     for (uint32_t i = 0; i < count && e == OK && rows->failed == OK; i++) {
         struct bytes text = histograms > 0 ? rows_text(rows) : bytes_of(NULL, 0);
         if (rows->failed || number == UINT32_MAX) continue;
@@ -461,9 +452,8 @@ read_samples(struct clickhouse_question *q, const struct series_block *block, ui
     struct rows *rows = &q->exchange.rows;
     uint32_t counts[QUESTION_ARRAYS], number;
     if (read_key(q)) return fetch_no_memory(why);
-    for (int i = 0; i < QUESTION_ARRAYS; i++) {
+    for (int i = 0; i < QUESTION_ARRAYS; i++)
         counts[i] = rows_numbers(rows, SERIES_BLOCKS_SAMPLES, &q->arrays[i]);
-    }
     if (rows->failed) return OK;
     for (int i = ARRAY_VALUES; i < QUESTION_ARRAYS; i++) {
         if (counts[i] == counts[ARRAY_TIMES] || (i > ARRAY_VALUES && counts[i] == 0)) continue;

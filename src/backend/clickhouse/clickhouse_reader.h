@@ -3,8 +3,8 @@
  * backend/clickhouse.
  *
  * A question is answered in three steps: the properties of the table (requested from time to time,
- * clickhouse.h), the matching series, and samples of blocks of series, each series as arrays of times
- * and values.
+ * clickhouse.h), the matching series, and samples of blocks of series, each series as arrays of
+ * times and values.
  *
  * Threads: one, that of the question.
  */

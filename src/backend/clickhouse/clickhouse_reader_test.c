@@ -229,9 +229,8 @@ check_sent(const char *selector, const char *words, bool is_there)
     rig.request.max_ms = 2002;
     played_start(&rig);
     played_expect_read(&rig, selector, "");
-    if ((strstr(rig.player.seen, words) != NULL) != is_there) {
+    if ((strstr(rig.player.seen, words) != NULL) != is_there)
         fail_msg("%s: '%s' is %sin: %s", selector, words, is_there ? "not " : "", rig.player.seen);
-    }
     played_stop(&rig);
 }
 

@@ -125,9 +125,8 @@ count_rows(const struct writer_step *step, bool with_start)
     struct cursor c = cursor_of(rows);
     struct clickhouse_row row;
     uint32_t count = 0;
-    while (clickhouse_row_next(&c, with_start, &row)) {
+    while (clickhouse_row_next(&c, with_start, &row))
         count++;
-    }
     assert_int_equal(cursor_left(&c), 0);
     assert_false(c.bad);
     free((void *)(uintptr_t)rows.at);

@@ -112,9 +112,8 @@ UNIT_TEST(test_more_labels_than_a_series_may_have_are_an_error)
 {
     struct buf text;
     buf_init(&text, NULL, ROOM);
-    for (int i = 0; i < FINAL_LABELS_MAX; i++) {
+    for (int i = 0; i < FINAL_LABELS_MAX; i++)
         buf_printf(&text, "%c\"l%d\":\"x\"", i == 0 ? '{' : ',', i);
-    }
     buf_put(&text, "}", 2);
     check((const char *)text.at, ERR_LIMIT, "more than 1024 labels");
     buf_fini(&text);

@@ -173,15 +173,13 @@ take_last(struct rows *r)
             break;
         case ROWS_NUMBERS:
         case ROWS_TEXTS:
-            if (rows_count(r, UINT32_MAX) > 0) {
+            if (rows_count(r, UINT32_MAX) > 0)
                 fail(r, ERR_CORRUPT, "the last row of the response is not empty");
-            }
             break;
         }
     }
-    if (r->failed == OK && (r->piece.size > 0 || next_piece(r))) {
+    if (r->failed == OK && (r->piece.size > 0 || next_piece(r)))
         fail(r, ERR_CORRUPT, "the response goes on after its last row");
-    }
 }
 
 bool
@@ -204,9 +202,8 @@ rows_drain(struct rows *r)
     if (r->failed != ERR_CORRUPT) return;
     struct why why = r->why;
     r->failed = OK;
-    while (read < ROWS_DRAIN_BYTES && next_piece(r)) {
+    while (read < ROWS_DRAIN_BYTES && next_piece(r))
         read += r->piece.size;
-    }
     r->failed = ERR_CORRUPT; /* a connection that breaks off does not change that */
     r->why = why;
 }
@@ -242,9 +239,8 @@ label_text_read(struct bytes metric, struct bytes text, struct arena *arena, str
     for (struct bytes key; scan_key(&s, &key);) {
         struct bytes value = take_value(&s);
         if (s.bad != NULL || value.size == 0 || bytes_equal_text(key, "__name__")) continue;
-        if (n == FINAL_LABELS_MAX) {
+        if (n == FINAL_LABELS_MAX)
             return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
-        }
         labels[n++] = (struct label){key, value};
     }
     scan_end(&s);

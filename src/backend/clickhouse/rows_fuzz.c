@@ -22,9 +22,8 @@ read_row(struct rows *rows, struct buf *text, struct buf *numbers, struct arena 
         uint32_t items = rows_numbers(rows, 1000, numbers);
         if (rows->failed == OK && numbers->size != (size_t)items * 8) abort();
     }
-    for (uint32_t left = rows_count(rows, 1000); left > 0 && rows->failed == OK; left--) {
+    for (uint32_t left = rows_count(rows, 1000); left > 0 && rows->failed == OK; left--)
         (void)rows_text(rows);
-    }
     if (rows->failed || buf_error(text)) return;
     arena_reset(arena);
     struct bytes all = buf_bytes(text);
@@ -48,9 +47,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_init(&numbers, NULL, 1 << 20);
     rows_init(&rows, NULL);
     rows_begin(&rows, "ttNNNNT", pieces_next, &pieces);
-    while (rows_next(&rows)) {
+    while (rows_next(&rows))
         read_row(&rows, &text, &numbers, &arena);
-    }
     if (rows.failed != OK && rows.why.text[0] == '\0') abort();
     rows_drain(&rows);
     if (rows.tail_size > ROWS_TAIL_BYTES) abort();

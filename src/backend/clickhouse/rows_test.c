@@ -154,9 +154,8 @@ UNIT_TEST(test_the_tail_is_the_end_of_what_came)
 {
     for (size_t piece = 1; piece < 3 * ROWS_TAIL_BYTES; piece = 2 * piece + 1) {
         buf_clear(&answer);
-        for (size_t i = 0; i < 2 * ROWS_TAIL_BYTES + 17; i++) {
+        for (size_t i = 0; i < 2 * ROWS_TAIL_BYTES + 17; i++)
             buf_put_u8(&answer, (uint8_t)('A' + i % 23));
-        }
         begin(buf_bytes(&answer), piece, OK);
         assert_int_equal(read_rows(), 0);
         rows_drain(&rows);
@@ -169,9 +168,8 @@ UNIT_TEST(test_the_tail_is_the_end_of_what_came)
 UNIT_TEST(test_an_endless_answer_is_not_drained_to_its_end)
 {
     buf_clear(&answer);
-    while (answer.size < 4 * ROWS_DRAIN_BYTES) {
+    while (answer.size < 4 * ROWS_DRAIN_BYTES)
         buf_put_text(&answer, "junk");
-    }
     begin(buf_bytes(&answer), 1000, OK);
     assert_int_equal(read_rows(), 0);
     rows_drain(&rows);

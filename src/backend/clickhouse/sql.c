@@ -91,9 +91,8 @@ clickhouse_form_check(const struct clickhouse_form *f, const struct clickhouse_s
     };
     char name[CLICKHOUSE_NAME_BYTES];
     clickhouse_table_name(s, name);
-    if (!f->table.found) {
+    if (!f->table.found)
         return why_set(why, ERR_INPUT, "table %s does not exist, or the user may not see it", name);
-    }
     for (int i = 0; i < CLICKHOUSE_COLUMNS; i++) {
         const char *type = f->table.columns[i].type;
         bool is_renamed = strcmp(f->names[i], clickhouse_column_names[i]) != 0;
@@ -193,9 +192,8 @@ static size_t
 size_of_all(const struct bytes *values, uint32_t count)
 {
     size_t size = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         size += values[i].size;
-    }
     return size;
 }
 
@@ -206,9 +204,8 @@ put_end_of_prefix(struct buf *to, struct bytes prefix)
     uint8_t text[256];
     size_t size = prefix.size < sizeof text ? prefix.size : sizeof text;
     memcpy(text, prefix.at, size);
-    while (size > 0 && text[size - 1] == 0xff) {
+    while (size > 0 && text[size - 1] == 0xff)
         size--;
-    }
     if (size == 0) return false;
     text[size - 1]++;
     clickhouse_quoted_put(to, '\'', bytes_of(text, size));
@@ -248,9 +245,8 @@ put_matcher(struct buf *to, const struct clickhouse_form *f, const struct matche
     bool few =
         count > 0 && count <= LITERALS_MAX && size_of_all(values, count) <= LITERALS_BYTES_MAX;
     if (!few) { /* matching series have the label, and its value begins so */
-        if (!negative && !matcher_matches_empty(m)) {
+        if (!negative && !matcher_matches_empty(m))
             put_prefix(to, f, name, matcher_prefix(m), begun);
-        }
         return;
     }
     put_and(to, begun);
@@ -278,9 +274,8 @@ put_matcher(struct buf *to, const struct clickhouse_form *f, const struct matche
 static void
 put_matchers(struct buf *to, const struct clickhouse_question *q, bool *begun)
 {
-    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+    for (uint32_t i = 0; i < q->base.matcher_count; i++)
         put_matcher(to, &q->form, q->base.matchers[i], begun);
-    }
 }
 
 /* --- statements ------------------------------------------------------------------------------- */

@@ -214,9 +214,8 @@ clickhouse_table_read(struct bytes body, const char *const names[CLICKHOUSE_COLU
                  json_integer_value(rows) == (json_int_t)count &&
                  json_object_get(root, "exception") == NULL;
     struct clickhouse_table table = {.found = false};
-    for (size_t i = 0; whole && i < count; i++) {
+    for (size_t i = 0; whole && i < count; i++)
         take_row(&table, names, json_array_get(data, i));
-    }
     json_decref(root);
     if (!whole || table.version[0] == 0) return ERR_INPUT;
     *ret_table = table;
@@ -274,9 +273,8 @@ key_has(const char *key, const char *column)
         if (depth == 0 && at_front && (*c == ' ' || *c == '`')) continue;
         if (depth == 0 && at_front && strncmp(c, column, size) == 0) {
             const char *end = c + size + (c[size] == '`');
-            while (*end == ' ') {
+            while (*end == ' ')
                 end++;
-            }
             if (*end == 0 || *end == ',') return true;
         }
         at_front = depth == 0 && *c == ',';
@@ -331,12 +329,11 @@ clickhouse_table_has_start(const struct clickhouse_table *t)
 static void
 put_path_name(struct buf *to, const char *name)
 {
-    for (const char *c = name; *c != 0; c++) {
+    for (const char *c = name; *c != 0; c++)
         if (isalnum((unsigned char)*c) || *c == '_' || *c == '-')
             buf_put_u8(to, (uint8_t)*c);
         else
             buf_printf(to, "%%%02X", (unsigned char)*c);
-    }
 }
 
 static const char LOCAL[] = "_local";
@@ -389,9 +386,8 @@ clickhouse_table_create_put(struct buf *to, const struct clickhouse_table *serve
     if (!has_rows) return;
     buf_put_text(to, " PARTITION BY toYYYYMM(toDateTime(intDiv(time, 1000), 'UTC'))"
                      " ORDER BY (metric, labels, time)");
-    if (server->is_modern) {
+    if (server->is_modern)
         buf_put_text(to, " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1");
-    }
 }
 
 /* --- inserting -------------------------------------------------------------------------------- */
@@ -421,10 +417,8 @@ clickhouse_table_head_put(struct buf *to, const struct clickhouse_table *t)
 {
     if (!t->knows[CLICKHOUSE_TYPED_HEADER]) return;
     buf_put_varint(to, (uint64_t)column_count(t));
-    for (int i = 0; i < column_count(t); i++) {
+    for (int i = 0; i < column_count(t); i++)
         buf_put_counted(to, bytes_of_text(clickhouse_column_names[i]));
-    }
-    for (int i = 0; i < column_count(t); i++) {
+    for (int i = 0; i < column_count(t); i++)
         buf_put_counted(to, bytes_of_text(t->columns[i].type));
-    }
 }

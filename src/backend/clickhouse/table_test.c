@@ -84,9 +84,8 @@ UNIT_TEST(test_old_and_new_servers_are_distinguished)
     read(TESTING_NEW);
     assert_string_equal(table.version, "26.7.2.1");
     assert_true(table.is_modern);
-    for (int i = 0; i < CLICKHOUSE_SETTINGS; i++) {
+    for (int i = 0; i < CLICKHOUSE_SETTINGS; i++)
         assert_true(table.knows[i] && !table.omits[i]);
-    }
     assert_int_equal(clickhouse_table_check(&table, &settings, &why), OK);
     read(TESTING_NO_TABLE);
     assert_false(table.found);

@@ -75,9 +75,8 @@ http_headers_lines(struct http_headers *h, const char *const **ret_lines)
 {
     headers_note_failed(h, buf_error(&h->text));
     if (h->failed) return h->failed;
-    for (uint32_t i = 0; i < h->count; i++) {
+    for (uint32_t i = 0; i < h->count; i++)
         h->lines[i] = (const char *)h->text.at + h->at[i];
-    }
     h->lines[h->count] = NULL;
     *ret_lines = h->lines;
     return OK;
@@ -156,9 +155,8 @@ http_put_auth(struct http_headers *headers, const struct basic_auth_settings *ba
               const struct authorization_settings *authorization, struct why *why)
 {
     char prefix[128];
-    if (basic->username != NULL || basic->username_file != NULL) {
+    if (basic->username != NULL || basic->username_file != NULL)
         return put_basic_auth(headers, basic, why);
-    }
     if (!secret_given(&authorization->credentials)) return OK;
     snprintf(prefix, sizeof prefix, "%s ",
              authorization->type == NULL ? "Bearer" : authorization->type);
@@ -172,9 +170,8 @@ http_send_plain(struct http_headers *h, const struct http_plain *r, struct write
     struct why why = {""};
     http_headers_clear(h);
     http_headers_put(h, "Content-Type", bytes_of_text(r->content_type));
-    if (r->content_encoding != NULL) {
+    if (r->content_encoding != NULL)
         http_headers_put(h, "Content-Encoding", bytes_of_text(r->content_encoding));
-    }
     enum err e = http_put_configured(h, r->settings, &why);
     if (e == OK) e = http_put_auth(h, r->basic_auth, r->authorization, &why);
     if (e == OK) e = http_headers_lines(h, &step->http.headers);
@@ -196,9 +193,8 @@ void
 http_url_begin(struct buf *to, const char *base, const char *path)
 {
     size_t size = strcspn(base, "?");
-    while (size > 0 && base[size - 1] == '/') {
+    while (size > 0 && base[size - 1] == '/')
         size--;
-    }
     buf_put(to, base, size);
     buf_put_text(to, path);
 }
@@ -287,9 +283,8 @@ http_is_page(struct bytes body)
     static const char *const begins[] = {"<!doctype html", "<html"};
     const char *at = (const char *)body.at;
     size_t size = body.size;
-    for (; size > 0 && isspace((unsigned char)*at); size--) {
+    for (; size > 0 && isspace((unsigned char)*at); size--)
         at++;
-    }
     for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
         size_t length = strlen(begins[i]);
         if (size >= length && strncasecmp(at, begins[i], length) == 0) return true;

@@ -55,9 +55,8 @@ UNIT_TEST(test_a_web_page_is_not_a_success)
         assert_string_equal(step.reason, "web_page");
         assert_int_equal(judged(503, pages[i]).verdict, VERDICT_RETRY);
     }
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         assert_int_equal(judged(200, others[i]).verdict, VERDICT_DELIVERED);
-    }
 }
 
 UNIT_TEST(test_a_proxy_that_requires_a_password_is_named_as_the_cause)
@@ -120,9 +119,8 @@ UNIT_TEST(test_headers_are_counted)
     struct http_headers headers;
     const char *const *lines;
     http_headers_init(&headers, NULL);
-    for (unsigned i = 0; i < HTTP_CALLS_HEADERS_MAX; i++) {
+    for (unsigned i = 0; i < HTTP_CALLS_HEADERS_MAX; i++)
         http_headers_put(&headers, "X", bytes_of_text("y"));
-    }
     assert_int_equal(http_headers_lines(&headers, &lines), OK);
     http_headers_put(&headers, "X", bytes_of_text("y"));
     assert_int_equal(http_headers_lines(&headers, &lines), ERR_LIMIT);

@@ -120,9 +120,8 @@ put_client(struct oauth2 *o, struct why *why)
     buf_init_secret(&secret, NULL, TEXT_BYTES_MAX);
     buf_init_secret(&pair, NULL, TEXT_BYTES_MAX);
     enum err e = OK;
-    if (secret_given(&o->settings->client_secret)) {
+    if (secret_given(&o->settings->client_secret))
         e = secret_fetch(&o->settings->client_secret, &secret, why);
-    }
     const char *id = o->settings->client_id == NULL ? "" : o->settings->client_id;
     if (e == OK && o->in_form) {
         form_put_field(&o->form, "client_id", bytes_of_text(id));
@@ -199,14 +198,13 @@ take_token(struct oauth2 *o, struct bytes body)
     arena_init_secret(&arena, o->memory, 2 * ANSWER_BYTES, 0);
     struct scan s = scan_of(body, &arena);
     scan_expect(&s, '{');
-    for (struct bytes key; scan_key(&s, &key);) {
+    for (struct bytes key; scan_key(&s, &key);)
         if (bytes_equal_text(key, "access_token") && scan_peek(&s) == '"')
             token = scan_text(&s); /* a view of the answer or the arena */
         else if (bytes_equal_text(key, "expires_in"))
             lasts_s = scan_seconds(&s);
         else
             scan_skip(&s);
-    }
     scan_end(&s);
     bool taken = s.bad == NULL && token.size > 0 && http_header_allows(token);
     buf_wipe(&o->token);
@@ -233,9 +231,8 @@ say_who_failed(const struct oauth2 *o, const struct http_call_answer *answer,
     char said[sizeof step->answer], status[32] = "";
     const char *url = o->settings->token_url;
     memcpy(said, step->answer, sizeof said);
-    if (answer->failure == HTTP_CALL_ANSWERED) {
+    if (answer->failure == HTTP_CALL_ANSWERED)
         snprintf(status, sizeof status, "HTTP status %u", answer->status);
-    }
     snprintf(step->answer, sizeof step->answer, "token_url %.*s: %s%s%s", (int)strcspn(url, "?"),
              url, status, status[0] != '\0' && said[0] != '\0' ? ": " : "", said);
 }

@@ -63,9 +63,8 @@ answer(unsigned status, const char *body)
 static bool
 has_header(const char *line)
 {
-    for (const char *const *h = step.http.headers; *h != NULL; h++) {
+    for (const char *const *h = step.http.headers; *h != NULL; h++)
         if (strcmp(*h, line) == 0) return true;
-    }
     return false;
 }
 

@@ -264,13 +264,11 @@ static enum err
 unpack_gzip(struct archive_unpacker *u, struct bytes *from, size_t *ret_size, struct why *why)
 {
     if (u->between) { /* only another member or zeros may follow a member */
-        while (from->size > 0 && from->at[0] == 0) {
+        while (from->size > 0 && from->at[0] == 0)
             *from = bytes_of(from->at + 1, from->size - 1);
-        }
         if (from->size == 0) return OK;
-        if (from->at[0] != 0x1f) {
+        if (from->at[0] != 0x1f)
             return why_set(why, ERR_CORRUPT, "unexpected data after the gzip data");
-        }
         u->between = false;
         if (inflateReset(&u->gzip) != Z_OK) return why_set(why, ERR_NOMEM, "zlib failed");
     }
@@ -363,9 +361,7 @@ archive_unpacker_end(struct archive_unpacker *u, struct why *why)
         if (e) return e;
     }
     bool packed = u->packing == PACKING_GZIP || u->packing == PACKING_ZSTD;
-    if (packed && !u->between) {
-        return why_set(why, ERR_CORRUPT, "the compressed data is cut short");
-    }
+    if (packed && !u->between) return why_set(why, ERR_CORRUPT, "the compressed data is cut short");
     return OK;
 }
 

@@ -108,9 +108,8 @@ choose_name(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *w
     for (unsigned i = 0; i < NAMES_TRIED; i++) {
         int n = snprintf(f->name, sizeof f->name, "%.16s-%s-%08" PRIu64 "%s", s->options.instance,
                          when, s->number++, s->options.suffix);
-        if (n < 0 || (size_t)n >= sizeof f->name) {
+        if (n < 0 || (size_t)n >= sizeof f->name)
             return why_set(why, ERR_LIMIT, "file name is too long");
-        }
         enum err e = file_look(s, f, SUFFIX_FINAL, why);
         if (e == OK) continue;
         if (e != ERR_MISSING) return e;
@@ -574,9 +573,8 @@ spool_new(const struct spool_options *options, struct bytes saved, struct spool 
         spool_free(s);
         return e;
     }
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         remove_strays(s, s->files[i].dir);
-    }
     *ret_spool = s;
     return OK;
 }
@@ -585,9 +583,8 @@ void
 spool_free(struct spool *s)
 {
     if (s == NULL) return;
-    while (s->count > 0) {
+    while (s->count > 0)
         spool_remove(s, s->count - 1);
-    }
     array_free(s->options.memory, s->files, s->capacity);
     mem_free(s->options.memory, s, sizeof *s);
 }

@@ -157,9 +157,8 @@ UNIT_TEST(test_files_roll_by_size_and_age_and_get_their_names)
     struct rig rig;
     uint32_t open;
     rig_init(&rig, 1);
-    for (unsigned i = 0; i < 100; i++) {
+    for (unsigned i = 0; i < 100; i++)
         must(append(&rig));
-    }
     must(save(&rig));
     assert_int_equal(read_lines(&rig, &open), 100);
     assert_int_equal(open, 1);

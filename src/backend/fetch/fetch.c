@@ -177,9 +177,8 @@ pause_until(struct fetcher *f, struct query_control *control, int64_t until_ns, 
 {
     enum err e = OK;
     lock_take(&f->lock);
-    while (e == OK && env_monotonic_ns(env_of(f)) < until_ns) {
+    while (e == OK && env_monotonic_ns(env_of(f)) < until_ns)
         e = rest_locked(f, control, until_ns, why);
-    }
     lock_drop(&f->lock);
     return e;
 }
@@ -188,9 +187,8 @@ static void
 join_line_locked(struct fetcher *f, struct waiter *me)
 {
     struct waiter **end = &f->line;
-    while (*end != NULL) {
+    while (*end != NULL)
         end = &(*end)->next;
-    }
     me->next = NULL;
     *end = me;
 }
@@ -199,9 +197,8 @@ static void
 leave_line_locked(struct fetcher *f, const struct waiter *me)
 {
     struct waiter **at = &f->line;
-    while (*at != me) {
+    while (*at != me)
         at = &(*at)->next;
-    }
     *at = me->next;
     if (f->line != NULL) cond_wake_all(&f->changed);
 }
@@ -337,9 +334,8 @@ await_credentials_locked(const struct fetch *x, struct why *why)
 {
     struct fetcher *f = x->session->of;
     enum err e = OK;
-    while (e == OK && f->fetching) {
+    while (e == OK && f->fetching)
         e = rest_locked(f, x->control, INT64_MAX, why);
-    }
     return e;
 }
 
@@ -419,9 +415,8 @@ judge_answer(struct fetch *x, struct why *why)
     struct fetcher *f = x->session->of;
     x->judged = (struct writer_step){.next = WRITER_DONE};
     http_judge(x->answer, &x->judged);
-    if (x->answer->failure != HTTP_CALL_ANSWERED || x->judged.verdict == VERDICT_DELIVERED) {
+    if (x->answer->failure != HTTP_CALL_ANSWERED || x->judged.verdict == VERDICT_DELIVERED)
         return OK;
-    }
     lock_take(&f->lock);
     enum err e = await_credentials_locked(x, why);
     if (e == OK) identity_judge(f->identity, x->signature.generation, x->answer, &x->judged);
@@ -473,9 +468,8 @@ send_try(struct fetch *x, struct why *why)
         e = make_call(x, &patience, &call, why);
         if (e == ERR_IO) trouble_say(why, TROUBLE_CREDENTIALS, e);
     }
-    if (e == OK) {
+    if (e == OK)
         e = http_pull_open(f->options.reader.puller, &call, x->session->budget, &x->pull, why);
-    }
     x->sent_ns = env_monotonic_ns(env_of(f));
     return e;
 }
@@ -551,18 +545,16 @@ next_try_ns(struct fetch *x, uint32_t tries, uint32_t *learnt)
     case VERDICT_RETRY:
         if (tries >= TRIES_MAX) return 0;
         if (a->failure == HTTP_CALL_ANSWERED && x->request.is_final != NULL &&
-            x->request.is_final(a)) {
+            x->request.is_final(a))
             return 0;
-        }
         break;
     case VERDICT_THROTTLED:
         break;
     default:
         return 0;
     }
-    for (uint32_t i = 1; i < tries && pause_ms < PAUSE_MAX_MS; i++) {
+    for (uint32_t i = 1; i < tries && pause_ms < PAUSE_MAX_MS; i++)
         pause_ms *= 2;
-    }
     int64_t wait_ns = a->retry_after_ns > 0 ? a->retry_after_ns : pause_ms * NS_PER_MS;
     return now_ns + wait_ns < until_ns ? now_ns + wait_ns : 0;
 }

@@ -41,17 +41,14 @@ final_labels_build(const struct external_labels *external, struct label *labels,
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {
         bool replaced = false;
-        for (uint32_t k = 0; k < texts->count && !replaced; k++) {
+        for (uint32_t k = 0; k < texts->count && !replaced; k++)
             replaced = bytes_equal_text(labels[i].name, texts->items[k].name);
-        }
-        if (labels[i].name.size == 0) {
+        if (labels[i].name.size == 0)
             return why_set(why, ERR_CORRUPT, "a series has a label without a name");
-        }
         if (!replaced && labels[i].value.size > 0) labels[kept++] = labels[i];
     }
-    if (kept + texts->count > FINAL_LABELS_MAX) {
+    if (kept + texts->count > FINAL_LABELS_MAX)
         return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
-    }
     for (uint32_t k = 0; k < texts->count; k++) {
         labels[kept++] = (struct label){bytes_of_text(texts->items[k].name),
                                         bytes_of_text(texts->items[k].value)};
@@ -76,9 +73,8 @@ read_fields(struct bytes message, bool only, struct label *labels, uint32_t *ret
             proto_skip(&c, tag, PROTO_KNOWN(1));
             continue;
         }
-        if (count == FINAL_LABELS_MAX) {
+        if (count == FINAL_LABELS_MAX)
             return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
-        }
         if (!rw_label_read(proto_bytes(&c), &labels[count++])) cursor_fail(&c);
     }
     if (c.bad) return why_set(why, ERR_CORRUPT, "a series has labels that cannot be read");
@@ -119,19 +115,17 @@ fetch_is_positive(const struct matcher *m)
 bool
 fetch_question_selects_name(const struct fetch_question *q, struct bytes name)
 {
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
+    for (uint32_t i = 0; i < q->matcher_count; i++)
         if (fetch_is_of_name(q->matchers[i]) && !matcher_matches(q->matchers[i], name))
             return false;
-    }
     return true;
 }
 
 static struct bytes
 value_of(const struct fetch_series *s, struct bytes name)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         if (bytes_equal(s->labels[i].name, name)) return s->labels[i].value;
-    }
     return bytes_of(NULL, 0);
 }
 
@@ -164,18 +158,16 @@ give_name(struct fetch_question *q, struct bytes name, struct why *why)
 {
     uint64_t hash = hash_bytes(name, 0);
     const struct named_texts *texts = q->of->external.texts;
-    for (uint32_t i = 0; i < texts->count; i++) {
+    for (uint32_t i = 0; i < texts->count; i++)
         if (bytes_equal_text(name, texts->items[i].name)) return OK;
-    }
     for (uint32_t at = TABLE_START, id; table_next(&q->names_given, hash, &at, &id);) {
         struct cursor c = cursor_of(bytes_of(q->names.at + id, q->names.size - id));
         if (bytes_equal(cursor_counted(&c), name)) return OK;
     }
     uint32_t at = (uint32_t)q->names.size;
     buf_put_counted(&q->names, name);
-    if (buf_error(&q->names) || !table_reserve(&q->names_given, q->budget, 1)) {
+    if (buf_error(&q->names) || !table_reserve(&q->names_given, q->budget, 1))
         return fetch_no_memory(why);
-    }
     table_add(&q->names_given, hash, at);
     return q->to->each(q->to->context, name);
 }
@@ -195,12 +187,11 @@ fetch_question_take(struct fetch_question *q, const struct fetch_series *s, stru
         e = final_labels_build(&q->of->external, s->labels, s->count, &q->labels, why);
         return e ? e : q->to->each(q->to->context, buf_bytes(&q->labels));
     }
-    for (uint32_t i = 0; i < s->count && e == OK; i++) {
+    for (uint32_t i = 0; i < s->count && e == OK; i++)
         if (q->purpose == FETCH_NAMES)
             e = give_name(q, s->labels[i].name, why);
         else if (bytes_equal(s->labels[i].name, q->name))
             e = q->to->each(q->to->context, s->labels[i].value);
-    }
     return e;
 }
 
@@ -310,9 +301,8 @@ copy_matchers(struct fetch_question *q, struct why *why)
     q->matcher_count = r->set_count == 0 ? 0 : r->sets[0].count;
     q->matchers = arena_new(&q->arena, (q->matcher_count + 1) * sizeof *q->matchers);
     if (q->matchers == NULL) return fetch_no_memory(why);
-    for (uint32_t i = 0; i < q->matcher_count; i++) {
+    for (uint32_t i = 0; i < q->matcher_count; i++)
         q->matchers[i] = r->sets[0].matchers[i];
-    }
     q->matcher_set = (struct matcher_set){q->matchers, q->matcher_count};
     q->request.sets = &q->matcher_set;
     q->request.set_count = q->matcher_count > 0;

@@ -35,9 +35,8 @@ UNIT_TEST(test_a_request_is_sent_as_it_is_and_its_answer_read_to_the_end)
     static const char *const seen[] = {"POST /path HTTP",    "\r\nX-One: 1 and 2\r\n",
                                        "\r\nX-Two: two\r\n", "\r\nX-Three: 3\r\n",
                                        "Bearer secret\r\n",  "\r\n\r\nquestion"};
-    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
         assert_non_null(strstr(r.player.seen, seen[i]));
-    }
     assert_int_equal(atomic_load(&r.counts.repeats), 0);
     assert_int_equal(atomic_load(&r.counts.bytes), 5);
     fetch_rig_expect_trouble(&r, TROUBLE_UNSET);
@@ -106,9 +105,8 @@ UNIT_TEST(test_a_query_above_max_concurrent_is_refused_after_the_timeout)
     assert_int_equal(fetch_rig_try(&r, sessions[2], NULL, &fetches[2]), OK);
     fetch_close(fetches[1]);
     fetch_close(fetches[2]);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         fetch_session_close(sessions[i]);
-    }
     fetch_rig_stop(&r);
 }
 
@@ -122,9 +120,8 @@ UNIT_TEST(test_a_query_that_reads_may_open_more)
     r.settings.timeout_ms = SILENT_MS;
     fetch_rig_start(&r);
     assert_int_equal(fetch_session_open(r.fetcher, NULL, &other, &r.why), OK);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         fetches[i] = fetch_rig_get(&r, NOBODY);
-    }
     for (int i = 0; i < 3; i++) {
         struct fetch *fetch;
         assert_int_equal(fetch_rig_try(&r, other, NULL, &fetch), ERR_AGAIN);
@@ -185,13 +182,11 @@ UNIT_TEST(test_requests_are_spread_and_refused_if_that_takes_too_long)
     r.settings.max_rate_requests = 20;
     fetch_rig_start(&r);
     int64_t begun_ns = env_monotonic_ns(env_real());
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         fetches[i] = fetch_rig_get(&r, NOBODY);
-    }
     assert_true(env_monotonic_ns(env_real()) - begun_ns >= 4 * NS_PER_S / 20);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         fetch_close(fetches[i]);
-    }
     r.settings.max_rate_requests = 1;
     fetches[0] = fetch_rig_get(&r, NOBODY);
     fetch_close(fetches[0]);
@@ -534,9 +529,8 @@ UNIT_TEST(test_each_allocation_may_fail)
         enum err e = ask_all(&r);
         fired = mem_fail_fired();
         mem_fail_nth(0, false);
-        if (e != OK && e != ERR_NOMEM && e != ERR_AGAIN) {
+        if (e != OK && e != ERR_NOMEM && e != ERR_AGAIN)
             fail_msg("%llu: %s: %s", (unsigned long long)nth, err_word(e), r.why.text);
-        }
         if (e) assert_true(r.why.text[0] != '\0');
         fetch_rig_stop(&r);
         if (!fired) assert_int_equal(e, OK);

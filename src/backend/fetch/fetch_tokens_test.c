@@ -46,9 +46,8 @@ UNIT_TEST(test_a_refusal_of_an_old_token_costs_no_new_one)
         assert_non_null(strstr(players[i].seen, "Bearer two\r\n"));
     }
     fetch_rig_stop(&r);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         player_stop(&players[i]);
-    }
 }
 
 UNIT_TEST(test_threads_that_find_a_token_due_fetch_it_once)

@@ -77,9 +77,8 @@ series_blocks_add(struct series_blocks *b, struct label *labels, uint32_t count,
                   struct why *why)
 {
     assert(!b->sorted);
-    if (!array_reserve(b->options.budget, &b->entries, &b->capacity, b->count + 1)) {
+    if (!array_reserve(b->options.budget, &b->entries, &b->capacity, b->count + 1))
         return fetch_no_memory(why);
-    }
     struct block_entry entry = {.labels_at = b->labels.size,
                                 .key_at = b->keys.size,
                                 .key_size = key.size,
@@ -138,9 +137,8 @@ static uint32_t
 group_end(const struct series_blocks *b, uint32_t first)
 {
     uint32_t end = first + 1;
-    while (end < b->count && b->entries[end].group == first) {
+    while (end < b->count && b->entries[end].group == first)
         end++;
-    }
     return end;
 }
 
@@ -158,12 +156,10 @@ block_wants(const struct series_blocks *b, uint32_t number, int64_t t_ms)
 static enum err
 block_put(struct series_blocks *b, struct held_sample sample, struct why *why)
 {
-    if (b->sample_count == SERIES_BLOCKS_SAMPLES) {
+    if (b->sample_count == SERIES_BLOCKS_SAMPLES)
         return why_set(why, ERR_FULL, "too many samples for a block");
-    }
-    if (!array_reserve(b->options.budget, &b->samples, &b->sample_capacity, b->sample_count + 1)) {
+    if (!array_reserve(b->options.budget, &b->samples, &b->sample_capacity, b->sample_count + 1))
         return fetch_no_memory(why);
-    }
     sample.order = b->sample_count;
     sample.group = b->entries[sample.key].group;
     if (b->sample_count > 0) {
@@ -196,9 +192,8 @@ series_blocks_put_histogram(struct series_blocks *b, uint32_t number, int64_t t_
                                  .is_histogram = true};
     enum err e = histogram_check(histogram, why);
     if (e || !block_wants(b, number, t_ms)) return e;
-    if (b->histograms.size > SERIES_BLOCKS_HISTOGRAM_BYTES) {
+    if (b->histograms.size > SERIES_BLOCKS_HISTOGRAM_BYTES)
         return why_set(why, ERR_FULL, "too many histograms for a block");
-    }
     histogram_put(&b->histograms, histogram);
     if (buf_error(&b->histograms)) return fetch_no_memory(why);
     return block_put(b, sample, why);
@@ -232,9 +227,8 @@ static uint64_t
 expected_of(const struct series_blocks *b, uint32_t first, uint32_t end)
 {
     uint64_t samples = 0;
-    for (uint32_t i = first; i < end; i++) {
+    for (uint32_t i = first; i < end; i++)
         samples += b->entries[i].expected;
-    }
     return samples;
 }
 
@@ -254,9 +248,8 @@ next_block(const struct series_blocks *b, uint32_t first, int64_t from_ms)
     }
     uint64_t length =
         (uint64_t)block.max_ms - (uint64_t)from_ms; /* end minus begin, one less than the count */
-    if (b->piece_ms > 0 && length >= (uint64_t)b->piece_ms) {
+    if (b->piece_ms > 0 && length >= (uint64_t)b->piece_ms)
         block.max_ms = from_ms + (b->piece_ms - 1);
-    }
     return block;
 }
 

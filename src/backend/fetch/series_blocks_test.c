@@ -69,9 +69,8 @@ make_labels(struct store *s, struct key *key)
 static bool
 is_added(const struct store *s, struct bytes name)
 {
-    for (uint32_t i = 0; i < s->texts.count; i++) {
+    for (uint32_t i = 0; i < s->texts.count; i++)
         if (bytes_equal_text(name, s->added[i].name)) return true;
-    }
     return false;
 }
 
@@ -172,9 +171,8 @@ store_init(struct store *s, uint64_t seed)
 static void
 store_fini(struct store *s)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         buf_fini(&s->keys[i].final);
-    }
     arena_fini(&s->arena);
     assert_int_equal(budget_used(&s->budget), 0);
 }
@@ -208,13 +206,11 @@ fetch(void *context, struct series_blocks *blocks, const struct series_block *bl
     for (uint32_t i = 0; i < block->count; i++) {
         const struct key *key = &s->keys[key_of(blocks, block->first + i)];
         left += key->count;
-        for (uint32_t k = 0; k < key->count; k++) {
+        for (uint32_t k = 0; k < key->count; k++)
             size += is_in(&key->samples[k], block->min_ms, block->max_ms);
-        }
     }
-    if (size >= s->refuses_from && block->min_ms < block->max_ms) {
+    if (size >= s->refuses_from && block->min_ms < block->max_ms)
         return why_set(w, ERR_FULL, "too much");
-    }
     bool mixes = rng_below(&s->rng, 2) == 0;
     for (uint32_t i = 0; left > 0; i = mixes ? (uint32_t)rng_below(&s->rng, block->count) : i) {
         const struct key *key = &s->keys[key_of(blocks, block->first + i)];
@@ -458,9 +454,8 @@ read_dense(struct dense *d, int64_t max_ms, uint64_t *ret_samples)
         struct sample_batch b;
         int64_t next_ms = 0;
         while ((e = series_blocks_batch(blocks, &b, &why)) == OK && b.count > 0) {
-            for (uint32_t i = 0; i < b.count; i++) {
+            for (uint32_t i = 0; i < b.count; i++)
                 assert_int_equal(b.times_ms[i], next_ms++);
-            }
             *ret_samples += b.count;
         }
         if (e) break;
@@ -500,14 +495,12 @@ UNIT_TEST(test_histograms_of_a_block_are_bounded)
 {
     struct hist_span span = {0, 2000};
     int64_t deltas[2000];
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 2000; i++)
         deltas[i] = i == 0 ? 1000000 : i % 2 == 0 ? -1 : 1;
-    }
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT};
     h.positive = (struct hist_buckets){&span, 1, 2000, .deltas = deltas};
-    for (int64_t i = 0, count = 0; i < 2000; i++) {
+    for (int64_t i = 0, count = 0; i < 2000; i++)
         h.count += (uint64_t)(count += deltas[i]);
-    }
     assert_int_equal(histogram_check(&h, &why), OK);
     uint64_t samples;
     struct dense d = {.keys = 40, .per_key = 1000, .at_once = 1, .histogram = &h};
@@ -534,9 +527,8 @@ UNIT_TEST(test_more_keys_of_one_series_than_a_request_can_name_are_an_error)
 {
     struct store s;
     store_init(&s, 1);
-    for (uint32_t i = 0; i < s.count; i++) {
+    for (uint32_t i = 0; i < s.count; i++)
         buf_fini(&s.keys[i].final);
-    }
     s.count = 3;
     s.texts.count = 0;
     s.keys_max = 2;

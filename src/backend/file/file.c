@@ -189,9 +189,8 @@ file_add(struct writer *writer, struct writer_call *call, const struct item *ite
     char dir[SPOOL_DIR_BYTES_MAX];
     *ret_entry = 0;
     if (c->text.size == 0 || w->by_tenant) {
-        if (!expand_path(w, item->tenant, dir)) {
+        if (!expand_path(w, item->tenant, dir))
             return writer_unfit(why, "cannot use the tenant's name in a path");
-        }
         if (c->text.size > 0 && strcmp(c->dir, dir) != 0) return WRITER_FULL;
         memcpy(c->dir, dir, sizeof dir);
     }
@@ -327,9 +326,8 @@ file_check(struct writer *writer, uint32_t number, const struct http_call_answer
     uint64_t free_bytes = 0, all_bytes;
     struct why why = {""};
     enum err e = find_directory(w, path, &why);
-    if (e == OK && access(path, W_OK | X_OK) != 0) {
+    if (e == OK && access(path, W_OK | X_OK) != 0)
         e = why_set(&why, ERR_IO, "cannot write to %s: this user has no write permission", path);
-    }
     if (e == OK) e = env_space(w->base.options.env, path, &free_bytes, &all_bytes, &why);
     bool there = e == OK && strcmp(path, w->settings->path) == 0;
     snprintf(text, sizeof text, "%s%s, %" PRIu64 " MiB free",

@@ -282,17 +282,15 @@ influxdb_judge(struct writer *writer, struct writer_call *call,
     struct influxdb_call *c = (struct influxdb_call *)call;
     (void)writer;
     http_judge(answer, step);
-    if (step->verdict == VERDICT_DELIVERED && answer->body.size > 0) {
+    if (step->verdict == VERDICT_DELIVERED && answer->body.size > 0)
         step->verdict = VERDICT_RETRY; /* a successful write has status 204 and no body */
-    }
     if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return;
-    if (is_missing(answer)) {
+    if (is_missing(answer))
         step->verdict = VERDICT_BLOCKED;
-    } else if (answer->status == 503 && step->wait_ms > 0) {
+    else if (answer->status == 503 && step->wait_ms > 0)
         step->verdict = VERDICT_THROTTLED; /* the server is up and asks for less */
-    } else if (step->verdict == VERDICT_SOME_DEAD) {
+    else if (step->verdict == VERDICT_SOME_DEAD)
         judge_refusal(c, answer, step);
-    }
 }
 
 /* --- permission check ------------------------------------------------------------------------- */
@@ -375,9 +373,8 @@ read_dropped(struct bytes text)
 {
     uint64_t count = 0;
     bool found = false;
-    while (find_after(text, "dropped=", &text)) {
+    while (find_after(text, "dropped=", &text))
         found = true;
-    }
     if (!found || text.size == 0) return 0;
     for (size_t i = 0; i < text.size; i++) {
         if (text.at[i] < '0' || text.at[i] > '9') return 0;

@@ -84,9 +84,8 @@ influx_exchange_send(struct influx_exchange *x, const char *const *headers, stru
     enum err e = put_authorization(x, why);
     if (e) return e;
     if (x->authorization.size > 0) x->headers[n++] = (const char *)x->authorization.at;
-    for (; *headers != NULL; headers++) {
+    for (; *headers != NULL; headers++)
         x->headers[n++] = *headers;
-    }
     x->headers[n] = NULL;
     return fetch_exchange_send(&x->base, &(struct fetch_request){.headers = x->headers}, why);
 }
@@ -153,9 +152,8 @@ find_keys(struct influx_question *q, enum influx_grouping grouping, struct why *
     uint32_t count = 0;
     q->grouping = grouping;
     enum err e = influx_question_list(q, why);
-    for (uint32_t first = 0; first < q->metric_count && e == OK; first += count) {
+    for (uint32_t first = 0; first < q->metric_count && e == OK; first += count)
         e = influxql_keys(q, first, &count, why);
-    }
     influx_exchange_end(&q->exchange);
     return e;
 }

@@ -113,9 +113,8 @@ UNIT_TEST(test_an_answer_without_rows_is_an_error)
         {"HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", ERR_IO, "status 401"},
         {"HTTP/1.1 400 No\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad", ERR_IO, "bad"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_fails(INFLUXDB_1, 1, &cases[i].answer, cases[i].e, cases[i].words);
-    }
 }
 
 UNIT_TEST(test_a_field_of_ours_that_cannot_be_read_is_damage)

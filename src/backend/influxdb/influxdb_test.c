@@ -252,9 +252,8 @@ UNIT_TEST(test_each_answer_leads_somewhere)
     add_up();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct writer_step step = rig_answer(&rig, cases[i].status, cases[i].body);
-        if (step.verdict != cases[i].verdict) {
+        if (step.verdict != cases[i].verdict)
             fail_msg("%u %s: verdict %d", cases[i].status, cases[i].body, step.verdict);
-        }
         if (cases[i].reason != NULL) assert_string_equal(step.reason, cases[i].reason);
     }
 }

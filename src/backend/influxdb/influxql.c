@@ -81,9 +81,8 @@ put_literals(struct influx_question *q, const struct matcher *m, const struct by
     struct buf *to = &q->query;
     bool any = false, positive = fetch_is_positive(m), nulls = version_of(q) == INFLUXDB_3;
     if (nulls && !positive) return;
-    for (uint32_t i = 0; positive && i < count; i++) {
+    for (uint32_t i = 0; positive && i < count; i++)
         if (!influxql_can_quote(texts[i]) || (nulls && texts[i].size == 0)) return;
-    }
     for (uint32_t i = 0; i < count; i++) {
         if (!influxql_can_quote(texts[i])) continue;
         buf_put_text(to, any ? positive ? " OR " : " AND " : " AND (");
@@ -210,9 +209,8 @@ take_error(void *context, struct bytes sentence, struct why *why)
     enum err e = ERR_IO;
     if (is_there(sentence, "max-select-")) e = ERR_LIMIT;
     if (is_there(sentence, "timeout") || is_there(sentence, "max-concurrent-queries") ||
-        is_there(sentence, "shutting down")) {
+        is_there(sentence, "shutting down"))
         e = ERR_AGAIN;
-    }
     a->said = true;
     return why_set(why, e, "the server responds with %s", shown_of(sentence).text);
 }
@@ -268,9 +266,8 @@ row_of_fields(void *context, const struct influxql_cell *cells, uint32_t count, 
     if (bytes_equal_text(cells[1].text, "string")) return OK;
     const struct influx_metric *last = &q->metrics[q->metric_count - (q->metric_count > 0)];
     if (q->metric_count > 0 && bytes_equal(last->measurement, a->series->name) &&
-        bytes_equal(last->field, cells[0].text)) {
+        bytes_equal(last->field, cells[0].text))
         return OK;
-    }
     if (!influxql_can_quote(cells[0].text)) return OK; /* no query can name the field */
     return influx_question_add(q, a->series->name, cells[0].text, why);
 }
@@ -330,9 +327,8 @@ static enum err
 take_key_series(void *context, struct influxql_series *series, struct why *why)
 {
     struct influxql_answer *a = context;
-    if (series->statement >= a->statements) {
+    if (series->statement >= a->statements)
         return why_set(why, ERR_CORRUPT, "a result belongs to no statement");
-    }
     a->series = series;
     return keep_tags(a->q, &a->q->metrics[a->first + series->statement], series, why);
 }
@@ -350,9 +346,8 @@ row_of_key(void *context, const struct influxql_cell *cells, uint32_t count, str
     struct influxql_answer *a = context;
     uint32_t metric = a->first + a->series->statement;
     bool any = false;
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         any |= is_sample(&a->q->metrics[metric], i - 1, &cells[i]);
-    }
     if (!any) return OK;
     return influx_question_take(a->q, metric, a->series->tags, a->series->tag_count, why);
 }
@@ -412,9 +407,8 @@ static enum err
 take_sample_series(void *context, struct influxql_series *series, struct why *why)
 {
     struct influxql_answer *a = context;
-    if (series->statement >= a->statements) {
+    if (series->statement >= a->statements)
         return why_set(why, ERR_CORRUPT, "a result belongs to no statement");
-    }
     const struct influx_run *run = &a->q->runs[a->first + series->statement];
     enum err e =
         influx_run_find(a->q, run, series->tags, series->tag_count, &a->hint, &a->number, why);
@@ -430,9 +424,8 @@ row_of_samples(void *context, const struct influxql_cell *cells, uint32_t count,
     int64_t t;
     enum err e = OK;
     if (!a->known) return OK; /* the server sent another series */
-    if (count < 2 || cells[0].kind != INFLUXQL_NUMBER || !time_parse_ms(cells[0].text, &t)) {
+    if (count < 2 || cells[0].kind != INFLUXQL_NUMBER || !time_parse_ms(cells[0].text, &t))
         return why_set(why, ERR_CORRUPT, "a row has no time");
-    }
     if (is_in_ns(a->q)) t = influx_ms_of(t);
     for (uint32_t i = 1; i < count && e == OK; i++) {
         enum influx_column column = (enum influx_column)(i - 1);

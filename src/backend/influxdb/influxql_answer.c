@@ -62,9 +62,8 @@ read_columns(struct influxql_reading *r)
     scan_expect(s, '[');
     while (scan_item(s)) {
         (void)scan_text(s);
-        if (r->series->column_count == INFLUXQL_COLUMNS_MAX) {
+        if (r->series->column_count == INFLUXQL_COLUMNS_MAX)
             scan_fail(s, "there are more columns than were asked for");
-        }
         r->series->column_count++;
     }
 }
@@ -102,9 +101,8 @@ read_values(struct influxql_reading *r)
             }
             cells[count++] = read_cell(s);
         }
-        if (s->bad == NULL && count < r->series->column_count) {
+        if (s->bad == NULL && count < r->series->column_count)
             scan_fail(s, "a row has fewer values than there are columns");
-        }
         if (s->bad == NULL) r->error = r->to->row(r->to->context, cells, count, r->why);
     }
 }
@@ -163,9 +161,8 @@ read_result(struct influxql_reading *r)
         } else if (bytes_equal_text(key, "series")) {
             begun = true;
             scan_expect(s, '[');
-            while (goes_on(r) && scan_item(s)) {
+            while (goes_on(r) && scan_item(s))
                 read_series(r);
-            }
         } else {
             scan_skip(s);
         }
@@ -188,9 +185,8 @@ influxql_read_line(struct bytes line, struct arena *scratch, const struct influx
             read_error(&r);
         } else if (bytes_equal_text(key, "results")) {
             scan_expect(s, '[');
-            while (goes_on(&r) && scan_item(s)) {
+            while (goes_on(&r) && scan_item(s))
                 read_result(&r);
-            }
         } else {
             scan_skip(s);
         }

@@ -20,9 +20,8 @@ take_row(void *context, const struct influxql_cell *cells, uint32_t count, struc
 {
     (void)why;
     if (count != *(uint32_t *)context) abort();
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (cells[i].kind == INFLUXQL_NUMBER && cells[i].text.size == 0) abort();
-    }
     return OK;
 }
 

@@ -104,9 +104,8 @@ influx_question_add(struct influx_question *q, struct bytes measurement, struct 
 {
     enum err e = make_name(q, measurement, field, why);
     if (e || !fetch_question_selects_name(&q->base, buf_bytes(&q->base.text))) return e;
-    if (!array_reserve(q->base.budget, &q->metrics, &q->metric_capacity, q->metric_count + 1)) {
+    if (!array_reserve(q->base.budget, &q->metrics, &q->metric_capacity, q->metric_count + 1))
         return fetch_no_memory(why);
-    }
     struct influx_metric m = {
         .measurement = arena_copy(&q->base.arena, measurement),
         .field = arena_copy(&q->base.arena, field),
@@ -128,9 +127,8 @@ add_known(struct influx_question *q, struct bytes name, struct why *why)
     buf_init(&room, q->base.budget, TEXT_BYTES_MAX);
     enum err e = stored_names_of(name, LINE_MEASUREMENT, &room, texts, &count);
     if (e) fetch_no_memory(why);
-    for (unsigned i = 0; i < count && e == OK; i++) {
+    for (unsigned i = 0; i < count && e == OK; i++)
         e = influx_question_add(q, texts[i], bytes_of(NULL, 0), why);
-    }
     buf_fini(&room);
     return e;
 }
@@ -142,9 +140,8 @@ influx_question_list(struct influx_question *q, struct why *why)
     uint32_t count = known_names(q, &names);
     enum err e = OK;
     if (count == 0 || q->of->telegraf) return influxql_list(q, why);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         e = add_known(q, names[i], why);
-    }
     return e;
 }
 
@@ -160,9 +157,8 @@ static void
 put_tags(struct buf *to, struct label *tags, uint32_t count)
 {
     qsort(tags, count, sizeof *tags, compare_tags);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (tags[i].value.size > 0) labels_put(to, tags[i]);
-    }
 }
 
 struct bytes
@@ -227,21 +223,18 @@ make_labels(struct influx_question *q, uint32_t metric, const struct label *tags
 {
     size_t most = 0;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         most += tags[i].name.size + tags[i].value.size;
-    }
     buf_clear(&q->names);
     if (!buf_reserve(&q->names, most)) return fetch_no_memory(why); /* growing would move views */
     series->labels[n++] = (struct label){bytes_of_text("__name__"), q->metrics[metric].name};
     for (uint32_t i = 0; i < count; i++) {
         struct label label = tags[i];
         if (label.value.size == 0 || bytes_equal_text(label.name, "__name__")) continue;
-        if (n == FINAL_LABELS_MAX) {
+        if (n == FINAL_LABELS_MAX)
             return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
-        }
-        if (decode(q, LINE_TAG_KEY, &label.name) || decode(q, LINE_TAG_VALUE, &label.value)) {
+        if (decode(q, LINE_TAG_KEY, &label.name) || decode(q, LINE_TAG_VALUE, &label.value))
             return fetch_no_memory(why);
-        }
         series->labels[n++] = label;
     }
     series->count = n;
@@ -267,9 +260,7 @@ influx_question_take(struct influx_question *q, uint32_t metric, struct label *t
         struct bytes name = q->metrics[metric].name;
         return name.size == 0 ? OK : q->base.to->each(q->base.to->context, name);
     }
-    if (q->grouping == GROUPED_BY_ONE) {
-        return count == 0 ? OK : give_value(q, tags[0].value, why);
-    }
+    if (q->grouping == GROUPED_BY_ONE) return count == 0 ? OK : give_value(q, tags[0].value, why);
     struct fetch_series series = {.labels = labels,
                                   .samples = FETCH_UNKNOWN,
                                   .first_ms = q->base.min_ms,
@@ -326,9 +317,8 @@ influx_stored_literals(struct influx_question *q, const struct matcher *m, struc
     enum err e = texts == NULL ? fetch_no_memory(why) : OK;
     *ret_texts = texts;
     *ret_count = 0;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         e = add_literal(q, values[i], texts, ret_count, why);
-    }
     return e;
 }
 
@@ -353,9 +343,8 @@ influx_put_text(struct influx_question *q, uint32_t number, int64_t t_ms, enum i
     uint64_t bits;
     if (column == COLUMN_VALUE) return OK; /* a text is not a sample */
     if (column == COLUMN_BITS) {
-        if (hex_parse_word(text, &bits)) {
+        if (hex_parse_word(text, &bits))
             return series_blocks_put_float(q->base.blocks, number, t_ms, bits, 0, why);
-        }
         return why_set(why, ERR_CORRUPT, "a field bits is %s, expected 16 hex digits",
                        shown_of(text).text);
     }

@@ -78,9 +78,8 @@ go_can_match(struct bytes pattern)
     for (size_t i = 0; i < pattern.size; i++) {
         uint8_t c = pattern.at[i], next = i + 1 < pattern.size ? pattern.at[i + 1] : 0;
         if (c < ' ' || c == 0x7f) return false;
-        if (c == '(' && next == '?' && (i + 2 == pattern.size || pattern.at[i + 2] != ':')) {
+        if (c == '(' && next == '?' && (i + 2 == pattern.size || pattern.at[i + 2] != ':'))
             return false;
-        }
         if (c != '\\') continue;
         if (next == 'p' || next == 'P' || next == 'Q' || next == 'E' || next == 'C') return false;
         i++;

@@ -119,9 +119,8 @@ UNIT_TEST(test_a_regex_that_another_release_may_read_otherwise_is_not_sent)
 {
     static const char *const not_sent[] = {"(?i)a", "\\pL",     "\\PL",          "\\Qa/b\\E",
                                            "a\nb",  "(?P<n>a)", "a\xef\xbf\xbd", "\x7f"};
-    for (unsigned i = 0; i < sizeof not_sent / sizeof *not_sent; i++) {
+    for (unsigned i = 0; i < sizeof not_sent / sizeof *not_sent; i++)
         assert_false(go_can_match(bytes_of_text(not_sent[i])));
-    }
     assert_true(go_can_match(bytes_of_text("(?:a|b)\\.c{2}[^x]*")));
 }
 
@@ -164,9 +163,8 @@ UNIT_TEST(test_every_stored_form_of_a_name_is_queried)
             assert_int_equal(stored_name_decode(text, roles[r], &back), OK); /* the stored form */
             struct buf room = empty();
             assert_int_equal(stored_names_of(buf_bytes(&back), roles[r], &room, texts, &count), OK);
-            for (unsigned k = 0; k < count; k++) {
+            for (unsigned k = 0; k < count; k++)
                 found |= bytes_equal(texts[k], text);
-            }
             assert_true(found || line_text_is_coded(text, roles[r]));
             for (unsigned k = 0; k < count; k++) { /* each of them is a form of it */
                 struct buf again = empty();

@@ -56,9 +56,8 @@ static uint32_t
 fill(size_t label_bytes)
 {
     uint32_t entry, count = 0;
-    while (stream_rig_add(&rig, count, 1, label_bytes, &entry) == WRITER_ADDED) {
+    while (stream_rig_add(&rig, count, 1, label_bytes, &entry) == WRITER_ADDED)
         count++;
-    }
     return count;
 }
 
@@ -183,9 +182,8 @@ unpack(struct bytes packed)
     size_t size = sizeof text - z.avail_out;
     inflateEnd(&z);
     struct bytes lines = bytes_of(text, size);
-    while (lines.size > 0) {
+    while (lines.size > 0)
         (void)stream_rig_line_time(&lines);
-    }
     return size;
 }
 
@@ -231,9 +229,8 @@ UNIT_TEST(test_incompressible_data_fits_a_record)
     assert_int_equal(added, WRITER_FULL);
     begin();
     assert_true(rig.step.http.body.size <= 4 << 20);
-    for (uint32_t i = 0; i < stream_rig_record_count(&rig); i++) {
+    for (uint32_t i = 0; i < stream_rig_record_count(&rig); i++)
         assert_true(stream_rig_record(&rig, i).size <= 1024000);
-    }
     buf_fini(&labels);
     rig.class->call_clear(rig.writer, rig.call);
     add(1, 1); /* a member may be larger than its content */

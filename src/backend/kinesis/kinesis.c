@@ -296,9 +296,8 @@ kinesis_put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t 
     char text[HEX_WORD_BYTES];
     struct bytes key = key_of_series(w, r->lines[record->first].series, text);
     enum err e = OK;
-    if (w->settings->format == KINESIS_PACKED) {
+    if (w->settings->format == KINESIS_PACKED)
         key = bytes_of(text, (size_t)snprintf(text, sizeof text, "%u", (unsigned)record->group));
-    }
     if (w->kpl != NULL) {
         data = bytes_of(w->aggregates.at + *made, w->aggregate_bytes[i]);
         *made += data.size;
@@ -325,9 +324,8 @@ kinesis_make_body(struct stream_writer *base, struct aws_records *r)
         if (e == OK) kpl_seal(w->aggregates.at, w->aggregate_bytes, r->count);
     }
     if (e == OK) e = aws_records_begin(r, &base->body, buf_bytes(&base->head));
-    for (uint32_t i = 0; i < r->count && e == OK; i++) {
+    for (uint32_t i = 0; i < r->count && e == OK; i++)
         e = kinesis_put_record(w, r, i, &made);
-    }
     return e ? e : aws_records_end(r, &base->body);
 }
 

@@ -126,9 +126,8 @@ UNIT_TEST(test_a_call_has_five_hundred_records_at_most)
 {
     uint32_t entry;
     open_with(KINESIS_NDJSON, NULL);
-    for (uint64_t i = 0; i < 500; i++) {
+    for (uint64_t i = 0; i < 500; i++)
         add(i, 1);
-    }
     assert_int_equal(stream_rig_add(&rig, 500, 1, 0, &entry), WRITER_FULL);
     begin();
     assert_int_equal(stream_rig_record_count(&rig), 500);
@@ -193,9 +192,8 @@ largest_body(void)
 {
     uint32_t entry;
     enum writer_add added = WRITER_ADDED;
-    for (uint64_t i = 0; i < 500 && added == WRITER_ADDED; i++) {
+    for (uint64_t i = 0; i < 500 && added == WRITER_ADDED; i++)
         added = stream_rig_add(&rig, i, 1, 100000, &entry);
-    }
     assert_int_equal(added, WRITER_FULL);
     begin();
     assert_true(rig.step.http.body.size <= rig.class->bytes(rig.writer, rig.call));
@@ -243,9 +241,8 @@ UNIT_TEST(test_packed_has_a_record_for_each_bucket)
         int64_t next = i;
         snprintf(key, sizeof key, "%u", (1000 + i) % 8);
         assert_string_equal(stream_rig_record_key(&rig, i), key);
-        for (; lines.size > 0; next += 8) {
+        for (; lines.size > 0; next += 8)
             assert_int_equal(stream_rig_line_time(&lines), next);
-        }
         assert_true(next >= 100);
     }
 }
@@ -403,9 +400,8 @@ UNIT_TEST(test_kpl_gathers_lines_by_the_shards_of_their_keys)
 {
     bool high[2];
     open_with(KINESIS_KPL, TWO_SHARDS);
-    for (uint64_t i = 0; i < 40; i++) {
+    for (uint64_t i = 0; i < 40; i++)
         add(1 + i % 4, (int64_t)i);
-    }
     begin();
     assert_int_equal(stream_rig_record_count(&rig), 2);
     assert_string_equal(stream_rig_record_key(&rig, 0), "0001");
@@ -429,9 +425,8 @@ UNIT_TEST(test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte)
 {
     uint32_t entry;
     open_with(KINESIS_KPL, ONE_SHARD);
-    for (uint64_t i = 0; i < 500; i++) {
+    for (uint64_t i = 0; i < 500; i++)
         add(i, 1);
-    }
     assert_int_equal(stream_rig_add(&rig, 500, 1, 0, &entry), WRITER_FULL);
     clear();
     size_t frame = stream_rig_line_bytes(&rig, 1, 1) - 1;
@@ -443,9 +438,8 @@ UNIT_TEST(test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte)
     assert_true(stream_rig_record(&rig, 0).size <= (1 << 20) - 16);
     clear();
     enum writer_add added = WRITER_ADDED; /* many keys and lines */
-    for (uint64_t i = 0; added == WRITER_ADDED; i++) {
+    for (uint64_t i = 0; added == WRITER_ADDED; i++)
         added = stream_rig_add(&rig, i, 1, 3000 + i, &entry);
-    }
     assert_int_equal(added, WRITER_FULL);
     begin();
     assert_true(stream_rig_record(&rig, 0).size <= (1 << 20) - 16);

@@ -184,9 +184,8 @@ aws_records_data(const struct aws_records *r, uint32_t record, struct buf *scrat
         return OK;
     }
     buf_clear(scratch);
-    for (uint32_t i = it->first; i != AWS_LINE_NONE; i = r->lines[i].next) {
+    for (uint32_t i = it->first; i != AWS_LINE_NONE; i = r->lines[i].next)
         buf_put_bytes(scratch, aws_records_line(r, &r->lines[i]));
-    }
     *ret_data = buf_bytes(scratch);
     return buf_error(scratch);
 }
@@ -330,12 +329,11 @@ aws_records_read(struct aws_records *r, const char *list, const struct http_call
     arena_init(&arena, r->memory, SCAN_BYTES_MAX, 0);
     struct scan s = scan_of(answer->body, &arena);
     scan_expect(&s, '{');
-    while (scan_key(&s, &key)) {
+    while (scan_key(&s, &key))
         if (bytes_equal_text(key, list) && scan_peek(&s) == '[')
             count = records_read_list(r, &s);
         else
             scan_skip(&s);
-    }
     scan_end(&s);
     enum err e = s.bad == NULL && count == r->count ? OK : ERR_INPUT;
     arena_fini(&arena);

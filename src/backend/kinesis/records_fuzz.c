@@ -16,9 +16,8 @@ check_text(const char *text, size_t bytes)
 {
     size_t size = strnlen(text, bytes);
     if (size == bytes || !utf8_valid(bytes_of(text, size))) abort();
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         if ((uint8_t)text[i] < ' ' || text[i] == 0x7f) abort();
-    }
 }
 
 static void
@@ -59,9 +58,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char text[16];
     if (aws_call_init(&of, NULL, &limits) != OK) abort();
     struct aws_records *records = &of.records;
-    for (uint64_t i = 0; i < 3; i++) {
+    for (uint64_t i = 0; i < 3; i++)
         if (aws_records_add(records, i, &item, &number, &why) != WRITER_ADDED) abort();
-    }
     for (unsigned i = 0; i < 2; i++) {
         enum err e = aws_records_read(records, lists[i], &answer);
         if (e == OK)

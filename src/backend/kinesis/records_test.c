@@ -94,9 +94,8 @@ UNIT_TEST(test_lines_of_a_group_are_one_record_in_their_order)
     assert_int_equal(records->count, 2);
     for (uint32_t record = 0; record < 2; record++) {
         assert_int_equal(aws_records_data(records, record, &scratch, &data), OK);
-        for (uint32_t i = 0; i < 6; i++) {
+        for (uint32_t i = 0; i < 6; i++)
             if (groups[i] == groups[record]) assert_int_equal(stream_rig_line_time(&data), i);
-        }
         assert_int_equal(data.size, 0);
     }
     buf_fini(&scratch);
@@ -164,9 +163,8 @@ UNIT_TEST(test_a_record_takes_so_many_lines)
     uint32_t number;
     limits.lines = 3;
     open_records();
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(add(5, i, 0, &number), WRITER_ADDED);
-    }
     assert_int_equal(add(5, 3, 0, &number), WRITER_FULL);
     assert_int_equal(add(6, 3, 0, &number), WRITER_ADDED);
     assert_int_equal(number, 1);
@@ -212,9 +210,8 @@ open_three(void)
 {
     uint32_t number;
     open_records();
-    for (uint64_t i = 0; i < 3; i++) {
+    for (uint64_t i = 0; i < 3; i++)
         assert_int_equal(add(i, 1, 0, &number), WRITER_ADDED);
-    }
     make_body();
 }
 
@@ -287,13 +284,11 @@ UNIT_TEST(test_a_long_message_is_shortened)
     open_three();
     buf_init(&text, NULL, 100000);
     buf_put_text(&text, "{\"Records\":[{\"ErrorMessage\":\"");
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 20000; i++)
         buf_put_text(&text, "\\n");
-    }
     buf_put_text(&text, "x\",\"ErrorCode\":\"");
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 20000; i++)
         buf_put_text(&text, "y");
-    }
     buf_put_text(&text, "\"}," STORED "," STORED "]}");
     buf_put_u8(&text, 0);
     assert_int_equal(read_text((const char *)text.at), OK);
@@ -319,9 +314,8 @@ UNIT_TEST(test_an_answer_on_other_records_says_nothing)
         "{\"RequestResponses\":[" STORED "," STORED "," STORED "]}",
     };
     open_three();
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (read_text(bad[i]) != ERR_INPUT) fail_msg("%s", bad[i]);
-    }
     struct http_call_answer answer =
         stream_rig_answer_of(200, "{\"Records\":[" STORED "," STORED "," STORED "]}");
     answer.body_cut = true;
@@ -337,9 +331,8 @@ try_all(void)
     struct bytes data;
     uint32_t number;
     bool good = true;
-    for (uint64_t i = 0; i < 300 && good; i++) {
+    for (uint64_t i = 0; i < 300 && good; i++)
         good = add(i % 7, (int64_t)i, 20, &number) == WRITER_ADDED;
-    }
     uint32_t lines = records->line_count;
     buf_init(&scratch, &rig.memory, 100000);
     enum err e = aws_records_begin(records, &body, bytes_of_text("["));

@@ -175,9 +175,8 @@ read_page(struct kinesis_shards *all, struct scan *s, struct buf *ret_token)
         if (bytes_equal_text(key, "Shards") && kind == '[') {
             found = true;
             scan_expect(s, '[');
-            while (e == OK && scan_item(s)) {
+            while (e == OK && scan_item(s))
                 e = read_shard(all, s);
-            }
         } else if (bytes_equal_text(key, "NextToken") && kind == '"') {
             buf_put_bytes(ret_token, scan_text(s));
         } else {
@@ -246,9 +245,8 @@ enum err
 kinesis_shards_end(struct kinesis_shards *s, struct why *why)
 {
     struct shard_list *coming = &s->coming;
-    if (coming->count > 0) {
+    if (coming->count > 0)
         qsort(coming->items, coming->count, sizeof *coming->items, compare_shards);
-    }
     if (!covers_all_keys(coming)) {
         return why_set(why, ERR_AGAIN, "the %u listed shards do not cover all hash keys",
                        coming->count);
@@ -295,8 +293,7 @@ kinesis_shards_id(const struct kinesis_shards *s, uint32_t shard)
 bool
 kinesis_shards_knows(const struct kinesis_shards *s, uint64_t id)
 {
-    for (uint32_t i = 0; i < s->known.count; i++) {
+    for (uint32_t i = 0; i < s->known.count; i++)
         if (s->known.items[i].id == id) return true;
-    }
     return false;
 }

@@ -190,9 +190,8 @@ UNIT_TEST(test_a_list_without_end_is_refused)
 {
     enum err e = OK;
     kinesis_shards_begin(shards);
-    for (uint32_t i = 0; i < KINESIS_SHARDS_MAX; i++) {
+    for (uint32_t i = 0; i < KINESIS_SHARDS_MAX; i++)
         assert_int_equal(read_text("{\"Shards\":[" SHARD("a", "0", LAST) "]}"), OK);
-    }
     e = read_text("{\"Shards\":[" SHARD("a", "0", LAST) "]}");
     assert_int_equal(e, ERR_LIMIT);
     assert_non_null(strstr(why.text, "too long"));

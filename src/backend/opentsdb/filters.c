@@ -160,9 +160,8 @@ bool
 opentsdb_is_unknown(const struct opentsdb_question *q, enum opentsdb_refusal what,
                     struct bytes text)
 {
-    for (uint32_t i = 0; i < q->unknown_count; i++) {
+    for (uint32_t i = 0; i < q->unknown_count; i++)
         if (q->unknown[i].what == what && bytes_equal(q->unknown[i].text, text)) return true;
-    }
     return false;
 }
 

@@ -152,9 +152,8 @@ UNIT_TEST(test_a_filter_with_an_unknown_name_is_omitted)
     check_rig(&rig, FILTER("literal_or", "a", "x__y") "," FILTER("not_key", "b", ""));
     rig_forget(&rig, REFUSED_UNKNOWN_TAG, "b");
     check_rig(&rig, FILTER("literal_or", "a", "x__y"));
-    for (int i = 0; i < OPENTSDB_UNKNOWN_VALUES_MAX; i++) {
+    for (int i = 0; i < OPENTSDB_UNKNOWN_VALUES_MAX; i++)
         rig_forget(&rig, REFUSED_UNKNOWN_VALUE, "other");
-    }
     check_rig(&rig, FILTER("iliteral_or", "a", "x__y"));
     rig_forget(&rig, REFUSED_UNKNOWN_VALUE, "x__y");
     check_rig(&rig, NULL);

@@ -21,9 +21,8 @@ take_name(void *context, struct bytes name, struct why *why)
     if (stored_value_get(&text, name) != OK) abort();
     if (text.size > name.size) abort();
     if (stored_value_forms(buf_bytes(&text), &room, forms, &count) != OK) abort();
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         is_there |= bytes_equal(forms[i], name);
-    }
     if (!is_there) abort();
     buf_fini(&text);
     buf_fini(&room);

@@ -156,9 +156,8 @@ hash_label(const struct opentsdb_writer *w, struct bytes name, struct bytes valu
 static struct point_entry *
 find_series(const struct opentsdb_call *c, uint64_t series)
 {
-    for (uint32_t at = TABLE_START, i; table_next(&c->by_series, series, &at, &i);) {
+    for (uint32_t at = TABLE_START, i; table_next(&c->by_series, series, &at, &i);)
         if (c->entries[i].series == series) return &c->entries[i];
-    }
     return NULL;
 }
 
@@ -234,15 +233,13 @@ opentsdb_add(struct writer *writer, struct writer_call *call, const struct item 
     struct budget *memory = w->base.options.memory;
     if (c->count == c->capacity) { /* the table first, with room for the whole array */
         if (!table_reserve(&c->by_series, memory, c->count + ARRAY_ITEMS_FIRST) ||
-            !array_reserve(memory, &c->entries, &c->capacity, c->count + 1)) {
+            !array_reserve(memory, &c->entries, &c->capacity, c->count + 1))
             return WRITER_NO_MEMORY;
-        }
     }
     struct cursor labels = cursor_of(item->labels);
     uint64_t series = 0;
-    for (struct label label; labels_next(&labels, &label);) {
+    for (struct label label; labels_next(&labels, &label);)
         series += hash_label(w, label.name, label.value);
-    }
     if (find_series(c, series) != NULL) return WRITER_FULL;
     enum writer_add added = put_point(w, c, item, why);
     if (added != WRITER_ADDED) return added;
@@ -308,9 +305,8 @@ static const struct refusal *
 refusal_of(struct bytes words)
 {
     const struct refusal *r = refusals;
-    while (memmem(words.at, words.size, r->words, strlen(r->words)) == NULL && r->words[0] != 0) {
+    while (memmem(words.at, words.size, r->words, strlen(r->words)) == NULL && r->words[0] != 0)
         r++;
-    }
     return r;
 }
 
@@ -399,7 +395,7 @@ take_datapoint(struct opentsdb_writer *w, struct scan *s, struct echo *echo)
         return;
     }
     scan_expect(s, '{');
-    while (scan_key(s, &key)) {
+    while (scan_key(s, &key))
         if (bytes_equal_text(key, "metric") && scan_peek(s) == '"')
             take_label(w, (struct bytes){NULL, 0}, scan_text(s), echo);
         else if (bytes_equal_text(key, "tags") && scan_peek(s) == '{')
@@ -408,7 +404,6 @@ take_datapoint(struct opentsdb_writer *w, struct scan *s, struct echo *echo)
             echo->time = scan_any_number(s);
         else
             scan_skip(s);
-    }
 }
 
 /* {"datapoint":{...},"error":"..."} */
@@ -419,14 +414,13 @@ take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
     struct echo echo = {0};
     struct bytes key, words = {(const uint8_t *)"", 0};
     scan_expect(s, '{');
-    while (scan_key(s, &key)) {
+    while (scan_key(s, &key))
         if (bytes_equal_text(key, "datapoint"))
             take_datapoint(w, s, &echo);
         else if (bytes_equal_text(key, "error") && scan_peek(s) == '"')
             words = scan_text(s);
         else
             scan_skip(s);
-    }
     if (s->bad != NULL) return;
     const struct refusal *refusal = refusal_of(words);
     /* A call of one point needs no echo; NULL if the point is not in the call. */
@@ -458,12 +452,11 @@ take_message(struct scan *s, struct put_summary *summary)
 {
     struct bytes key;
     scan_expect(s, '{');
-    while (scan_key(s, &key)) {
+    while (scan_key(s, &key))
         if (bytes_equal_text(key, "message") && scan_peek(s) == '"')
             summary->message = scan_text(s);
         else
             scan_skip(s);
-    }
 }
 
 static void
@@ -482,9 +475,8 @@ forget_refusals(struct opentsdb_call *c)
 static void
 doubt_rest(struct opentsdb_call *c, const struct refusal *refusal)
 {
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; i < c->count; i++)
         if (c->entries[i].refusal == NULL) c->entries[i].refusal = refusal;
-    }
 }
 
 /* An error of the request as a whole. */
@@ -515,14 +507,12 @@ judge_summary(struct opentsdb_call *c, const struct put_summary *summary, struct
         step->verdict = VERDICT_SOME_DEAD;
         return;
     }
-    if (summary->stray_throttled) {
+    if (summary->stray_throttled)
         doubt_rest(c, &unnamed_throttled);
-    } else if (summary->stray_later || unnamed > 0 || timeouts_unnamed) {
+    else if (summary->stray_later || unnamed > 0 || timeouts_unnamed)
         doubt_rest(c, &unnamed_later);
-    }
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; i < c->count; i++)
         if (c->entries[i].refusal != NULL) step->verdict = VERDICT_MIXED;
-    }
 }
 
 /* Reads responses with 2xx and 400. A response that is not from OpenTSDB is judged by its status.
@@ -553,9 +543,8 @@ opentsdb_judge(struct writer *writer, struct writer_call *call,
             take_message(&s, &summary);
         } else if (bytes_equal_text(key, "errors") && scan_peek(&s) == '[') {
             scan_expect(&s, '[');
-            while (scan_item(&s)) {
+            while (scan_item(&s))
                 take_error(w, c, &s, &summary);
-            }
         } else {
             scan_skip(&s);
         }

@@ -58,9 +58,8 @@ read_tsuid(struct opentsdb_reading *r)
     while (scan_item(s)) {
         struct bytes text = scan_text(s);
         bool right = text.size > 0 && text.size <= TSUID_BYTES_MAX;
-        for (size_t i = 0; right && i < text.size; i++) {
+        for (size_t i = 0; right && i < text.size; i++)
             right = hex_digit(text.at[i]) >= 0;
-        }
         if (!right) scan_fail(s, "a series has an invalid TSUID");
         if (count++ > 0) scan_fail(s, "a series is made of several");
         r->series.tsuid = text;
@@ -74,9 +73,8 @@ take_digits(struct scan *s)
     static const struct bytes words[] = {SCAN_NAME("NaN"), SCAN_NAME("Infinity"),
                                          SCAN_NAME("-Infinity")};
     if (scan_peek(s) == '"') return scan_text(s);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (scan_takes(s, words[i])) return words[i];
-    }
     return scan_number(s);
 }
 
@@ -85,9 +83,8 @@ static void
 read_points(struct opentsdb_reading *r)
 {
     struct scan *s = &r->scan;
-    if (r->series.metric.size == 0 || r->series.tsuid.size == 0) {
+    if (r->series.metric.size == 0 || r->series.tsuid.size == 0)
         scan_fail(s, "a series has no metric or no TSUID before its points");
-    }
     if (goes_on(r)) r->error = r->to->series(r->to->context, &r->series, r->why);
     scan_expect(s, '{');
     for (struct bytes time; goes_on(r) && scan_key(s, &time);) {
@@ -99,9 +96,8 @@ read_points(struct opentsdb_reading *r)
             continue;
         }
         struct bytes digits = take_digits(s);
-        if (s->bad == NULL && !number_parse((const char *)digits.at, digits.size, &bits)) {
+        if (s->bad == NULL && !number_parse((const char *)digits.at, digits.size, &bits))
             scan_fail(s, "a point has a value that is not a number");
-        }
         if (s->bad == NULL) r->error = r->to->point(r->to->context, t_ms, bits, r->why);
     }
 }
@@ -141,9 +137,8 @@ opentsdb_read_series(struct bytes answer, struct arena *scratch, const struct op
 {
     struct opentsdb_reading r = {.scan = scan_of(answer, scratch), .to = to, .why = why};
     scan_expect(&r.scan, '[');
-    while (goes_on(&r) && scan_item(&r.scan)) {
+    while (goes_on(&r) && scan_item(&r.scan))
         read_one(&r);
-    }
     return r.error ? r.error : end_reading(&r.scan, answer, why);
 }
 
@@ -178,12 +173,11 @@ message_of(struct bytes body, struct arena *scratch)
             continue;
         }
         scan_expect(&s, '{');
-        for (struct bytes inner; scan_key(&s, &inner);) {
+        for (struct bytes inner; scan_key(&s, &inner);)
             if (bytes_equal_text(inner, "message") && scan_peek(&s) == '"')
                 message = scan_text(&s);
             else
                 scan_skip(&s);
-        }
     }
     return message; /* the body may be truncated after the message */
 }

@@ -119,9 +119,8 @@ UNIT_TEST(test_a_malformed_answer_is_damage)
         {"[{\"metric\":\"\\q\"}]", "unknown escape sequence"},
         {"[{\"metric\":\"\n\"}]", "control character in a string"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check(cases[i].answer, false, OK, ERR_CORRUPT, NULL, cases[i].words);
-    }
 }
 
 UNIT_TEST(test_levels_have_a_limit)

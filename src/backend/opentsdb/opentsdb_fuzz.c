@@ -13,9 +13,8 @@ static void
 check_text(const char *text, size_t text_bytes)
 {
     if (memchr(text, 0, text_bytes) == NULL) abort();
-    for (; *text != '\0'; text++) {
+    for (; *text != '\0'; text++)
         if ((uint8_t)*text < ' ') abort();
-    }
 }
 
 static void

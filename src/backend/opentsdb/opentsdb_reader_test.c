@@ -204,9 +204,8 @@ UNIT_TEST(test_invalid_responses_are_errors)
         {REFUSAL("400", "No such name for 'metrics': 'x'"), ERR_CORRUPT,
          "the refusal names what was not asked for"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_fails(1, &cases[i].answer, cases[i].e, cases[i].words);
-    }
     static const char *const twice[] = {ONE("\"0\":1"), PLAYED_ANSWER "[{\"metric\":1}]"};
     check_fails(2, twice, ERR_CORRUPT, "expected a string in double quotes");
 }

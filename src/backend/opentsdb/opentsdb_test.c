@@ -60,9 +60,8 @@ static void
 expect_entry(uint32_t number, enum writer_verdict verdict, const char *reason, const char *says)
 {
     struct writer_entry entry = rig_entry(&rig, number);
-    if (entry.verdict != verdict || strcmp(entry.reason, reason) != 0) {
+    if (entry.verdict != verdict || strcmp(entry.reason, reason) != 0)
         fail_msg("entry %u: verdict %d, %s: %s", number, entry.verdict, entry.reason, entry.answer);
-    }
     expect_in(entry.answer, says);
 }
 
@@ -462,9 +461,8 @@ UNIT_TEST(test_errors_of_the_whole_request_are_distinguished)
     add_points(3);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct writer_step step = rig_answer(&rig, cases[i].status, cases[i].body);
-        if (step.verdict != cases[i].verdict || strcmp(step.reason, cases[i].reason) != 0) {
+        if (step.verdict != cases[i].verdict || strcmp(step.reason, cases[i].reason) != 0)
             fail_msg("%u %s: %d %s", cases[i].status, cases[i].body, step.verdict, step.reason);
-        }
         expect_in(step.answer, cases[i].says);
     }
     struct http_call_answer silence = {.failure = HTTP_CALL_BROKEN, .error = "in words"};

@@ -64,9 +64,8 @@ judge(const struct http_call_answer *answer, struct writer_step *step)
     struct arena scratch;
     struct bytes name;
     arena_init(&scratch, NULL, REFUSAL_BYTES_MAX, 0);
-    if (question_refusal_of(answer, &scratch, &name) != REFUSED_OTHERWISE) {
+    if (question_refusal_of(answer, &scratch, &name) != REFUSED_OTHERWISE)
         step->verdict = VERDICT_DELIVERED;
-    }
     arena_fini(&scratch);
 }
 
@@ -213,9 +212,8 @@ add_metric(void *context, struct bytes stored, struct why *why)
     if (stored_value_get(&q->base.text, stored) != OK) return fetch_no_memory(why);
     if (stored.size == 0 || !fetch_question_selects_name(&q->base, buf_bytes(&q->base.text)))
         return OK;
-    if (!array_reserve(q->base.budget, &q->metrics, &q->metric_capacity, q->metric_count + 1)) {
+    if (!array_reserve(q->base.budget, &q->metrics, &q->metric_capacity, q->metric_count + 1))
         return fetch_no_memory(why);
-    }
     struct bytes copy = arena_copy(&q->base.arena, stored);
     if (copy.at == NULL) return fetch_no_memory(why);
     q->metrics[q->metric_count++] = (struct opentsdb_metric){.stored = copy};
@@ -335,9 +333,8 @@ learn_unknown_metric(struct opentsdb_question *q, struct bytes name)
 static bool
 has_matcher_on(const struct opentsdb_question *q, struct bytes name)
 {
-    for (uint32_t i = 0; i < q->base.matcher_count; i++) {
+    for (uint32_t i = 0; i < q->base.matcher_count; i++)
         if (bytes_equal(matcher_name(q->base.matchers[i]), name)) return true;
-    }
     return false;
 }
 
@@ -352,18 +349,16 @@ learn_unknown(struct opentsdb_question *q, struct why *why)
     bool is_new = !opentsdb_is_unknown(q, what, name);
     if (what == REFUSED_UNKNOWN_METRIC ||
         (what == REFUSED_UNKNOWN_TAG && !has_matcher_on(q, name)) ||
-        (what == REFUSED_UNKNOWN_VALUE && q->unknown_values > OPENTSDB_UNKNOWN_VALUES_MAX)) {
+        (what == REFUSED_UNKNOWN_VALUE && q->unknown_values > OPENTSDB_UNKNOWN_VALUES_MAX))
         is_new = false;
-    }
     if (!is_new) {
         return why_prefix(why, ERR_CORRUPT, "%s: the refusal names what was not asked for",
                           settings_of(q)->server.url);
     }
     struct bytes copy = arena_copy(&q->base.arena, name);
     if (!array_reserve(q->base.budget, &q->unknown, &q->unknown_capacity, q->unknown_count + 1) ||
-        (copy.at == NULL && name.size > 0)) {
+        (copy.at == NULL && name.size > 0))
         return fetch_no_memory(why);
-    }
     q->unknown[q->unknown_count++] = (struct opentsdb_unknown){what, copy};
     q->unknown_values += what == REFUSED_UNKNOWN_VALUE;
     return OK;
@@ -441,9 +436,8 @@ tsuid_of(const struct opentsdb_question *q, const struct opentsdb_found *found)
 static uint32_t
 find_tsuid(const struct opentsdb_question *q, struct bytes tsuid)
 {
-    for (uint32_t at = TABLE_START, id; table_next(&q->by_tsuid, hash_bytes(tsuid, 0), &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(&q->by_tsuid, hash_bytes(tsuid, 0), &at, &id);)
         if (bytes_equal(tsuid_of(q, &q->found[id]), tsuid)) return id;
-    }
     return UINT32_MAX;
 }
 
@@ -454,9 +448,8 @@ read_labels(struct opentsdb_question *q, const struct opentsdb_series *series, s
 {
     size_t most = series->metric.size;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < series->tag_count; i++) {
+    for (uint32_t i = 0; i < series->tag_count; i++)
         most += series->tags[i].name.size + series->tags[i].value.size;
-    }
     buf_clear(&q->base.text);
     if (!buf_reserve(&q->base.text, most + 1))
         return fetch_no_memory(why); /* decoded texts are not longer */
@@ -470,9 +463,8 @@ read_labels(struct opentsdb_question *q, const struct opentsdb_series *series, s
         struct label label = {bytes_of(q->base.text.at + from, middle - from),
                               bytes_of(q->base.text.at + middle, q->base.text.size - middle)};
         if (label.value.size == 0 || bytes_equal_text(label.name, "__name__")) continue;
-        if (n == FINAL_LABELS_MAX) {
+        if (n == FINAL_LABELS_MAX)
             return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
-        }
         labels[n++] = label;
     }
     *ret_count = n;
@@ -494,15 +486,13 @@ add_found(struct opentsdb_question *q, const struct opentsdb_series *series,
                                    .labels_at = q->labels.size,
                                    .metric_hash = hash_bytes(series->metric, 0)};
     buf_put_bytes(&q->tsuids, series->tsuid);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         labels_put(&q->labels, labels[i]);
-    }
     found.labels_size = (uint32_t)(q->labels.size - found.labels_at);
     if (!array_reserve(q->base.budget, &q->found, &q->found_capacity, q->found_count + 1) ||
         !table_reserve(&q->by_tsuid, q->base.budget, 1) || buf_error(&q->tsuids) ||
-        buf_error(&q->labels)) {
+        buf_error(&q->labels))
         return fetch_no_memory(why);
-    }
     table_add(&q->by_tsuid, hash_bytes(series->tsuid, 0), q->found_count);
     q->found[q->found_count++] = found;
     return OK;
@@ -580,9 +570,8 @@ opentsdb_question_find(struct fetch_question *base, struct why *why)
                                       .first_ms = base->min_ms,
                                       .last_ms = base->max_ms};
         struct cursor c = cursor_of(bytes_of(q->labels.at + found->labels_at, found->labels_size));
-        while (series.count < FINAL_LABELS_MAX && labels_next(&c, &labels[series.count])) {
+        while (series.count < FINAL_LABELS_MAX && labels_next(&c, &labels[series.count]))
             series.count++;
-        }
         e = fetch_question_take(base, &series, why);
     }
     return e;
@@ -641,9 +630,8 @@ put_block(struct opentsdb_question *q, const struct series_block *block, struct 
         buf_put_bytes(body, tsuid_of(q, found));
         buf_put_u8(body, '"');
         last = found->metric_hash;
-        if (body->size > OPENTSDB_BODY_BYTES - BODY_END_BYTES - 2 && i > 0) {
+        if (body->size > OPENTSDB_BODY_BYTES - BODY_END_BYTES - 2 && i > 0)
             return why_set(why, ERR_FULL, "too many series for a request");
-        }
     }
     buf_put_text(body, "]}");
     end_body(q);
@@ -658,13 +646,11 @@ opentsdb_question_samples(struct fetch_question *base, const struct series_block
     struct opentsdb_question *q = (struct opentsdb_question *)base;
     struct sampling s = {q, block, UINT32_MAX};
     const struct opentsdb_sink sink = {take_sampled, take_sample, &s};
-    for (uint32_t i = block->first; i < block->first + block->count; i++) {
+    for (uint32_t i = block->first; i < block->first + block->count; i++)
         q->found[found_at(q, i)].number = i;
-    }
     /* The block has all series, and the filters select few others. */
-    if (block->count == q->found_count && q->points_passed <= q->points_found) {
+    if (block->count == q->found_count && q->points_passed <= q->points_found)
         return ask_metrics(q, block->min_ms, block->max_ms, false, &sink, why);
-    }
     enum err e = put_block(q, block, why);
     return e ? e : opentsdb_exchange_series(&q->exchange, &sink, why);
 }
@@ -704,9 +690,8 @@ static enum err
 label_values(struct fetch_question *base, struct why *why)
 {
     struct opentsdb_question *q = (struct opentsdb_question *)base;
-    if (base->matcher_count > 0 || !bytes_equal_text(base->name, "__name__")) {
+    if (base->matcher_count > 0 || !bytes_equal_text(base->name, "__name__"))
         return ERR_UNSUPPORTED;
-    }
     return opentsdb_question_names(q, "metrics", bytes_of(NULL, 0), give_name, q, why);
 }
 

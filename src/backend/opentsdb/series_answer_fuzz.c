@@ -13,9 +13,8 @@ take_series(void *context, const struct opentsdb_series *series, struct why *why
     (void)why;
     if (series->metric.size == 0 || series->tsuid.size == 0) abort();
     if (series->tag_count > OPENTSDB_TAGS_MAX) abort();
-    for (size_t i = 0; i < series->tsuid.size; i++) {
+    for (size_t i = 0; i < series->tsuid.size; i++)
         if (hex_digit(series->tsuid.at[i]) < 0) abort();
-    }
     *(bool *)context = true;
     return OK;
 }

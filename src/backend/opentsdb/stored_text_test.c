@@ -32,9 +32,8 @@ UNIT_TEST(test_a_text_that_no_adapter_wrote_is_unchanged)
     static const char *const texts[] = {"sys.cpu.user", "a_b",       "web_front", "_",
                                         "_41",          "host:9100", "_c3",       "a__b_c",
                                         "a b",          "\xc3\xa9",  "_0Ax_Ay",   ""};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         check_get(stored_value_get, texts[i], texts[i]);
-    }
     check_get(stored_tag_get, "my.label", "my.label");
     check_get(stored_tag_get, "U__job", "U__job");
 }

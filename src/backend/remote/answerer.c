@@ -54,9 +54,8 @@ take_notice(struct answerer_set *s, const struct rr_piece *piece, struct why *wh
 {
     struct why warning;
     api_sentence(piece->text, &warning);
-    if (piece->notice == RR_NOTICE_ERROR) {
+    if (piece->notice == RR_NOTICE_ERROR)
         return why_set(why, ERR_CORRUPT, "%s: %s", s->request.url, warning.text);
-    }
     if (piece->notice == RR_NOTICE_DOWNSAMPLED) {
         int64_t resolution_ms;
         bool valid = time_parse_duration(piece->text, &resolution_ms);
@@ -173,15 +172,13 @@ put_headers(struct answerer_set *s, const struct query_request *r)
 {
     static const char *const ours[] = {REMOTE_READ_HEADERS};
     unsigned n = 0;
-    for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++) {
+    for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++)
         s->headers[n++] = ours[i];
-    }
     s->headers[n++] = r->partial ? "X-Firekeep-Notices: partial" : "X-Firekeep-Notices: errors";
     if (r->stored) s->headers[n++] = "X-Firekeep-Sources: none";
     const char *const *more = s->of->options.headers;
-    for (; more != NULL && *more != NULL && n < HEADERS_MAX - 1; more++) {
+    for (; more != NULL && *more != NULL && n < HEADERS_MAX - 1; more++)
         s->headers[n++] = *more;
-    }
     s->headers[n] = NULL;
 }
 
@@ -232,9 +229,8 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
                                             .external = {&none},
                                             .pull = next_piece,
                                             .context = s};
-    if (e == OK && (rr_client_new(v->budget, &s->reader) || ordered_new(&ordered, &s->ordered))) {
+    if (e == OK && (rr_client_new(v->budget, &s->reader) || ordered_new(&ordered, &s->ordered)))
         e = why_set(why, ERR_NOMEM, "not enough memory for the response");
-    }
     if (e == OK) {
         s->request = (struct http_client_request){.url = v->of->options.url,
                                                   .headers = s->headers,

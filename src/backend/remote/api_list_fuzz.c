@@ -27,9 +27,8 @@ static enum err
 each_warning(void *context, const char *sentence)
 {
     (void)context;
-    for (; *sentence != '\0'; sentence++) {
+    for (; *sentence != '\0'; sentence++)
         if ((unsigned char)*sentence < ' ') abort();
-    }
     return OK;
 }
 

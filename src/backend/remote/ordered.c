@@ -112,9 +112,8 @@ begin_series(struct ordered *o, struct bytes fields, struct why *why)
                     "series are not in label order, and too many to put them in order");
     }
     if (e == OK &&
-        !array_reserve(o->options.budget, &o->heap, &o->held_capacity, o->held_count + 1)) {
+        !array_reserve(o->options.budget, &o->heap, &o->held_capacity, o->held_count + 1))
         e = fetch_no_memory(why);
-    }
     if (e) {
         held_free(o, h);
         return e;
@@ -132,9 +131,8 @@ add_chunk(struct ordered *o, const struct rr_piece *piece, struct why *why)
     struct ordered_held *h = o->open;
     if (h == NULL) return why_set(why, ERR_CORRUPT, "a chunk without a series");
     size_t before = held_size(h);
-    if (!array_reserve(o->options.budget, &h->chunks, &h->capacity, h->count + 1)) {
+    if (!array_reserve(o->options.budget, &h->chunks, &h->capacity, h->count + 1))
         return fetch_no_memory(why);
-    }
     h->chunks[h->count++] = (struct held_chunk){.type = piece->type,
                                                 .at = h->data.size,
                                                 .size = piece->chunk.size,
@@ -170,9 +168,7 @@ take_least(struct ordered *o)
 {
     struct ordered_held *least = o->heap[0];
     struct ordered_held *last = o->heap[--o->held_count];
-    if (o->held_count > 0) {
-        heap_down(o->heap, o->held_count, 0, last, held_compare(*a, *b) < 0);
-    }
+    if (o->held_count > 0) heap_down(o->heap, o->held_count, 0, last, held_compare(*a, *b) < 0);
     return least;
 }
 
@@ -199,9 +195,8 @@ static enum err
 pass_open(struct ordered *o, struct why *why)
 {
     bool is_current = false;
-    for (uint32_t i = 0; i < o->current_count; i++) {
+    for (uint32_t i = 0; i < o->current_count; i++)
         is_current |= o->current[i] == o->open;
-    }
     while (is_current && o->open != NULL) {
         struct ordered_held *h = o->open;
         o->held_bytes -= held_size(h);
@@ -233,9 +228,8 @@ ordered_next(struct ordered *o, struct bytes *ret_labels, struct why *why)
     o->any = true;
     while (o->held_count > 0 && bytes_equal(buf_bytes(&o->heap[0]->labels), buf_bytes(&o->given))) {
         if (!array_reserve(o->options.budget, &o->current, &o->current_capacity,
-                           o->current_count + 1)) {
+                           o->current_count + 1))
             return fetch_no_memory(why);
-        }
         o->current[o->current_count++] = take_least(o);
     }
     *ret_labels = buf_bytes(&o->given);
@@ -248,18 +242,16 @@ ordered_next(struct ordered *o, struct bytes *ret_labels, struct why *why)
 static enum err
 add_lane(struct ordered *o, struct ordered_lane **ret_lane, struct why *why)
 {
-    if (o->lanes_are_fixed || o->lane_count == LANES_MAX) {
+    if (o->lanes_are_fixed || o->lane_count == LANES_MAX)
         return why_set(why, ERR_UNSUPPORTED, "too many chunks of a series overlap");
-    }
     struct ordered_lane **lane = &o->lanes[o->lane_count];
     if (*lane == NULL) {
         *lane = mem_new(o->options.budget, sizeof **lane);
         if (*lane == NULL) return fetch_no_memory(why);
         (*lane)->of = o;
     }
-    if ((*lane)->decoder == NULL && rr_decoder_new(o->options.budget, &(*lane)->decoder)) {
+    if ((*lane)->decoder == NULL && rr_decoder_new(o->options.budget, &(*lane)->decoder))
         return fetch_no_memory(why);
-    }
     if (sample_merge_add(&o->samples, *lane)) return fetch_no_memory(why);
     o->lane_count++;
     *ret_lane = *lane;
@@ -277,9 +269,8 @@ put_in_lane(struct ordered *o, const struct ordered_held *series, uint32_t chunk
     }
     enum err e = lane == NULL ? add_lane(o, &lane, why) : OK;
     if (e) return e;
-    if (!array_reserve(o->options.budget, &lane->turns, &lane->capacity, lane->count + 1)) {
+    if (!array_reserve(o->options.budget, &lane->turns, &lane->capacity, lane->count + 1))
         return fetch_no_memory(why);
-    }
     lane->turns[lane->count++] = (struct ordered_turn){series, chunk};
     lane->any = true;
     lane->last_ms = c->max_ms;
@@ -292,9 +283,8 @@ fill_lanes(struct ordered *o, struct why *why)
     enum err e = OK;
     for (uint32_t i = 0; i < o->current_count && e == OK; i++) {
         struct ordered_held *h = o->current[i];
-        while (e == OK && h->in_lanes < h->count) {
+        while (e == OK && h->in_lanes < h->count)
             e = put_in_lane(o, h, h->in_lanes++, why);
-        }
     }
     return e;
 }
@@ -304,12 +294,10 @@ static void
 forget_given(struct ordered *o)
 {
     struct ordered_held *h = o->open;
-    for (uint32_t i = 0; i < o->lane_count; i++) {
+    for (uint32_t i = 0; i < o->lane_count; i++)
         if (o->lanes[i]->next < o->lanes[i]->count) return;
-    }
-    for (uint32_t i = 0; i < o->lane_count; i++) {
+    for (uint32_t i = 0; i < o->lane_count; i++)
         o->lanes[i]->next = o->lanes[i]->count = 0;
-    }
     o->held_bytes -= held_size(h);
     buf_clear(&h->data);
     h->count = h->in_lanes = 0;
@@ -334,9 +322,8 @@ lane_decode(struct ordered_lane *lane, struct rr_decoded *ret, struct why *why)
     enum err e = rr_decode_chunk(lane->decoder, c->type, data, o->options.min_ms, o->options.max_ms,
                                  ret, why);
     if (e || ret->count == 0) return e;
-    if (lane->gave && ret->times_ms[0] <= lane->given_ms) {
+    if (lane->gave && ret->times_ms[0] <= lane->given_ms)
         return why_set(why, ERR_CORRUPT, "chunks have other times than the server says");
-    }
     lane->gave = true;
     lane->given_ms = ret->times_ms[ret->count - 1];
     return OK;
@@ -409,9 +396,8 @@ ordered_free(struct ordered *o)
     if (o == NULL) return;
     struct budget *budget = o->options.budget;
     drop_current(o);
-    while (o->held_count > 0) {
+    while (o->held_count > 0)
         held_free(o, take_least(o));
-    }
     for (uint32_t i = 0; i < LANES_MAX && o->lanes[i] != NULL; i++) {
         rr_decoder_free(o->lanes[i]->decoder);
         array_free(budget, o->lanes[i]->turns, o->lanes[i]->capacity);

@@ -27,9 +27,8 @@ give_frame(struct frames *s, struct why *why)
     s->left = bytes_of(s->left.at + used + size, s->left.size - used - size);
     size_t head_size = varint_put(head, size);
     uint32_t sum = crc32c(0, payload);
-    for (int shift = 24; shift >= 0; shift -= 8) {
+    for (int shift = 24; shift >= 0; shift -= 8)
         head[head_size++] = (uint8_t)(sum >> shift);
-    }
     enum err e = rr_client_give(s->client, bytes_of(head, head_size), why);
     return e ? e : rr_client_give(s->client, payload, why);
 }

@@ -74,9 +74,8 @@ add_series(struct script *script, const struct sent_series *x)
 {
     script->pieces[script->count++] =
         (struct rr_piece){.kind = RR_PIECE_SERIES, .labels = buf_bytes(&x->fields)};
-    for (uint32_t i = 0; i < x->run_count; i++) {
+    for (uint32_t i = 0; i < x->run_count; i++)
         add_run(script, &x->runs[i]);
-    }
 }
 
 static int
@@ -95,13 +94,11 @@ script_init(struct script *script, const struct sent *s, bool in_order)
     script->fails_at = UINT32_MAX;
     script->shown = NULL;
     arena_init(&script->arena, NULL, 0, 0);
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         order[i] = &s->series[i];
-    }
     if (in_order) qsort(order, s->count, sizeof(const struct sent_series *), by_own_labels);
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         add_series(script, order[i]);
-    }
 }
 
 static void
@@ -312,9 +309,8 @@ UNIT_TEST(test_each_allocation_may_fail)
             enum err e = read_script(&s, &script, seed % 2 == 0 ? 1 : 100000, false);
             bool fired = mem_fail_fired();
             mem_fail_nth(0, false);
-            if (e != OK && e != ERR_NOMEM && e != ERR_UNSUPPORTED) {
+            if (e != OK && e != ERR_NOMEM && e != ERR_UNSUPPORTED)
                 fail_msg("%s: %s", err_word(e), why.text);
-            }
             if (!fired) break;
         }
         script_fini(&script);

@@ -30,9 +30,8 @@ api_sentence(struct bytes text, struct why *ret)
 {
     size_t size = text.size < sizeof ret->text ? text.size : sizeof ret->text - 1;
     (void)why_set(ret, ERR_CORRUPT, "%.*s", (int)size, size == 0 ? "" : (const char *)text.at);
-    for (char *p = ret->text; *p != '\0'; p++) {
+    for (char *p = ret->text; *p != '\0'; p++)
         if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
-    }
 }
 
 static enum err
@@ -60,9 +59,8 @@ take_series(struct api_list_reading *r, struct why *why)
     uint32_t count = 0;
     scan_expect(&r->scan, '{');
     for (struct bytes name; scan_key(&r->scan, &name);) {
-        if (count == FINAL_LABELS_MAX) {
+        if (count == FINAL_LABELS_MAX)
             return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
-        }
         labels[count++] = (struct label){name, scan_text(&r->scan)};
     }
     if (r->scan.bad != NULL) return OK;
@@ -108,9 +106,8 @@ read_answer(struct api_list_reading *r, enum api_list list, struct why *why)
     }
     if (e) return e;
     scan_end(s);
-    if (s->bad != NULL && s->error == ERR_NOMEM) {
+    if (s->bad != NULL && s->error == ERR_NOMEM)
         return why_set(why, ERR_NOMEM, "not enough memory for the response");
-    }
     if (s->bad == NULL && any) return OK;
     return why_set(why, ERR_CORRUPT, "the response cannot be read: %s",
                    s->bad == NULL ? "it has no data" : s->bad);
@@ -202,9 +199,8 @@ look_up(struct remote_question *q, enum api_list list, struct why *why)
     if (e == OK) e = fetch_await(exchange->fetch, &answer, why);
     /* The server has no such API, or cannot read the selector. */
     if (e == OK && (answer->status == 400 || answer->status == 404 || answer->status == 405 ||
-                    answer->status == 501)) {
+                    answer->status == 501))
         return ERR_UNSUPPORTED;
-    }
     if (e == OK) e = fetch_expect_ok(exchange->fetch, why);
     if (e == OK) e = remote_expect_all(exchange->fetch, answer->wanted[1], why);
     if (e == OK) e = fetch_read_all(exchange->fetch, &q->answer, why);

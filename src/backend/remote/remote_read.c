@@ -218,12 +218,10 @@ await_answer(struct remote_question *q, struct why *why)
     const char *type = a->wanted[WANTED_TYPE];
     bool streamed = begins_with(type, "application/x-streamed-protobuf");
     bool samples = begins_with(type, "application/x-protobuf");
-    if (a->status == 200 && streamed && x->protobuf != REMOTE_READ_SAMPLES) {
+    if (a->status == 200 && streamed && x->protobuf != REMOTE_READ_SAMPLES)
         return begin_streamed(q, why);
-    }
-    if (a->status == 200 && samples && x->protobuf != REMOTE_READ_STREAMED) {
+    if (a->status == 200 && samples && x->protobuf != REMOTE_READ_STREAMED)
         return begin_sampled(q, why);
-    }
     return why_set(why, ERR_UNSUPPORTED, "%s: responds with status %u and type \"%s\"", x->url,
                    a->status, type);
 }
@@ -326,9 +324,8 @@ open_reader(struct fetch_reader *base_reader, struct why *why)
         bool known = size > end_size && memcmp(base + size - end_size, end, end_size) == 0;
         size = known ? size - end_size : 0;
     }
-    while (size > 0 && base[size - 1] == '/') {
+    while (size > 0 && base[size - 1] == '/')
         size--;
-    }
     if (size >= sizeof reader->labels_base) return why_set(why, ERR_INPUT, "the URL is too long");
     memcpy(reader->labels_base, base, size);
     return OK;

@@ -50,9 +50,8 @@ static void
 put_answers(struct played_source *rig, unsigned count, const char *status, const char *type,
             struct bytes body)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         buf_put_bytes(put_head(rig, status, type, body.size), body);
-    }
 }
 
 static void
@@ -237,9 +236,8 @@ UNIT_TEST(test_a_request_has_as_many_matchers_as_a_server_accepts)
     played_stop(&rig);
     buf_fini(&message);
     arena_fini(&arena);
-    for (int i = 0; i < MORE; i++) {
+    for (int i = 0; i < MORE; i++)
         matcher_free(matchers[i]);
-    }
 }
 
 UNIT_TEST(test_answers_of_another_form_are_not_read)
@@ -420,9 +418,8 @@ UNIT_TEST(test_a_set_outlives_its_view_and_may_be_closed_at_any_time)
         assert_int_equal(view_select(rig.view, &rig.request, &set, &rig.why), OK);
         view_free(rig.view);
         rig.view = NULL;
-        for (int i = 0; i < reads; i++) {
+        for (int i = 0; i < reads; i++)
             assert_int_equal(series_set_next(set, &labels, &rig.why), OK);
-        }
         series_set_free(set);
         played_stop(&rig);
     }
@@ -440,9 +437,8 @@ start_whole(struct played_source *rig, unsigned variant)
 
 UNIT_TEST(test_each_allocation_may_fail)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         played_fail_allocations(start_whole, i, NULL, WHOLE, 0);
-    }
 }
 
 /* --- names, values and series ----------------------------------------------------------------- */

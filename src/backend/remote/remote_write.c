@@ -169,9 +169,8 @@ remote_write_call_clear(struct writer *writer, struct writer_call *call)
 {
     struct remote_writer *w = (struct remote_writer *)writer;
     struct remote_call *c = (struct remote_call *)call;
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         if (c->builds[i] != NULL) rw_build_clear(c->builds[i]);
-    }
     buf_clear(&c->metadata);
     buf_clear(&c->body);
     c->made = false;
@@ -194,9 +193,8 @@ begin_call(struct remote_writer *w, struct remote_call *c, const struct item *it
     if (empty) {
         c->version = version_now(w);
         struct rw_build **build = &c->builds[c->version == RW_V1 ? 0 : 1];
-        if (*build == NULL && rw_build_new(c->version, w->base.options.memory, build) != OK) {
+        if (*build == NULL && rw_build_new(c->version, w->base.options.memory, build) != OK)
             return WRITER_NO_MEMORY;
-        }
         snprintf(c->tenant, sizeof c->tenant, "%.*s", (int)item->tenant.size,
                  (const char *)item->tenant.at);
         return WRITER_ADDED;
@@ -214,9 +212,8 @@ add_family(struct remote_writer *w, struct remote_call *c, const struct item *it
     } else {
         struct sent_family family = {item->family_type, item->help, item->unit};
         enum err e = families_put(w->families, item->tenant, item->family, &family);
-        if (e == ERR_LIMIT) {
+        if (e == ERR_LIMIT)
             return writer_unfit(why, "too many metric families to keep their metadata");
-        }
         if (e) return WRITER_NO_MEMORY;
     }
     c->families++;
@@ -239,9 +236,8 @@ remote_write_add(struct writer *writer, struct writer_call *call, const struct i
     if (c->version == RW_V2 && rw_build_counts(build).series > before) {
         struct sent_family family;
         struct bytes metric = labels_get(item->labels, bytes_of_text("__name__"));
-        if (families_find(w->families, item->tenant, metric, &family)) {
+        if (families_find(w->families, item->tenant, metric, &family))
             rw_build_metadata(build, family.type, family.help, family.unit);
-        }
     }
     switch (item->kind) {
     case ITEM_FLOAT:
@@ -321,9 +317,8 @@ make_headers(struct remote_writer *w, const struct remote_call *c, struct writer
                          : "application/x-protobuf"));
     http_headers_put(h, "Content-Encoding", bytes_of_text("snappy"));
     http_headers_put(h, "X-Prometheus-Remote-Write-Version", bytes_of_text(v2 ? "2.0.0" : "0.1.0"));
-    if (w->by_tenant) {
+    if (w->by_tenant)
         http_headers_put(h, w->base.options.settings->tenant_header, bytes_of_text(c->tenant));
-    }
     bool is_known;
     enum err e = identity_put_secrets(w->identity, h, &is_known, why);
     if (e == OK) e = identity_put_token(w->identity, is_known, h);
@@ -401,14 +396,12 @@ static bool
 take_reject_word(struct bytes *text)
 {
     size_t size = 0;
-    while (size < text->size && memchr(",;\n", text->at[size], 3) == NULL) {
+    while (size < text->size && memchr(",;\n", text->at[size], 3) == NULL)
         size++;
-    }
     struct bytes word = bytes_of(text->at, size);
     *text = bytes_of(text->at + size, text->size - size);
-    for (unsigned r = REJECT_NONE + 1; r < REJECT_COUNT; r++) {
+    for (unsigned r = REJECT_NONE + 1; r < REJECT_COUNT; r++)
         if (bytes_equal_text(word, reject_word((enum reject)r))) return true;
-    }
     return false;
 }
 
@@ -427,9 +420,8 @@ reported_refused(struct bytes text)
         size_t digits = 0;
         for (;
              digits < text.size && digits < 10 && text.at[digits] >= '0' && text.at[digits] <= '9';
-             digits++) {
+             digits++)
             count = 10 * count + (uint64_t)(text.at[digits] - '0');
-        }
         if (digits == 0 || digits == text.size || text.at[digits] != ' ') return 0;
         text = bytes_of(text.at + digits + 1, text.size - digits - 1);
         if (!take_reject_word(&text)) return 0;
@@ -447,9 +439,8 @@ reported_refused(struct bytes text)
 static bool
 refuses_all(const struct remote_call *c, const struct http_call_answer *answer, uint64_t reported)
 {
-    for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL && c->version == RW_V2; i++) {
+    for (unsigned i = WANTED_WRITTEN; WANTED[i] != NULL && c->version == RW_V2; i++)
         if (answer->wanted[i][0] == 0) return false;
-    }
     uint64_t written = c->version == RW_V2 ? written_of(answer) : 0;
     uint64_t items = (uint64_t)c->samples + c->exemplars;
     return c->families == 0 && written == 0 &&
@@ -463,9 +454,8 @@ write_judge_refusal(struct remote_writer *w, const struct remote_call *c,
                     const struct http_call_answer *answer, struct writer_step *step)
 {
     uint64_t written = 0, reported = reported_refused(answer->body);
-    for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++) {
+    for (unsigned i = WANTED_WRITTEN; i < WANTED_WRITTEN + 2; i++)
         written += strtoull(answer->wanted[i], NULL, 10);
-    }
     if (written > 0 && written < c->samples)
         step->refused = c->samples - (uint32_t)written;
     else if (reported < c->samples)

@@ -139,9 +139,8 @@ send(struct rig *rig, enum rw_version version)
 static bool
 sends_header(const struct rig *rig, const char *line)
 {
-    for (const char *const *h = rig->step.http.headers; *h != NULL; h++) {
+    for (const char *const *h = rig->step.http.headers; *h != NULL; h++)
         if (strcmp(*h, line) == 0) return true;
-    }
     return false;
 }
 
@@ -211,9 +210,8 @@ UNIT_TEST(test_a_call_weighs_the_same_before_and_after_it_is_packed)
         if (v1) rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V1;
         rig_open(&rig);
         add_family(&rig, "requests", "how many");
-        for (int64_t i = 0; i < 1000; i++) {
+        for (int64_t i = 0; i < 1000; i++)
             assert_int_equal(add_float(&rig, "up", "a", 1000 * i, 1), WRITER_ADDED);
-        }
         uint64_t bytes = class->bytes(rig.writer, rig.call);
         send(&rig, v1 ? RW_V1 : RW_V2);
         assert_true(rig.step.http.body.size < bytes / 2);
@@ -352,9 +350,8 @@ UNIT_TEST(test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again)
     add_float(&rig, "up", "a", 1, 1);
     add_float(&rig, "up", "b", 1, 1);
     send(&rig, RW_V2);
-    for (unsigned i = 0; i < sizeof answers / sizeof *answers; i++) {
+    for (unsigned i = 0; i < sizeof answers / sizeof *answers; i++)
         assert_int_equal(answered(&rig, answers[i].status, "1", "no"), answers[i].verdict);
-    }
     rig_fini(&rig);
 }
 
@@ -363,9 +360,8 @@ UNIT_TEST(test_a_refusal_may_say_how_many)
     struct rig rig;
     rig_init(&rig);
     rig_open(&rig);
-    for (int64_t t_ms = 1; t_ms <= 3; t_ms++) {
+    for (int64_t t_ms = 1; t_ms <= 3; t_ms++)
         add_float(&rig, "up", "a", t_ms, 1);
-    }
     send(&rig, RW_V2);
     answered(&rig, 400, "1", "out of order sample for series {__name__=\"up\", job=\"b\"}\n");
     assert_int_equal(rig.step.verdict, VERDICT_SOME_DEAD);
@@ -386,9 +382,8 @@ firekeep_refuses(struct rig *rig, const char *written, const char *body)
 {
     struct http_call_answer answer = {
         .failure = HTTP_CALL_ANSWERED, .status = 400, .body = bytes_of_text(body)};
-    for (unsigned i = 1; i < 4 && written != NULL; i++) {
+    for (unsigned i = 1; i < 4 && written != NULL; i++)
         snprintf(answer.wanted[i], sizeof answer.wanted[i], "%s", i == 1 ? written : "0");
-    }
     memset(&rig->step, 0, sizeof rig->step);
     class->judge(rig->writer, rig->call, &answer, &rig->step);
     assert_int_equal(rig->step.next, WRITER_DONE);
@@ -421,9 +416,8 @@ UNIT_TEST(test_a_count_of_as_many_as_there_are_says_that_all_are_refused)
         rig_init(&rig);
         if (v1) rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V1;
         rig_open(&rig);
-        for (int64_t t_ms = 1; t_ms <= 3; t_ms++) {
+        for (int64_t t_ms = 1; t_ms <= 3; t_ms++)
             add_float(&rig, "up", "a", t_ms, 1);
-        }
         send(&rig, v1 ? RW_V1 : RW_V2);
         for (unsigned i = 0; i < sizeof answers / sizeof *answers; i++) {
             char written[8];

@@ -63,9 +63,8 @@ index_answer(struct sampled *s, struct why *why)
         }
     }
     if (c.bad) return damaged(why);
-    if (results != 1) {
+    if (results != 1)
         return why_set(why, ERR_CORRUPT, "the response has %u results for one query", results);
-    }
     return index_result(s, result, why);
 }
 
@@ -82,9 +81,8 @@ sampled_fetch(void *context, struct series_blocks *blocks, const struct series_b
         memcpy(&key, series_blocks_key(blocks, n).at, sizeof key);
         e = rw_decode(&s->request, RW_V1, bytes_of(s->answer.at + key.at, key.size), 0, why);
         if (e) break;
-        for (uint32_t i = 0; i < r->float_count && e == OK; i++) {
+        for (uint32_t i = 0; i < r->float_count && e == OK; i++)
             e = series_blocks_put_float(blocks, n, r->floats[i].t_ms, r->floats[i].bits, 0, why);
-        }
         for (uint32_t i = 0; i < r->histogram_count && e == OK; i++) {
             const struct rw_histogram *h = &r->histograms[i];
             if (h->malformed) return why_set(why, ERR_CORRUPT, "a histogram is not valid");

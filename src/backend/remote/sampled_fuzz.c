@@ -21,9 +21,8 @@ read_all(struct sampled *sampled, struct why *why)
     while ((e = series_blocks_next(sampled->blocks, &labels, why)) == OK && labels.at != NULL) {
         int64_t last_ms = INT64_MIN;
         check_fuzzed_labels(labels, &before, &any);
-        while ((e = series_blocks_batch(sampled->blocks, &b, why)) == OK && b.count > 0) {
+        while ((e = series_blocks_batch(sampled->blocks, &b, why)) == OK && b.count > 0)
             check_fuzzed_batch(&b, &last_ms);
-        }
         if (e) break;
     }
     buf_fini(&before);

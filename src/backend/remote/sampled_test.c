@@ -51,9 +51,8 @@ put_answer(struct buf *to, struct bytes result, unsigned results)
 {
     struct buf message;
     buf_init(&message, NULL, 64 << 20);
-    for (unsigned i = 0; i < results; i++) {
+    for (unsigned i = 0; i < results; i++)
         proto_put_bytes(&message, PROTO_TAG(1, PROTO_BYTES), result);
-    }
     assert_int_equal(snappy_pack(buf_bytes(&message), to), OK);
     buf_fini(&message);
 }
@@ -63,9 +62,8 @@ make_answer(struct sent *s, struct buf *to)
 {
     struct buf result;
     buf_init(&result, NULL, 64 << 20);
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         put_series(s, &result, &s->series[i]);
-    }
     put_answer(to, buf_bytes(&result), 1);
     buf_fini(&result);
 }
@@ -155,9 +153,8 @@ UNIT_TEST(test_a_damaged_answer_is_read_or_refused)
         make_answer(&s, &answer);
         why.text[0] = '\0';
         if (rng_below(&s.rng, 4) == 0) answer.size = rng_below(&s.rng, answer.size);
-        for (int flips = 3; answer.size > 0 && flips > 0; flips--) {
+        for (int flips = 3; answer.size > 0 && flips > 0; flips--)
             answer.at[rng_below(&s.rng, answer.size)] ^= (uint8_t)(1 << rng_below(&s.rng, 8));
-        }
         enum err e = sampled_new(&options, buf_bytes(&answer), &sampled, &why);
         struct bytes labels = {NULL, 0};
         struct sample_batch b;

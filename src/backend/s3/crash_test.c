@@ -33,9 +33,8 @@ UNIT_TEST(test_after_a_crash_the_same_goes_out_again)
         rig.settings.u.s3.compression = COMPRESSION_ZSTD;
         s3_rig_open(&rig);
         s3_rig_prepare(&rig);
-        for (uint32_t i = 0; i < 50; i++) {
+        for (uint32_t i = 0; i < 50; i++)
             s3_rig_must_add(&rig, 100 + i / 10, i % 10);
-        }
         s3_rig_seal_and_save(&rig);
         keep_body(&kept, &rig);
         if (seed % 2 == 0) s3_rig_answer(&rig, 200, ""); /* it arrived, or its fate is unknown */
@@ -78,16 +77,14 @@ UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
     s3_rig_init(&rig, 3);
     s3_rig_open(&rig);
     s3_rig_prepare(&rig);
-    for (uint32_t i = 0; i < 10; i++) {
+    for (uint32_t i = 0; i < 10; i++)
         s3_rig_must_add(&rig, 100 + i, 0);
-    }
     s3_rig_seal_and_save(&rig);
     keep_body(&kept, &rig);
     s3_rig_crash(&rig);
     s3_rig_prepare(&rig);
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < 4; i++)
         s3_rig_must_add(&rig, 100 + i, 0);
-    }
     s3_rig_begin(&rig); /* because of its age, for example */
     expect_same(&kept, &rig);
     s3_rig_answer(&rig, 200, "");
@@ -97,17 +94,15 @@ UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
     s3_rig_save(&rig);
     s3_rig_crash(&rig); /* the remaining items still belong to that object */
     s3_rig_prepare(&rig);
-    for (uint32_t i = 4; i < 7; i++) {
+    for (uint32_t i = 4; i < 7; i++)
         s3_rig_must_add(&rig, 100 + i, 0);
-    }
     s3_rig_begin(&rig);
     expect_same(&kept, &rig);
     s3_rig_answer(&rig, 200, "");
     s3_rig_answer(&rig, 200, "");
     s3_writer.call_clear(rig.writer, rig.call);
-    for (uint32_t i = 7; i < 10; i++) {
+    for (uint32_t i = 7; i < 10; i++)
         s3_rig_must_add(&rig, 100 + i, 0);
-    }
     assert_int_equal(s3_writer.units(rig.writer, rig.call), 0);
     s3_rig_begin(&rig); /* it has arrived already */
     s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
@@ -164,9 +159,8 @@ UNIT_TEST(test_an_unsealed_object_is_removed_after_a_crash)
     s3_rig_init(&rig, 5);
     s3_rig_open(&rig);
     s3_rig_save(&rig);
-    for (uint32_t i = 0; i < 30000; i++) {
+    for (uint32_t i = 0; i < 30000; i++)
         s3_rig_must_add(&rig, 100 + i, 0);
-    }
     assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 1);
     s3_rig_close(&rig);
     sim_env_kill(rig.sim);

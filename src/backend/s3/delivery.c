@@ -107,9 +107,8 @@ seal(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
         say_failed(step, VERDICT_RETRY, e, &why);
         return;
     }
-    if (w->adopted.number != 0 && s3_place_compare(o->first, w->adopted.last) > 0) {
+    if (w->adopted.number != 0 && s3_place_compare(o->first, w->adopted.last) > 0)
         s3_release_adopted(w);
-    }
     buf_fini(&c->text);
     w->noted = c;
     c->stage = S3_SEALED;
@@ -340,7 +339,7 @@ take_upload(struct s3_writer *w, struct s3_call *c, const struct http_call_answe
             char text[WRITER_ANSWER_BYTES];
             snprintf(text, sizeof text,
                      "the store reports for %" PRIu32 " new random names in a row that an object "
-                                                      "of that name exists: check that an object "
+                     "of that name exists: check that an object "
                      "store answers at %.200s",
                      w->names_taken, w->bucket.endpoint);
             step_done(step, VERDICT_RETRY, "name_taken", text);

@@ -32,9 +32,8 @@ UNIT_TEST(test_a_call_that_the_disk_cannot_take_is_full)
     s3_rig_init(&rig, 9);
     s3_rig_open(&rig);
     fault_env_arm(rig.fe, (struct fault){FAULT_EIO, 1, true});
-    while (s3_rig_add(&rig, 100 + i, 0) == WRITER_ADDED) {
+    while (s3_rig_add(&rig, 100 + i, 0) == WRITER_ADDED)
         assert_true(++i < 100000);
-    }
     assert_int_equal(s3_rig_add(&rig, 100 + i, 0), WRITER_FULL);
     fault_env_disarm(rig.fe);
     s3_rig_must_add(&rig, 100 + i, 0);
@@ -67,9 +66,8 @@ UNIT_TEST(test_any_failure_of_the_disk_costs_another_attempt_only)
                 } else {
                     buf_clear(&rig.saved);
                     s3_writer.save(rig.writer, &rig.saved);
-                    if (s3_writer.saved(rig.writer, &rig.why) != OK) {
+                    if (s3_writer.saved(rig.writer, &rig.why) != OK)
                         must(s3_writer.saved(rig.writer, &rig.why));
-                    }
                 }
                 s3_rig_begin(&rig);
             }

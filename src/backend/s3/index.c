@@ -119,9 +119,8 @@ static void
 add_names(struct s3_names *to, const struct s3_names *from)
 {
     struct cursor c = cursor_of(buf_bytes(&from->text));
-    while (cursor_left(&c) > 0) {
+    while (cursor_left(&c) > 0)
         s3_names_add(to, cursor_counted(&c));
-    }
     to->cut |= from->cut;
 }
 
@@ -129,9 +128,8 @@ add_names(struct s3_names *to, const struct s3_names *from)
 static struct s3_index_entry *
 find_entry(const struct s3_index *x, const char *base)
 {
-    for (uint32_t i = 0; i < x->count; i++) {
+    for (uint32_t i = 0; i < x->count; i++)
         if (strcmp(x->entries[i].base, base) == 0) return &x->entries[i];
-    }
     return NULL;
 }
 
@@ -166,9 +164,8 @@ void
 s3_index_remove(struct s3_index *x, uint64_t seal)
 {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < x->count; i++) {
+    for (uint32_t i = 0; i < x->count; i++)
         if (x->entries[i].seal != seal) x->entries[kept++] = x->entries[i];
-    }
     x->count = kept;
 }
 
@@ -176,9 +173,8 @@ void
 s3_index_remove_name(struct s3_index *x, const char *base)
 {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < x->count; i++) {
+    for (uint32_t i = 0; i < x->count; i++)
         if (strcmp(x->entries[i].base, base) != 0) x->entries[kept++] = x->entries[i];
-    }
     x->count = kept;
 }
 
@@ -244,9 +240,8 @@ s3_index_print(const struct s3_index *x, struct buf *to)
     json_member_bool(&json, "all_metrics", !x->names.cut);
     json_key(&json, "metrics");
     json_array_open(&json);
-    for (struct cursor c = cursor_of(buf_bytes(&x->names.text)); cursor_left(&c) > 0;) {
+    for (struct cursor c = cursor_of(buf_bytes(&x->names.text)); cursor_left(&c) > 0;)
         json_put_bytes(&json, cursor_counted(&c));
-    }
     json_array_close(&json);
     json_key(&json, "objects");
     json_array_open(&json);
@@ -327,27 +322,25 @@ take_entry(struct scan *s, struct s3_index *x)
     struct s3_index_entry entry = {.base = ""}, *e;
     struct bytes key;
     scan_expect(s, '{');
-    while (s->bad == NULL && scan_key(s, &key)) {
-        if (bytes_equal_text(key, "name")) {
+    while (s->bad == NULL && scan_key(s, &key))
+        if (bytes_equal_text(key, "name"))
             index_take_text(s, entry.base, sizeof entry.base);
-        } else if (bytes_equal_text(key, "bytes")) {
+        else if (bytes_equal_text(key, "bytes"))
             entry.size = take_count(s);
-        } else if (bytes_equal_text(key, "samples")) {
+        else if (bytes_equal_text(key, "samples"))
             entry.samples = take_count(s);
-        } else if (bytes_equal_text(key, "number")) {
+        else if (bytes_equal_text(key, "number"))
             entry.seal = take_count(s);
-        } else if (bytes_equal_text(key, "first")) {
+        else if (bytes_equal_text(key, "first"))
             entry.first = take_place(s);
-        } else if (bytes_equal_text(key, "last")) {
+        else if (bytes_equal_text(key, "last"))
             entry.last = take_place(s);
-        } else if (bytes_equal_text(key, "min_time")) {
+        else if (bytes_equal_text(key, "min_time"))
             entry.t_min_ms = take_int(s);
-        } else if (bytes_equal_text(key, "max_time")) {
+        else if (bytes_equal_text(key, "max_time"))
             entry.t_max_ms = take_int(s);
-        } else {
+        else
             scan_skip(s);
-        }
-    }
     if (s->bad != NULL) return;
     e = x->count == S3_INDEX_OBJECTS_MAX ? NULL : entry_more(x);
     if (e == NULL) {
@@ -383,9 +376,8 @@ take_member(struct scan *s, struct bytes key, struct s3_index *x)
         }
     } else if (bytes_equal_text(key, "objects")) {
         scan_expect(s, '[');
-        while (s->bad == NULL && scan_item(s)) {
+        while (s->bad == NULL && scan_item(s))
             take_entry(s, x);
-        }
     } else {
         scan_skip(s);
     }
@@ -401,9 +393,8 @@ s3_index_parse(struct s3_index *x, struct bytes text)
     arena_init(&arena, x->memory, 2 * S3_INDEX_BYTES_MAX, 0);
     struct scan s = scan_of(text, &arena);
     scan_expect(&s, '{');
-    while (s.bad == NULL && scan_key(&s, &key)) {
+    while (s.bad == NULL && scan_key(&s, &key))
         take_member(&s, key, x);
-    }
     scan_end(&s);
     enum err e = s.bad == NULL ? OK : s.error;
     arena_fini(&arena);
@@ -419,9 +410,8 @@ print_hour(int64_t hour_ms, char to[HOUR_DIGITS + 1])
     time_t seconds = (time_t)(hour_ms / 1000);
     struct tm utc = {0};
     gmtime_r(&seconds, &utc);
-    if (strftime(to, HOUR_DIGITS + 1, "%Y%m%d%H", &utc) == 0) {
+    if (strftime(to, HOUR_DIGITS + 1, "%Y%m%d%H", &utc) == 0)
         snprintf(to, HOUR_DIGITS + 1, "0000000000"); /* the year does not have four digits */
-    }
 }
 
 /* Names sort in the order of hours. */

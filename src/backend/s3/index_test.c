@@ -82,9 +82,8 @@ static void
 expect_text(const char *want)
 {
     print();
-    if (!bytes_equal_text(buf_bytes(&text), want)) {
+    if (!bytes_equal_text(buf_bytes(&text), want))
         fail_msg("'%.*s' instead of '%s'", (int)text.size, (const char *)text.at, want);
-    }
 }
 
 UNIT_TEST(test_an_index_is_the_text_that_the_document_shows)
@@ -163,9 +162,8 @@ UNIT_TEST(test_an_object_of_the_same_name_takes_the_place_of_the_first)
 
 UNIT_TEST(test_too_many_objects_are_cut)
 {
-    for (unsigned i = 1; i <= S3_INDEX_OBJECTS_MAX; i++) {
+    for (unsigned i = 1; i <= S3_INDEX_OBJECTS_MAX; i++)
         put(i, "up");
-    }
     assert_false(one.cut);
     put(S3_INDEX_OBJECTS_MAX + 1, "up");
     assert_true(one.cut);

@@ -46,9 +46,8 @@ digest_of(struct bytes body, char to[33])
 {
     uint8_t digest[MD5_BYTES];
     md5(body, digest);
-    for (unsigned i = 0; i < MD5_BYTES; i++) {
+    for (unsigned i = 0; i < MD5_BYTES; i++)
         snprintf(to + 2 * i, 3, "%02x", digest[i]);
-    }
 }
 
 /* Copies the id at the start of the name in the current request's URL. */
@@ -253,9 +252,8 @@ test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one(void **stat
         s3_rig_seal_and_save(&rig);
         for (unsigned i = 0; i < 5; i++) {
             take_id(&rig, ids[i]);
-            for (unsigned k = 0; k < i; k++) {
+            for (unsigned k = 0; k < i; k++)
                 assert_string_not_equal(ids[i], ids[k]);
-            }
             answer_found(&rig, "7", "");
             if (i >= 1) {
                 s3_rig_expect_done(&rig, VERDICT_RETRY, "name_taken");

@@ -73,12 +73,10 @@ s3_object_place(struct s3_object *o, const char *prefix, struct bytes tenant, in
     size_t used = 0;
     while (place != NULL) { /* all occurrences */
         /* The tenant's name lies between slashes, and must not change the directory. */
-        if (tenant.size == 0 || bytes_equal_text(tenant, ".") || bytes_equal_text(tenant, "..")) {
+        if (tenant.size == 0 || bytes_equal_text(tenant, ".") || bytes_equal_text(tenant, ".."))
             return false;
-        }
-        for (size_t i = 0; i < tenant.size; i++) {
+        for (size_t i = 0; i < tenant.size; i++)
             if (tenant.at[i] < 0x20 || tenant.at[i] == 0x7f || tenant.at[i] == '/') return false;
-        }
         size_t before = (size_t)(place - prefix);
         if (used + before + tenant.size >= ROOM) return false;
         memcpy(o->dir + used, prefix, before);
@@ -411,9 +409,8 @@ find_size(struct file *file, uint64_t file_size, uint64_t *ret_size, struct why 
     if (file_size < sizeof tail) return why_set(why, ERR_MISSING, "%s is incomplete", file->path);
     enum err e = file_read_at(file, tail, sizeof tail, file_size - sizeof tail, why);
     if (e) return e;
-    if (memcmp(tail + 28, TAIL_MAGIC, sizeof TAIL_MAGIC) != 0) {
+    if (memcmp(tail + 28, TAIL_MAGIC, sizeof TAIL_MAGIC) != 0)
         return why_set(why, ERR_MISSING, "%s is incomplete", file->path);
-    }
     *ret_size = load_le64(tail);
     return *ret_size <= file_size ? OK : why_set(why, ERR_CORRUPT, "%s is damaged", file->path);
 }
@@ -437,9 +434,8 @@ s3_object_examine(struct env *env, struct budget *memory, const char *path,
         e = find_size(&o.file, size, &o.size, why);
     }
     if (e == OK) e = check_tail(memory, &o, want != NULL, size, why);
-    for (uint32_t i = 0; i < s3_object_blocks(&o) && e == OK; i++) {
+    for (uint32_t i = 0; i < s3_object_blocks(&o) && e == OK; i++)
         e = s3_object_read(&o, i, &block, md5, why);
-    }
     buf_fini(&block);
     s3_object_fini(&o);
     return e;
@@ -513,9 +509,8 @@ s3_store_let_go(struct s3_store *s, struct s3_object *o, bool at_once)
 void
 s3_store_save(struct s3_store *s)
 {
-    for (uint32_t i = 0; i < s->gone_count; i++) {
+    for (uint32_t i = 0; i < s->gone_count; i++)
         s->gone[i].saved = true;
-    }
 }
 
 enum err

@@ -189,9 +189,8 @@ rig_init(struct rig *rig, size_t size)
     rig->size = size;
     rig->bytes = malloc(size);
     assert_non_null(rig->bytes);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         rig->bytes[i] = (uint8_t)(i * 2654435761u >> 24);
-    }
 }
 
 static void
@@ -266,18 +265,16 @@ UNIT_TEST(test_blocks_come_back_with_the_checksums_they_were_made_with)
         s3_object_print_digest(&object, digest);
         if (blocks == 1) assert_int_equal(strlen(digest), 32);
         if (blocks == 3) assert_string_equal(digest + 32, "-3");
-        for (uint32_t block = 0; block < blocks; block++) {
+        for (uint32_t block = 0; block < blocks; block++)
             must(read_block(&rig, block));
-        }
         /* The same holds at rest, and after a restart. */
         struct s3_object want = remembered();
         must(s3_object_examine(rig.env, NULL, object.file.path, &want, NULL));
         must(s3_object_examine(rig.env, NULL, object.file.path, NULL, NULL));
         file_close(&object.file);
         must(s3_store_adopt(&rig.store, &object, true, NULL));
-        for (uint32_t block = 0; block < blocks; block++) {
+        for (uint32_t block = 0; block < blocks; block++)
             must(read_block(&rig, block));
-        }
         rig_fini(&rig);
     }
 }
@@ -359,9 +356,8 @@ UNIT_TEST(test_a_file_of_before_there_were_checksums_gets_them)
     for (unsigned i = 0; i < 2; i++) { /* again, if that was not saved */
         object = old;
         must(s3_store_adopt(&rig.store, &object, false, NULL));
-        for (uint32_t block = 0; block < 3; block++) {
+        for (uint32_t block = 0; block < 3; block++)
             must(read_block(&rig, block));
-        }
         file_close(&object.file);
     }
     must(s3_store_adopt(&rig.store, &object, true, NULL));

@@ -22,9 +22,8 @@ answer_created(struct s3_rig *rig, int number)
 static void
 add_large(struct s3_rig *rig)
 {
-    for (uint32_t i = 0; s3_writer.bytes(rig->writer, rig->call) < 17 * MIB; i++) {
+    for (uint32_t i = 0; s3_writer.bytes(rig->writer, rig->call) < 17 * MIB; i++)
         s3_rig_must_add(rig, 1000 + i, 0);
-    }
 }
 
 static void
@@ -120,9 +119,8 @@ UNIT_TEST(test_a_lost_upload_is_restarted)
             add_large(&rig);
             s3_rig_seal_and_save(&rig);
             answer_created(&rig, 1);
-            for (unsigned k = 0; k < parts; k++) {
+            for (unsigned k = 0; k < parts; k++)
                 s3_rig_answer_etag(&rig, "\"e\"");
-            }
             s3_rig_answer(&rig, 404, body);
             s3_rig_expect_done(&rig, VERDICT_AGAIN, "upload_lost");
             s3_rig_begin(&rig);

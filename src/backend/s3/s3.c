@@ -321,9 +321,7 @@ s3_add(struct writer *writer, struct writer_call *call, const struct item *item,
     enum writer_add added = set_directory(w, c, item, why);
     if (added != WRITER_ADDED) return added;
     enum adoption adoption = look_at_adopted(w, c, at);
-    if (adoption != ADOPTION_NONE) {
-        return adoption == ADOPTION_COUNTS ? WRITER_ADDED : WRITER_FULL;
-    }
+    if (adoption != ADOPTION_NONE) return adoption == ADOPTION_COUNTS ? WRITER_ADDED : WRITER_FULL;
     /* A failed write is retried, or reported, when the call is sent. */
     if (c->text.size >= PIECE_BYTES && s3_flush_text(w, c, NULL) != OK) return WRITER_FULL;
     item_ndjson_put(&c->text, item);

@@ -150,9 +150,8 @@ UNIT_TEST(test_letters_sent_again_have_names_that_never_come_again)
         assert_int_equal(rig.step.next, WRITER_SEND);
         snprintf(urls[i], sizeof urls[i], "%s", rig.step.http.url);
         assert_non_null(strstr(urls[i], "/" INSTANCE "-replay"));
-        for (unsigned k = 0; k < i; k++) {
+        for (unsigned k = 0; k < i; k++)
             assert_string_not_equal(urls[k], urls[i]);
-        }
         if (i == 1) { /* it may have arrived */
             s3_rig_crash(&rig);
             s3_rig_prepare(&rig);
@@ -307,9 +306,8 @@ UNIT_TEST(test_packed_objects_hold_the_same_lines)
         rig.settings.u.s3.compression = how;
         s3_rig_open(&rig);
         s3_rig_prepare(&rig);
-        for (uint32_t i = 0; i < COUNT; i++) {
+        for (uint32_t i = 0; i < COUNT; i++)
             s3_rig_must_add(&rig, 1000 + i, 0);
-        }
         uint64_t guessed = s3_writer.bytes(rig.writer, rig.call);
         s3_rig_seal_and_save(&rig);
         struct bytes body = rig.step.http.body;
@@ -462,9 +460,8 @@ UNIT_TEST(test_a_dry_run_touches_nothing)
     s3_rig_close(&rig);
     rig.settings.dry_run = true;
     s3_rig_open(&rig);
-    for (uint32_t i = 0; i < 30000; i++) {
+    for (uint32_t i = 0; i < 30000; i++)
         s3_rig_must_add(&rig, 500 + i, 0);
-    }
     assert_int_equal(s3_writer.units(rig.writer, rig.call), 2);
     assert_true(s3_writer.bytes(rig.writer, rig.call) > 2 * MIB);
     s3_writer.call_clear(rig.writer, rig.call);

@@ -58,9 +58,8 @@ UNIT_TEST(test_settings_that_shape_objects_change_the_hash)
         if (i == 15) rules[1].action = (enum relabel_action)((int)rules[1].action + 1);
         if (i == 16) rules[0].replacement = bytes_of_text("");
         hashes[i] = s3_content_hash(&d);
-        for (unsigned k = 0; k < i; k++) {
+        for (unsigned k = 0; k < i; k++)
             if (hashes[i] == hashes[k]) fail_msg("%u and %u are the same", i, k);
-        }
     }
 }
 

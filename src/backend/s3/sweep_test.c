@@ -71,9 +71,8 @@ UNIT_TEST(test_a_malformed_page_is_refused)
         "<!DOCTYPE a><ListMultipartUploadsResult/>",
         "<ListMultipartUploadsResult><a></b></ListMultipartUploadsResult>",
     };
-    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(read_page(bad[i], &seen, &page), ERR_INPUT);
-    }
     assert_int_equal(
         read_page("<ListMultipartUploadsResult><a><a><a><a><a><a><a><a><a><a><a><a><a>"
                   "<a><a><a/></a></a></a></a></a></a></a></a></a></a></a></a></a></a></a>"

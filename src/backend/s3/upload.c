@@ -163,9 +163,8 @@ take_created(struct s3_upload *u, const struct http_call_answer *answer, struct 
     enum err e = aws_xml_read(answer->body, roots, &field, 1);
     size_t size = strlen(u->id);
     bool odd = e != OK || size == 0 || size + 1 >= sizeof u->id;
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         odd |= u->id[i] <= ' ' || u->id[i] > '~';
-    }
     if (odd) {
         u->id[0] = 0;
         say_odd(judged, "the response to CreateMultipartUpload has no upload id");
@@ -197,9 +196,8 @@ is_lost(const struct s3_upload *u, const struct http_call_answer *answer)
     bool in_parts = u->phase == S3_UPLOAD_PART || u->phase == S3_UPLOAD_COMPLETE;
     if (!in_parts || answer->failure != HTTP_CALL_ANSWERED) return false;
     aws_xml_error(answer, &error);
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (strcmp(error.code, codes[i]) == 0) return true;
-    }
     return false;
 }
 

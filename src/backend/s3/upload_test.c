@@ -117,9 +117,8 @@ UNIT_TEST(test_the_end_of_the_largest_upload_fits)
     etag[127] = '"';
     begin((uint64_t)S3_PART_BYTES * S3_PARTS_MAX);
     created("x");
-    for (unsigned i = 0; i < S3_PARTS_MAX; i++) {
+    for (unsigned i = 0; i < S3_PARTS_MAX; i++)
         assert_int_equal(take(VERDICT_DELIVERED, 200, "", etag).verdict, VERDICT_DELIVERED);
-    }
     must(s3_upload_request(&upload, &object, "x", &request, NULL));
     assert_string_equal(request.query, "uploadId=x");
     assert_true(request.body.size > 1000000);

@@ -150,9 +150,8 @@ static enum err
 measure(const struct timestream_batch *b, struct timestream_scratch *s, struct addition *a,
         struct why *why)
 {
-    if (b->count == 0) {
+    if (b->count == 0)
         return timestream_dimensions_put(&s->list, buf_bytes(&s->staying), &a->common, why);
-    }
     a->common = b->common_size;
     if (s->leaving.size == 0) return OK;
     enum err e = timestream_dimensions_put(&s->list, buf_bytes(&s->leaving), &a->leaving, why);
@@ -270,9 +269,8 @@ timestream_batch_put(const struct timestream_batch *b, const char *database, con
                      struct buf *to)
 {
     struct timestream_size size = {0, 0};
-    if (!buf_reserve(to, timestream_batch_bytes(b) + strlen(database) + strlen(table))) {
+    if (!buf_reserve(to, timestream_batch_bytes(b) + strlen(database) + strlen(table)))
         return buf_error(to);
-    }
     buf_put_text(to, "{\"DatabaseName\":\"");
     buf_put_text(to, database);
     buf_put_text(to, "\",\"TableName\":\"");
@@ -284,9 +282,8 @@ timestream_batch_put(const struct timestream_batch *b, const char *database, con
         buf_put_u8(to, ',');
     }
     buf_put_text(to, "\"TimeUnit\":\"MILLISECONDS\"},\"Records\":[");
-    for (uint32_t i = 0; i < b->count; i++) {
+    for (uint32_t i = 0; i < b->count; i++)
         put_record(b, i, to);
-    }
     buf_put_text(to, "]}");
     return err_first(e, buf_error(to));
 }

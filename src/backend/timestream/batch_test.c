@@ -188,9 +188,8 @@ read_dimensions(const json_t *attributes, struct label *to, uint32_t *count, uin
         assert_true(*count < TIMESTREAM_DIMENSIONS_MAX);
         to[*count] = (struct label){text_of(json_array_get(list, i), "Name"),
                                     text_of(json_array_get(list, i), "Value")};
-        for (uint32_t k = 0; k < *count; k++) {
+        for (uint32_t k = 0; k < *count; k++)
             assert_false(bytes_equal(to[k].name, to[*count].name));
-        }
         *bytes += to[*count].name.size + to[*count].value.size;
         (*count)++;
     }
@@ -239,9 +238,8 @@ check_body(uint32_t count)
     const json_t *common = json_object_get(root, "CommonAttributes");
     const json_t *records = json_object_get(root, "Records");
     assert_int_equal(json_array_size(records), count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         counted += check_record(common, json_array_get(records, i), &samples[i], &arena);
-    }
     struct label dimensions[TIMESTREAM_DIMENSIONS_MAX];
     uint32_t dimension_count = 0;
     none = 0;
@@ -271,9 +269,8 @@ make_labels(struct rng *r, unsigned round, struct buf *to)
 UNIT_TEST(test_every_record_comes_back_whatever_is_common)
 {
     struct rng r = {3};
-    for (unsigned i = 0; i < SAMPLES_MAX; i++) {
+    for (unsigned i = 0; i < SAMPLES_MAX; i++)
         buf_init(&samples[i].labels, NULL, 1 << 20);
-    }
     for (unsigned round = 0; round < 400; round++) {
         uint32_t wanted = 1 + (uint32_t)rng_below(&r, SAMPLES_MAX), count = 0;
         timestream_batch_clear(&batch);
@@ -292,18 +289,16 @@ UNIT_TEST(test_every_record_comes_back_whatever_is_common)
         assert_int_equal(batch.count, count);
         if (count > 0) check_body(count);
     }
-    for (unsigned i = 0; i < SAMPLES_MAX; i++) {
+    for (unsigned i = 0; i < SAMPLES_MAX; i++)
         buf_fini(&samples[i].labels);
-    }
 }
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_hundred_records_are_all)
 {
-    for (unsigned i = 0; i < TIMESTREAM_RECORDS_MAX; i++) {
+    for (unsigned i = 0; i < TIMESTREAM_RECORDS_MAX; i++)
         assert_int_equal(add("__name__=up job=x"), WRITER_ADDED);
-    }
     assert_int_equal(add("__name__=up job=x"), WRITER_FULL);
     assert_int_equal(batch.count, TIMESTREAM_RECORDS_MAX);
     timestream_batch_clear(&batch);
@@ -394,14 +389,12 @@ UNIT_TEST(test_a_record_that_makes_the_call_dearer_than_another_call_begins_one)
 UNIT_TEST(test_common_attributes_are_billed_once)
 {
     /* 2 + 300 common; 1 + 8 + 8 each */
-    for (unsigned i = 0; i < 42; i++) {
+    for (unsigned i = 0; i < 42; i++)
         assert_int_equal(add_labels(labels_with("ab", 300), i, 1), WRITER_ADDED);
-    }
     assert_int_equal(timestream_batch_kib(&batch), 2); /* 302 + 42 * 18 = 1058 */
     timestream_batch_clear(&batch);
-    for (unsigned i = 0; i < 40; i++) {
+    for (unsigned i = 0; i < 40; i++)
         assert_int_equal(add_labels(labels_with("ab", 300), i, 1), WRITER_ADDED);
-    }
     assert_int_equal(timestream_batch_kib(&batch), 1); /* 302 + 40 * 18 = 1022 */
 }
 
@@ -439,9 +432,8 @@ UNIT_TEST(test_without_memory_nothing_changes_and_it_goes_on_later)
                             "0") "," RECORD("a", DIMENSION("host", "3") "," DIMENSION("b", "1"),
                                             "1") "," RECORD("a", DIMENSION("c", "2"), "2")));
     }
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         buf_fini(&all[i]);
-    }
 }
 
 int

@@ -28,9 +28,8 @@ static struct bytes
 digits_of(struct bytes name)
 {
     uint64_t hash;
-    if (!begins_with(name, "H__") || name.size < PREFIX_BYTES + 2 + HEX_WORD_BYTES) {
+    if (!begins_with(name, "H__") || name.size < PREFIX_BYTES + 2 + HEX_WORD_BYTES)
         return bytes_of(NULL, 0);
-    }
     const uint8_t *at = name.at + name.size - HEX_WORD_BYTES;
     struct bytes digits = bytes_of(at, HEX_WORD_BYTES);
     bool ours = hex_parse_word(digits, &hash) && at[-1] == '_' && at[-2] == '_';
@@ -171,9 +170,8 @@ columns_take(struct timestream_columns *c, struct bytes kept,
         struct bytes name = cursor_counted(&at);
         e = take_column(c, name, cursor_counted(&at), settings, why);
     }
-    for (uint32_t i = 0; i < c->count && e == OK; i++) {
+    for (uint32_t i = 0; i < c->count && e == OK; i++)
         e = name_label(c, &c->dimensions[i], arena, why);
-    }
     return e;
 }
 
@@ -204,9 +202,8 @@ metric_name(const struct timestream_columns *c, struct bytes measure, const stru
 static bool
 has_label(const struct label *labels, uint32_t count, struct bytes name)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (bytes_equal(labels[i].name, name)) return true;
-    }
     return false;
 }
 
@@ -261,9 +258,8 @@ timestream_time_read(struct bytes text, int64_t *ret_ms)
     int64_t year, month, day, hour, minute, second, ms = 0;
     if (!take_number(&c, 4, '-', &year) || !take_number(&c, 2, '-', &month) ||
         !take_number(&c, 2, ' ', &day) || !take_number(&c, 2, ':', &hour) ||
-        !take_number(&c, 2, ':', &minute) || !take_number(&c, 2, 0, &second)) {
+        !take_number(&c, 2, ':', &minute) || !take_number(&c, 2, 0, &second))
         return false;
-    }
     bool fits = year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= 31 && hour < 24 &&
                 minute < 60 && second < 60;
     if (!fits || (cursor_left(&c) > 0 && cursor_u8(&c) != '.')) return false;

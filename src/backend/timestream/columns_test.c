@@ -27,9 +27,8 @@ struct stored {
 static uint32_t
 column_of(struct stored *s, struct bytes name)
 {
-    for (uint32_t i = 0; i < s->names_count; i++) {
+    for (uint32_t i = 0; i < s->names_count; i++)
         if (bytes_equal_text(name, s->names[i])) return i;
-    }
     assert_in_range(s->names_count, 0, TIMESTREAM_COLUMNS_MAX - 1);
     char *text = arena_alloc(&s->arena, name.size + 1);
     assert_non_null(text);
@@ -46,14 +45,13 @@ read_dimensions(struct stored *s, struct scan *scan)
     scan_expect(scan, '[');
     while (scan_item(scan)) {
         scan_expect(scan, '{');
-        while (scan_key(scan, &key)) {
+        while (scan_key(scan, &key))
             if (bytes_equal_text(key, "Name"))
                 name = scan_text(scan);
             else if (bytes_equal_text(key, "Value"))
                 value = scan_text(scan);
             else
                 scan_skip(scan);
-        }
         s->values[s->count][column_of(s, name)] = arena_copy(&s->arena, value);
     }
 }
@@ -77,14 +75,13 @@ store(struct stored *s, struct label *labels, uint32_t count, bool keep_colons)
     struct scan scan = scan_of(buf_bytes(&record), &scratch);
     struct bytes key;
     if (fits) scan_expect(&scan, '{');
-    while (fits && scan_key(&scan, &key)) {
+    while (fits && scan_key(&scan, &key))
         if (bytes_equal_text(key, "MeasureName"))
             s->measure[s->count] = arena_copy(&s->arena, scan_text(&scan));
         else if (bytes_equal_text(key, "Dimensions"))
             read_dimensions(s, &scan);
         else
             scan_skip(&scan);
-    }
     assert_null(scan.bad);
     if (fits)
         s->count++;
@@ -107,9 +104,8 @@ stored_init(struct stored *s)
 static void
 stored_fini(struct stored *s)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         buf_fini(&s->labels[i]);
-    }
     free(s->values);
     arena_fini(&s->arena);
 }
@@ -260,18 +256,16 @@ UNIT_TEST(test_a_name_that_the_destination_does_not_write_is_unchanged)
     struct label labels[FINAL_LABELS_MAX];
     struct bytes values[TIMESTREAM_COLUMNS_MAX];
     uint32_t count;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         values[i] = bytes_of_text("x");
-    }
     assert_int_equal(timestream_example_init(&t, TIMESTREAM_AUTO, names, "up"), OK);
     assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("U__x_2e_y"), values,
                                     &t.q.base.arena, labels, &count, NULL),
                      OK);
     assert_int_equal(count, 5);
     assert_true(bytes_equal_text(labels[0].value, "U__x_2e_y"));
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_true(bytes_equal_text(labels[i + 1].name, labels_of[i]));
-    }
     timestream_example_fini(&t);
 }
 
@@ -341,9 +335,8 @@ UNIT_TEST(test_times_are_read_to_the_millisecond)
         assert_true(timestream_time_read(bytes_of_text(good[i].text), &t_ms));
         assert_int_equal(t_ms, good[i].t_ms);
     }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(timestream_time_read(bytes_of_text(bad[i]), &t_ms));
-    }
 }
 
 int

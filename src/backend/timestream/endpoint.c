@@ -168,9 +168,8 @@ timestream_client_prepare(struct timestream_client *c, const struct http_call_an
         step_done(ret_step, VERDICT_DELIVERED, "", "credentials are available");
     }
     c->stage = STAGE_ADDRESS;
-    if (answer != NULL) {
+    if (answer != NULL)
         take_address(c, answer, ret_step);
-    } else if (address_is_due(c)) {
+    else if (address_is_due(c))
         ask_address(c, ret_step);
-    }
 }

@@ -14,9 +14,8 @@ take_row(void *context, const struct bytes *cells, struct why *why)
     uint8_t sum = 0;
     (void)why;
     for (uint32_t i = 0; i < columns; i++) {
-        for (size_t k = 0; k < cells[i].size; k++) {
+        for (size_t k = 0; k < cells[i].size; k++)
             sum ^= cells[i].at[k];
-        }
         if (!timestream_time_read(cells[i], &t_ms)) continue;
         if (t_ms < -62135596800000 || t_ms > 253402300799999) abort();
     }

@@ -73,9 +73,8 @@ is_sendable(struct bytes text)
 static bool
 are_sendable(const struct bytes *texts, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (!is_sendable(texts[i])) return false;
-    }
     return true;
 }
 
@@ -158,9 +157,8 @@ names_put(struct buf *to, const struct timestream_columns *columns, struct bytes
         timestream_measure_name_put(&stored[i], name, i == 1);
         if (buf_error(&stored[i])) to->failed = buf_error(&stored[i]);
         bool is_new = true;
-        for (uint32_t k = 0; k < count; k++) {
+        for (uint32_t k = 0; k < count; k++)
             is_new &= !bytes_equal(forms[k], buf_bytes(&stored[i]));
-        }
         if (is_new) forms[count++] = buf_bytes(&stored[i]);
     }
     if (count == 0) forms[count++] = bytes_of("", 0);
@@ -207,9 +205,8 @@ name_matcher_put(struct buf *to, const struct timestream_question *q, const stru
         buf_put_text(to, " AND (");
         regex_put(to, "measure_name", matcher_pattern(m));
         /* A mapped name may represent any name. */
-        if (!q->columns.is_raw) {
+        if (!q->columns.is_raw)
             buf_put_text(to, " OR measure_name LIKE 'U__%' OR measure_name LIKE 'H__%'");
-        }
         buf_put_u8(to, ')');
     }
 }
@@ -340,16 +337,14 @@ statement_wanted(const struct timestream_question *q, struct bytes label,
     bool named = bytes_equal_text(label, "__name__");
     uint32_t count = 0;
     if (!named && !find_columns(&q->columns, label).any) return 0;
-    for (uint32_t k = 0; k < q->base.matcher_count; k++) {
+    for (uint32_t k = 0; k < q->base.matcher_count; k++)
         named |= fetch_is_of_name(q->base.matchers[k]);
-    }
     ret->measure = named;
     for (uint32_t i = 0; i < q->columns.count; i++) {
         const struct dimension *d = &q->columns.dimensions[i];
         bool wanted = d->is_keeper || dimension_may_have(d, label);
-        for (uint32_t k = 0; k < q->base.matcher_count && !wanted; k++) {
+        for (uint32_t k = 0; k < q->base.matcher_count && !wanted; k++)
             wanted = dimension_may_have(d, matcher_name(q->base.matchers[k]));
-        }
         ret->dimensions[i] = wanted;
         count += wanted;
     }
@@ -393,9 +388,8 @@ value_is_put(struct buf *to, struct bytes column, struct bytes value)
 static bool
 varies(const struct timestream_varying *varying, uint32_t dimension)
 {
-    for (uint32_t i = 0; i < varying->count; i++) {
+    for (uint32_t i = 0; i < varying->count; i++)
         if (varying->dimensions[i] == dimension) return true;
-    }
     return false;
 }
 

@@ -133,9 +133,8 @@ UNIT_TEST(test_long_matchers_are_left_out_when_there_is_no_room)
     buf_init(&text, NULL, 1 << 20);
     buf_init(&selector, NULL, 1 << 20);
     buf_put_text(&selector, "{job=~\"");
-    for (int i = 0; i < 999; i++) {
+    for (int i = 0; i < 999; i++)
         buf_printf(&selector, "%0200d|", i);
-    }
     buf_put_text(&selector, "x\",time=\"y\"}");
     buf_put_u8(&selector, 0);
     assert_int_equal(

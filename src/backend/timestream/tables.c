@@ -194,9 +194,8 @@ take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
         step_done(step, VERDICT_DELIVERED, "", "");
         return;
     }
-    if (answer->failure == HTTP_CALL_ANSWERED) {
+    if (answer->failure == HTTP_CALL_ANSWERED)
         timestream_table_named(table->database, table->name, step);
-    }
 }
 
 bool

@@ -387,9 +387,8 @@ timestream_judge(struct writer *writer, struct writer_call *call,
     struct timestream_call *c = (struct timestream_call *)call;
     struct aws_error error;
     timestream_client_judge(w->client, answer, &c->ticket, step);
-    if (step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED) {
+    if (step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED)
         timestream_table_named(database_of(w, c), table_of(w, c), step);
-    }
     if (step->verdict == VERDICT_DELIVERED && !timestream_is_answer(answer->body)) {
         /* A proxy may respond with 200 without the service. */
         step_done(step, VERDICT_RETRY, "damaged", "got status 200 without a Timestream response");
@@ -400,22 +399,19 @@ timestream_judge(struct writer *writer, struct writer_call *call,
         /* Some records were refused, and the response says which. */
         snprintf(step->reason, sizeof step->reason, "rejected");
         enum err e = ERR_INPUT;
-        if (!answer->body_cut) {
+        if (!answer->body_cut)
             e = timestream_rejections_read(&c->rejections, answer->body, c->batch.count);
-        }
-        if (e == OK) {
+        if (e == OK)
             step->verdict = VERDICT_MIXED;
-        } else if (e == ERR_INPUT) {
+        else if (e == ERR_INPUT)
             step->verdict = VERDICT_SOME_DEAD;
-        } else {
+        else
             step_no_memory(step, "a response");
-        }
         return;
     }
     step->verdict = VERDICT_SOME_DEAD;
-    if (strcmp(error.code, "ValidationException") == 0) {
+    if (strcmp(error.code, "ValidationException") == 0)
         snprintf(step->reason, sizeof step->reason, "validation");
-    }
 }
 
 static void

@@ -54,9 +54,8 @@ read_datum(struct scan *s)
             scan_skip(s);
         }
     }
-    if (s->bad == NULL && value.at == NULL && !is_null) {
+    if (s->bad == NULL && value.at == NULL && !is_null)
         scan_fail(s, "a value is neither a scalar nor null");
-    }
     return value;
 }
 
@@ -225,9 +224,8 @@ reason_of(const char *words, bool has_version)
     };
     if (has_version) return CONFLICT;
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        for (size_t k = 0; k < 4 && rules[i].marks[k] != NULL; k++) {
+        for (size_t k = 0; k < 4 && rules[i].marks[k] != NULL; k++)
             if (strcasestr(words, rules[i].marks[k]) != NULL) return rules[i].reason;
-        }
     }
     return "rejected";
 }
@@ -262,9 +260,8 @@ timestream_rejections_read(struct timestream_rejections *r, struct bytes body, u
     const json_t *list = json_object_get(root, "RejectedRecords");
     size_t size = json_array_size(list);
     bool usable = size > 0;
-    for (size_t i = 0; i < size && usable; i++) {
+    for (size_t i = 0; i < size && usable; i++)
         usable = take_rejection(r, json_array_get(list, i), count);
-    }
     json_decref(root);
     return usable ? buf_error(&r->texts) : ERR_INPUT;
 }

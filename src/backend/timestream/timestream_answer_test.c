@@ -27,9 +27,8 @@ expect_rejection(uint32_t index, const char *reason, const char *words)
     assert_string_equal(rejections.of[index].reason, reason);
     struct bytes text =
         bytes_of(rejections.texts.at + rejections.of[index].from, rejections.of[index].size);
-    if (!bytes_equal_text(text, words)) {
+    if (!bytes_equal_text(text, words))
         fail_msg("'%.*s' instead of '%s'", (int)text.size, (const char *)text.at, words);
-    }
 }
 
 UNIT_TEST(test_refused_records_are_those_that_are_named)
@@ -96,9 +95,8 @@ UNIT_TEST(test_an_invalid_list_names_no_record)
         "[{\"RecordIndex\":99999999999999999999}]",
     };
     timestream_rejections_init(&rejections, NULL);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(read_list(bad[i], 5), ERR_INPUT);
-    }
     assert_int_equal(timestream_rejections_read(&rejections, bytes_of(NULL, 0), 5), ERR_INPUT);
     timestream_rejections_fini(&rejections);
 }

@@ -281,9 +281,8 @@ timestream_exchange_all(struct timestream_exchange *x, uint32_t columns, const s
                         struct why *why)
 {
     enum err e = timestream_exchange_begin(x, columns, why);
-    while (e == OK && timestream_exchange_has_more(x)) {
+    while (e == OK && timestream_exchange_has_more(x))
         e = timestream_exchange_page(x, to, why);
-    }
     if (e == ERR_LIMIT) timestream_exchange_cancel(x);
     fetch_exchange_end(&x->base);
     return e;
@@ -358,9 +357,8 @@ static uint64_t
 count_of(struct bytes text)
 {
     uint64_t count = 0;
-    for (size_t i = 0; i < text.size && text.at[i] >= '0' && text.at[i] <= '9'; i++) {
+    for (size_t i = 0; i < text.size && text.at[i] >= '0' && text.at[i] <= '9'; i++)
         if (count < UINT64_MAX / 20) count = count * 10 + (uint64_t)(text.at[i] - '0');
-    }
     return count;
 }
 
@@ -391,9 +389,8 @@ take_series(void *context, const struct bytes *cells, struct why *why)
     struct label labels[FINAL_LABELS_MAX];
     struct fetch_series s = {.labels = labels, .samples = count_of(after[0])};
     if (!timestream_time_read(after[1], &s.first_ms) ||
-        !timestream_time_read(after[2], &s.last_ms) || measure.at == NULL) {
+        !timestream_time_read(after[2], &s.last_ms) || measure.at == NULL)
         return why_set(why, ERR_CORRUPT, "a row about a series has no time or no measure");
-    }
     arena_reset(&q->base.scratch);
     enum err e =
         columns_labels(&q->columns, measure, values, &q->base.scratch, labels, &s.count, why);
@@ -452,9 +449,8 @@ static uint64_t
 hash_key(const struct timestream_question *q, const struct timestream_key *key)
 {
     uint64_t hash = q->varying.measure ? hash_value(0, key->measure) : 0;
-    for (uint32_t i = 0; i < q->varying.count; i++) {
+    for (uint32_t i = 0; i < q->varying.count; i++)
         hash = hash_value(hash, key->values[q->varying.dimensions[i]]);
-    }
     return hash;
 }
 
@@ -479,13 +475,11 @@ compare_keys(struct timestream_question *q, uint64_t *ret_samples)
         get_key(key_at(q, block->first + k), c, &q->other, &samples);
         *ret_samples += samples;
         q->varying.measure |= !bytes_equal(q->one.measure, q->other.measure);
-        for (uint32_t i = 0; i < c->count; i++) {
+        for (uint32_t i = 0; i < c->count; i++)
             differs[i] |= !same_value(q->one.values[i], q->other.values[i]);
-        }
     }
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; i < c->count; i++)
         if (differs[i]) q->varying.dimensions[q->varying.count++] = i;
-    }
 }
 
 static enum err
@@ -510,15 +504,13 @@ find_key(struct timestream_question *q, const struct bytes *cells)
     const struct timestream_varying *varying = &q->varying;
     const struct bytes *values = cells + varying->measure;
     uint64_t hash = varying->measure ? hash_value(0, cells[0]) : 0, samples;
-    for (uint32_t i = 0; i < varying->count; i++) {
+    for (uint32_t i = 0; i < varying->count; i++)
         hash = hash_value(hash, values[i]);
-    }
     for (uint32_t at = TABLE_START, id; table_next(&q->numbers, hash, &at, &id);) {
         get_key(key_at(q, id), &q->columns, &q->other, &samples);
         bool same = !varying->measure || bytes_equal(q->other.measure, cells[0]);
-        for (uint32_t i = 0; i < varying->count && same; i++) {
+        for (uint32_t i = 0; i < varying->count && same; i++)
             same = same_value(q->other.values[varying->dimensions[i]], values[i]);
-        }
         if (same) return id;
     }
     return UINT32_MAX;
@@ -550,9 +542,8 @@ take_sample(void *context, const struct bytes *cells, struct why *why)
 {
     struct timestream_question *q = context;
     int64_t t_ms;
-    if (!timestream_time_read(cells[0], &t_ms)) {
+    if (!timestream_time_read(cells[0], &t_ms))
         return why_set(why, ERR_CORRUPT, "a row has no time");
-    }
     uint32_t number = find_key(q, cells + SAMPLE_AROUND);
     return number == UINT32_MAX ? OK : put_value(q, number, t_ms, cells[1], cells[2], why);
 }
@@ -569,9 +560,8 @@ put_selected(struct timestream_question *q, struct buf *to, struct why *why)
     for (uint32_t k = 0; k < block->count; k++) {
         get_key(key_at(q, block->first + k), &q->columns, &q->other, &samples);
         statement_selected_put(to, q, &q->other, &q->varying);
-        if ((to->size > SELECTED_BYTES_MAX || k >= SELECTED_MAX) && k > 0) {
+        if ((to->size > SELECTED_BYTES_MAX || k >= SELECTED_MAX) && k > 0)
             return why_set(why, ERR_FULL, "too many series for a request");
-        }
     }
     return buf_error(to) ? fetch_no_memory(why) : OK;
 }
@@ -678,9 +668,8 @@ label_names(struct fetch_question *base, struct why *why)
     struct timestream_exchange a;
     if (base->matcher_count > 0) return ERR_UNSUPPORTED;
     enum err e = learn(q, why);
-    for (uint32_t i = 0; i < q->columns.count && e == OK; i++) {
+    for (uint32_t i = 0; i < q->columns.count && e == OK; i++)
         if (q->columns.dimensions[i].is_keeper) e = ERR_UNSUPPORTED;
-    }
     if (e) return e;
     timestream_exchange_init(&a, q);
     statement_filled(&a.statement, q);
@@ -700,9 +689,8 @@ take_value(void *context, const struct bytes *cells, struct why *why)
     uint32_t at = 0;
     struct bytes measure = q->wanted.measure ? cells[at++] : bytes_of("U__", 3);
     if (measure.at == NULL) return why_set(why, ERR_CORRUPT, "a row has no measure");
-    for (uint32_t i = 0; i < q->columns.count; i++) {
+    for (uint32_t i = 0; i < q->columns.count; i++)
         values[i] = q->wanted.dimensions[i] ? cells[at++] : bytes_of(NULL, 0);
-    }
     arena_reset(&q->base.scratch);
     enum err e =
         columns_labels(&q->columns, measure, values, &q->base.scratch, labels, &s.count, why);

@@ -283,9 +283,8 @@ UNIT_TEST(test_refusals_are_reported)
         {REFUSED("421", "InvalidEndpointException", "elsewhere"), ERR_AGAIN, "elsewhere",
          TROUBLE_REFUSED},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_fails(1, &cases[i].answer, cases[i].e, cases[i].words, cases[i].trouble);
-    }
 }
 
 UNIT_TEST(test_invalid_pages_are_damage)

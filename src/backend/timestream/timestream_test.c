@@ -202,9 +202,8 @@ UNIT_TEST(test_limits_are_those_of_the_service)
     assert_int_equal(limits.samples_max, 100);
     assert_int_equal(limits.concurrency, 16);
     assert_string_equal(limits.unit, "write_kib");
-    for (unsigned i = 0; i < 100; i++) {
+    for (unsigned i = 0; i < 100; i++)
         assert_int_equal(add("a", "x"), WRITER_ADDED);
-    }
     assert_int_equal(add("a", "x"), WRITER_FULL);
 }
 

@@ -8,9 +8,8 @@ static struct fingerprint_key key;
 static void
 fill(struct fingerprint_key *to, uint64_t seed)
 {
-    for (unsigned i = 0; i < sizeof to->words / sizeof *to->words; i++) {
+    for (unsigned i = 0; i < sizeof to->words / sizeof *to->words; i++)
         to->words[i] = seed = hash_mix(seed, i);
-    }
 }
 
 static int
@@ -30,15 +29,13 @@ of(const uint8_t *at, size_t size)
 UNIT_TEST(test_equal_texts_have_equal_fingerprints_wherever_they_lie)
 {
     uint8_t room[600];
-    for (unsigned i = 0; i < sizeof room; i++) {
+    for (unsigned i = 0; i < sizeof room; i++)
         room[i] = (uint8_t)(i % 16 * 17);
-    }
     for (size_t size = 0; size < 512; size++) {
         struct fingerprint f = of(room, size);
         assert_false(fingerprint_is_none(f));
-        for (unsigned at = 16; at < 80; at += 16) {
+        for (unsigned at = 16; at < 80; at += 16)
             assert_true(fingerprint_equal(f, of(room + at, size)));
-        }
     }
 }
 
@@ -61,9 +58,8 @@ UNIT_TEST(test_a_text_and_its_beginning_differ)
     struct fingerprint all[401];
     for (size_t size = 0; size <= sizeof zeros; size++) {
         all[size] = of(zeros, size);
-        for (size_t i = 0; i < size; i++) {
+        for (size_t i = 0; i < size; i++)
             assert_false(fingerprint_equal(all[i], all[size]));
-        }
     }
 }
 

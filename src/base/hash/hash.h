@@ -128,13 +128,12 @@ fingerprint_end(const struct fingerprint_sum *s)
 static inline void
 fingerprint_add_few(struct fingerprint_sum *s, const uint8_t *p, size_t size)
 {
-    if (size >= 8) {
+    if (size >= 8)
         fingerprint_add(s, load_le64(p), load_le64(p + size - 8));
-    } else if (size >= 4) {
+    else if (size >= 4)
         fingerprint_add(s, load_le32(p), load_le32(p + size - 4));
-    } else if (size > 0) {
+    else if (size > 0)
         fingerprint_add(s, p[0], (uint64_t)p[size / 2] << 8 | p[size - 1]);
-    }
 }
 
 /* Returns no fingerprint for more than FINGERPRINT_BYTES_MAX bytes. */
@@ -145,9 +144,8 @@ fingerprint_of(const struct fingerprint_key *key, struct bytes text)
     struct fingerprint_sum s = fingerprint_begin(key, text.size);
     const uint8_t *p = text.at;
     size_t left = text.size;
-    for (; left >= 16; p += 16, left -= 16) {
+    for (; left >= 16; p += 16, left -= 16)
         fingerprint_add(&s, load_le64(p), load_le64(p + 8));
-    }
     if (left == 0) return fingerprint_end(&s);
     if (text.size > 16) {
         /* Reads some bytes twice; the length says which. */

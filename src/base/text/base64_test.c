@@ -36,9 +36,8 @@ UNIT_TEST(test_every_byte_at_every_place_comes_back)
     buf_init(&back, NULL, 1000);
     for (unsigned size = 1; size < 300; size++) {
         uint8_t from[300];
-        for (unsigned i = 0; i < size; i++) {
+        for (unsigned i = 0; i < size; i++)
             from[i] = (uint8_t)(i * 167 + size * 13);
-        }
         buf_clear(&text);
         buf_clear(&back);
         buf_put_u8(&text, '>');

@@ -49,9 +49,8 @@ UNIT_TEST(test_a_sentence_without_a_place_gets_none)
                                             "1:5: y",
                                             "99999999999999999999:1: y",
                                             "1:99999999999999999999: y"};
-    for (size_t i = 0; i < sizeof sentences / sizeof *sentences; i++) {
+    for (size_t i = 0; i < sizeof sentences / sizeof *sentences; i++)
         check("up{", sentences[i], 80, "");
-    }
 }
 
 int

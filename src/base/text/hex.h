@@ -22,9 +22,8 @@ hex_digit(uint8_t c)
 static inline size_t
 hex_print_word(uint64_t v, char *to)
 {
-    for (int i = HEX_WORD_BYTES - 1; i >= 0; i--, v >>= 4) {
+    for (int i = HEX_WORD_BYTES - 1; i >= 0; i--, v >>= 4)
         to[i] = "0123456789abcdef"[v & 15];
-    }
     return HEX_WORD_BYTES;
 }
 

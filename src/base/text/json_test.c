@@ -143,10 +143,9 @@ check_special(unsigned special, size_t place, size_t size)
 UNIT_TEST(test_special_bytes_are_found_at_any_place)
 {
     for (unsigned special = 1; special < 256; special++) {
-        for (size_t size = 1; size <= 24; size++) {
+        for (size_t size = 1; size <= 24; size++)
             for (size_t place = 0; place < size; place++)
                 check_special(special, place, size);
-        }
     }
 }
 
@@ -156,12 +155,10 @@ UNIT_TEST(test_deepest_nesting_is_written)
     buf_init(&buf, NULL, 4096);
     struct json json;
     json_init(&json, &buf);
-    for (unsigned i = 0; i < JSON_DEPTH_MAX; i++) {
+    for (unsigned i = 0; i < JSON_DEPTH_MAX; i++)
         json_array_open(&json);
-    }
-    for (unsigned i = 0; i < JSON_DEPTH_MAX; i++) {
+    for (unsigned i = 0; i < JSON_DEPTH_MAX; i++)
         json_array_close(&json);
-    }
     assert_true(json.done);
     assert_int_equal(buf.size, 2 * JSON_DEPTH_MAX);
     buf_fini(&buf);
@@ -241,9 +238,8 @@ misuse_second_document(struct json *json)
 static void
 misuse_too_deep(struct json *json)
 {
-    for (unsigned i = 0; i <= JSON_DEPTH_MAX; i++) {
+    for (unsigned i = 0; i <= JSON_DEPTH_MAX; i++)
         json_array_open(json);
-    }
 }
 
 UNIT_TEST(test_misuse_is_stopped_by_an_assertion)

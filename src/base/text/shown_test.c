@@ -6,9 +6,8 @@
 UNIT_TEST(test_foreign_text_in_messages_is_bounded_and_whole)
 {
     char text[400];
-    for (size_t i = 0; i + 2 < sizeof text; i += 2) {
+    for (size_t i = 0; i + 2 < sizeof text; i += 2)
         memcpy(text + i, "\xc3\xa9", 3);
-    }
     struct shown s = shown_of(bytes_of_text(text));
     size_t size = strlen(s.text);
     assert_in_range(size, 50, sizeof s.text - 1);

@@ -45,12 +45,9 @@ check_hint(const char *word, const char *nearest)
     struct suggestion s;
     char expected[100] = "";
     suggest_begin(&s, bytes_of_text(word));
-    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
         suggest_try(&s, candidates[i]);
-    }
-    if (nearest != NULL) {
-        snprintf(expected, sizeof expected, "; did you mean '--%s'?", nearest);
-    }
+    if (nearest != NULL) snprintf(expected, sizeof expected, "; did you mean '--%s'?", nearest);
     assert_string_equal(suggest_hint(&s, "--").text, expected);
 }
 

@@ -41,9 +41,8 @@ UNIT_TEST(test_seconds_are_exact_to_the_millisecond)
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t ms = -7;
-        if (!time_parse_seconds(bytes_of_text(cases[i].text), &ms) || ms != cases[i].ms) {
+        if (!time_parse_seconds(bytes_of_text(cases[i].text), &ms) || ms != cases[i].ms)
             fail_msg("%s gave %lld", cases[i].text, (long long)ms);
-        }
     }
     static const char *const wrong[] = {
         "", "-", ".", "1e", "1x", "NaN", "Inf", "1e30", "9223372036854775.808", "1.2.3", " 1"};
@@ -209,9 +208,8 @@ UNIT_TEST(test_the_command_line_takes_dates_seconds_and_now)
     for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         int64_t ms = 5;
         struct why why = {""};
-        if (time_parse(bytes_of_text(wrong[i]), 0, &ms, &why) != ERR_INPUT) {
+        if (time_parse(bytes_of_text(wrong[i]), 0, &ms, &why) != ERR_INPUT)
             fail_msg("'%s' was read", wrong[i]);
-        }
         assert_int_equal(ms, 5);
         assert_true(why.text[0] != '\0');
     }

@@ -89,9 +89,8 @@ static inline struct bytes
 utf8_cut(struct bytes text, size_t size_max)
 {
     size_t size = text.size < size_max ? text.size : size_max;
-    while (size > 0 && size < text.size && utf8_is_tail(text.at[size])) {
+    while (size > 0 && size < text.size && utf8_is_tail(text.at[size]))
         size--;
-    }
     return bytes_of(text.at, size);
 }
 
@@ -101,9 +100,8 @@ utf8_get(const uint8_t *p, size_t size)
 {
     if (size == 1) return p[0];
     uint32_t c = p[0] & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
+    for (size_t i = 1; i < size; i++)
         c = c << 6 | (p[i] & 0x3f);
-    }
     return c;
 }
 
@@ -116,9 +114,8 @@ utf8_is_hidden(uint32_t c)
         uint16_t first, last;
     } hidden[] = {{0xad, 0xad},     {0x61c, 0x61c},   {0x180e, 0x180e}, {0x200b, 0x200f},
                   {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}};
-    for (unsigned i = 0; i < sizeof hidden / sizeof *hidden && hidden[i].first <= c; i++) {
+    for (unsigned i = 0; i < sizeof hidden / sizeof *hidden && hidden[i].first <= c; i++)
         if (c <= hidden[i].last) return true;
-    }
     return false;
 }
 
@@ -141,18 +138,15 @@ utf8_is_ascii(struct bytes text)
     if (text.size >= 8) {
         const uint8_t *last = text.at + text.size - 8;
         uint64_t seen = load_le64(last);
-        for (const uint8_t *at = text.at; at < last; at += 8) {
+        for (const uint8_t *at = text.at; at < last; at += 8)
             seen |= load_le64(at);
-        }
         return (seen & highs) == 0;
     }
-    if (text.size >= 4) {
+    if (text.size >= 4)
         return ((load_le32(text.at) | load_le32(text.at + text.size - 4)) & (uint32_t)highs) == 0;
-    }
     uint8_t seen = 0;
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         seen |= text.at[i];
-    }
     return seen < 0x80;
 }
 

@@ -169,9 +169,7 @@ store_locked(struct backup_command *a, const char *dir, struct why *why)
     struct tsdb_reading_lock lock = TSDB_READING_LOCK_NONE;
     enum err e = tsdb_reading_lock_take(env_real(), dir, &lock, why);
     if (e == OK) e = backup_id_make(&a->repository, id, why);
-    if (e == OK) {
-        e = backup_store(&a->repository, dir, id, (uint32_t)a->threads, &done, why);
-    }
+    if (e == OK) e = backup_store(&a->repository, dir, id, (uint32_t)a->threads, &done, why);
     tsdb_reading_lock_drop(&lock);
     if (e == OK) e = begin_report(a, why);
     if (e) return e;
@@ -294,9 +292,7 @@ verify_all(struct backup_command *a, struct backup_verifier *verifier, struct wh
 {
     struct buf ids;
     enum err e = read_ids(a, &ids, why);
-    if (e == OK && id_count(&ids) == 0) {
-        e = why_set(why, ERR_MISSING, "%s has no backups", a->dir);
-    }
+    if (e == OK && id_count(&ids) == 0) e = why_set(why, ERR_MISSING, "%s has no backups", a->dir);
     for (size_t i = 0; i < id_count(&ids) && e == OK; i++)
         e = verify_one(a, verifier, id_at(&ids, i), why);
     buf_fini(&ids);
@@ -380,9 +376,7 @@ run_restore_files(struct backup_command *a, struct why *why)
         return why_set(why, ERR_INPUT, "%s is in the directory of backups: choose another", a->to);
     enum err e = open_repository(a, BACKUP_READ, why);
     if (e == OK) e = choose_id(a, id, why);
-    if (e == OK) {
-        e = backup_restore(&a->repository, id, a->to, (uint32_t)a->threads, &done, why);
-    }
+    if (e == OK) e = backup_restore(&a->repository, id, a->to, (uint32_t)a->threads, &done, why);
     if (e == OK) e = begin_report(a, why);
     if (e) return e;
     report_field(a->report, "id", "backup", value_text(id));
@@ -397,9 +391,8 @@ static enum err
 check_numbers(struct backup_command *a, struct why *why)
 {
     if (a->threads == 0) a->threads = BACKUP_THREADS;
-    if (a->threads > BACKUP_THREADS_MAX) {
+    if (a->threads > BACKUP_THREADS_MAX)
         return why_set(why, ERR_INPUT, "--concurrency must be at most %d", BACKUP_THREADS_MAX);
-    }
     return a->rate_mib > UINT64_MAX / MIB / 1024 ? why_set(why, ERR_INPUT, "--rate is too high")
                                                  : OK;
 }
@@ -417,20 +410,17 @@ check_verb(const struct backup_command *a, enum backup_verb verb, struct why *wh
                        "%s",
                        verbs[verb]);
     }
-    if (verb != VERB_VERIFY && a->id != NULL) {
+    if (verb != VERB_VERIFY && a->id != NULL)
         return why_set(why, ERR_INPUT, "--id is only valid with verify, and for firekeep restore");
-    }
-    if (verb != VERB_PRUNE && (keeps || a->dry_run)) {
+    if (verb != VERB_PRUNE && (keeps || a->dry_run))
         return why_set(why, ERR_INPUT, "--keep... and --dry-run are only valid with prune");
-    }
     if (verb == VERB_PRUNE && !keeps) {
         return why_set(why, ERR_INPUT,
                        "prune requires --keep, --keep-daily, --keep-weekly or "
                        "--keep-monthly");
     }
-    if (a->form >= 0 && verb != VERB_STORE && verb != VERB_LIST) {
+    if (a->form >= 0 && verb != VERB_STORE && verb != VERB_LIST)
         return why_set(why, ERR_INPUT, "--format is not valid with %s", verbs[verb]);
-    }
     return OK;
 }
 
@@ -457,9 +447,8 @@ run_backup(int argc, char **argv)
     log_configure(LOG_ERROR, LOG_LOGFMT);
     budget_init(&a.memory, "backup", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
-    for (enum backup_verb v = VERB_LIST; e == OK && count > 0 && v < VERB_COUNT; v++) {
+    for (enum backup_verb v = VERB_LIST; e == OK && count > 0 && v < VERB_COUNT; v++)
         if (strcmp(argv[1], verbs[v]) == 0) verb = v;
-    }
     bool has_dir = count == (verb == VERB_STORE ? 1 : 2) && argv[count][0] != '\0';
     if (e == OK && !has_dir) e = why_set(&why, ERR_INPUT, "expected one DIR");
     if (e == OK) e = check_numbers(&a, &why);

@@ -56,9 +56,8 @@ find_directory(struct snapshot_request *a, struct why *why)
     char *all = a->snapshot->all;
     json_t *flags = NULL, *process = NULL;
     enum err e = OK;
-    if (a->options->storage != NULL) {
+    if (a->options->storage != NULL)
         return path_in(all, SNAPSHOT_DIR_BYTES, a->options->storage, STORAGE_SNAPSHOTS, why);
-    }
     e = fetch(a, "GET", "/api/v1/status/flags", &flags, why);
     if (e == OK) e = fetch(a, "GET", "/api/v1/status/runtimeinfo", &process, why);
     const char *path = text_of(flags, "storage.path"), *cwd = text_of(process, "CWD");

@@ -237,13 +237,10 @@ find_places(struct copying *c, char *const *words, struct why *why)
     c->from.http_config_file = c->http_config_file;
     c->to.http_config_file = c->back.http_config_file =
         c->to_http_config_file == NULL ? c->http_config_file : c->to_http_config_file;
-    if (c->config_file != NULL) {
-        e = check_file(c->config_file, &c->settings, &c->lists, why);
-    }
+    if (c->config_file != NULL) e = check_file(c->config_file, &c->settings, &c->lists, why);
     if (e == OK) e = find_readable(c, words[0], &c->from, why);
-    if (e == OK && c->to_tenant == NULL && c->from.source != NULL) {
+    if (e == OK && c->to_tenant == NULL && c->from.source != NULL)
         c->to_tenant = reading_tenant(c->from.source);
-    }
     if (e == OK) e = find_writable(c, words[1], &c->to, why);
     if (e == OK) e = find_back(c, why);
     if (e) return e;
@@ -252,9 +249,8 @@ find_places(struct copying *c, char *const *words, struct why *why)
     bool same_tenant = from == to || (from != NULL && to != NULL && strcmp(from, to) == 0);
     bool same_url = c->from.url != NULL && c->to.url != NULL &&
                     (strcmp(c->from.word, c->to.word) == 0 || strcmp(c->from.url, c->to.url) == 0);
-    if (c->from.directory ? c->to.directory : same_tenant && same_url) {
+    if (c->from.directory ? c->to.directory : same_tenant && same_url)
         return why_set(why, ERR_INPUT, "FROM and TO are the same");
-    }
     if (c->verify_only && c->unverified != NULL)
         return why_set(why, ERR_INPUT, "%s", c->unverified);
     if (c->no_verify) c->unverified = "--no-verify";
@@ -266,19 +262,16 @@ find_places(struct copying *c, char *const *words, struct why *why)
 static enum err
 copy_check_flags(struct copying *c, struct why *why)
 {
-    if (c->url != NULL && c->storage != NULL) {
+    if (c->url != NULL && c->storage != NULL)
         return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
-    }
-    if (c->verify_only && c->no_verify) {
+    if (c->verify_only && c->no_verify)
         return why_set(why, ERR_INPUT, "--verify-only and --no-verify cannot be used together");
-    }
     if (c->to_tenant == NULL) c->to_tenant = c->tenant;
     if (c->start.word == NULL) return why_set(why, ERR_INPUT, "--start is required");
     if (c->end.word == NULL) c->end.ms = env_realtime_ms(env_real());
     if (c->start.ms > c->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
-    if (c->start.ms < -SLICE_TIME_MS_MAX || c->end.ms > SLICE_TIME_MS_MAX) {
+    if (c->start.ms < -SLICE_TIME_MS_MAX || c->end.ms > SLICE_TIME_MS_MAX)
         return why_set(why, ERR_INPUT, "--start or --end is too far from now");
-    }
     if (c->slice_ns < NS_PER_S) return why_set(why, ERR_INPUT, "--slice must be at least 1s");
     c->selectors = mem_new(NULL, FLAG_TEXTS_MAX * sizeof *c->selectors);
     if (c->selectors == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
@@ -390,9 +383,8 @@ open_places(struct copying *c, struct why *why)
         e = open_reading(c, &c->back, c->target, back, "TO", c->to_tenant, true, &c->reading_back,
                          why);
     }
-    if (e == OK && c->to.destination != NULL) {
+    if (e == OK && c->to.destination != NULL)
         e = selection_new(c->to.destination, &c->selection, why);
-    }
     return e;
 }
 
@@ -410,9 +402,8 @@ copy_put_question(struct copying *c, struct why *why)
                c->to.url == NULL ? "" : c->to.url, c->tenant == NULL ? "" : c->tenant,
                c->to_tenant == NULL ? "" : c->to_tenant, c->start.word,
                c->end.word == NULL ? "now" : c->end.word, (int64_t)(c->slice_ns / NS_PER_MS));
-    for (uint32_t i = 0; i < c->select.count; i++) {
+    for (uint32_t i = 0; i < c->select.count; i++)
         buf_printf(to, "select %s\n", c->select.at[i]);
-    }
     if (buf_error(to)) return why_set(why, ERR_INPUT, "selectors are too long");
     s->path = c->verify_only ? NULL : c->state_path;
     s->question = buf_bytes(to);
@@ -437,9 +428,8 @@ rejected(void *context, const char *text)
     struct copying *c = context;
     if (++c->refused_shown > SHOWN_MAX) return;
     progress_say(&c->progress, "%s", text);
-    if (c->refused_shown == SHOWN_MAX) {
+    if (c->refused_shown == SHOWN_MAX)
         progress_say(&c->progress, "more refusals are counted but not shown");
-    }
 }
 
 static void
@@ -450,9 +440,8 @@ say_left_out(void *context, const char *sentence)
     snprintf(c->left_out_last, sizeof c->left_out_last, "%s", sentence);
     if (++c->left_out_shown > SHOWN_MAX) return;
     progress_say(&c->progress, "left out of %s: %s", c->from.word, sentence);
-    if (c->left_out_shown == SHOWN_MAX) {
+    if (c->left_out_shown == SHOWN_MAX)
         progress_say(&c->progress, "more that is left out is counted but not shown");
-    }
 }
 
 struct slice_counts {
@@ -520,9 +509,8 @@ may_retry(struct copying *c, enum err e, int64_t *began_ns, int64_t *pause_ns,
 {
     struct env *env = env_real();
     int64_t now_ns = env_monotonic_ns(env);
-    if (e != ERR_AGAIN || copy_is_stopped(c) || (c->batch != NULL && batch_failed(c->batch))) {
+    if (e != ERR_AGAIN || copy_is_stopped(c) || (c->batch != NULL && batch_failed(c->batch)))
         return false;
-    }
     if (*began_ns == 0) *began_ns = now_ns;
     *pause_ns = *pause_ns == 0 ? NS_PER_S : *pause_ns * 2;
     if (*pause_ns > PAUSE_NS_MAX) *pause_ns = PAUSE_NS_MAX;
@@ -547,9 +535,8 @@ copy_slice(struct copying *c, uint32_t slice, struct why *why)
         e = try_slice(c, min_ms, max_ms, &counts, why);
     } while (e && may_retry(c, e, &began_ns, &pause_ns, why));
     if (e) return e;
-    for (unsigned kind = 0; kind < SLICE_COUNTS; kind++) {
+    for (unsigned kind = 0; kind < SLICE_COUNTS; kind++)
         c->state.counts[kind] += counts.of[kind];
-    }
     c->left_out += counts.left_out;
     return OK;
 }
@@ -724,9 +711,8 @@ print_result(struct copying *c)
     if (c->batch != NULL) {
         struct batch_counts b = batch_counts(c->batch);
         uint64_t refused = 0;
-        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
             refused += b.rejected.of[kind];
-        }
         if (refused > 0) fprintf(stderr, "%" PRIu64 " samples were refused\n", refused);
         all &= refused == 0;
     }
@@ -764,9 +750,8 @@ warn_of_times(struct copying *c)
 {
     const struct source_settings *from = c->from.source;
     bool into_server = c->to.url != NULL || c->to.directory;
-    if (c->verify_only || !into_server || from == NULL || from->times != TIMES_OLDER_THAN_LOCAL) {
+    if (c->verify_only || !into_server || from == NULL || from->times != TIMES_OLDER_THAN_LOCAL)
         return;
-    }
     progress_say(&c->progress,
                  "source %s has time: older_than_local: a server that reads it and is copied to "
                  "does not find in it what is not copied yet; use time: {to: ...} until all is",
@@ -784,9 +769,8 @@ copy_run(struct copying *c, char *const *words, bool *ret_usage, struct why *why
     /* Before the log is opened, which sends TO what it has. */
     if (e == OK) e = copy_put_question(c, why);
     if (e == OK) e = open_places(c, why);
-    if (e == OK && c->target != NULL && !c->verify_only) {
+    if (e == OK && c->target != NULL && !c->verify_only)
         e = batch_new(c->target, RW_V2, rejected, c, &c->batch, why);
-    }
     if (e == OK && c->report_path != NULL && c->unverified == NULL) {
         /* For a complete report, slices verified by an earlier run are verified again. */
         for (uint32_t i = 0; i < c->state.count; i++) {
@@ -817,9 +801,8 @@ close_all(struct copying *c, bool done)
     selection_free(c->selection);
     target_free(c->target);
     target_free(c->from_store);
-    for (uint32_t i = 0; i < c->set_count; i++) {
+    for (uint32_t i = 0; i < c->set_count; i++)
         selector_fini(&c->selectors[i]);
-    }
     mem_free(NULL, c->selectors, FLAG_TEXTS_MAX * sizeof *c->selectors);
     buf_fini(&c->question);
     slice_state_fini(&c->state);
@@ -829,9 +812,8 @@ close_all(struct copying *c, bool done)
     client_access_free(c->to.access);
     client_access_free(c->back.access);
     struct why why = {""};
-    if (done && !c->verify_only && env_remove_tree(env_real(), c->dir, &why) != OK) {
+    if (done && !c->verify_only && env_remove_tree(env_real(), c->dir, &why) != OK)
         fprintf(stderr, "warning: cannot remove %s: %s\n", c->dir, why.text);
-    }
 }
 
 static int

@@ -78,9 +78,8 @@ hold_series(struct series_set *set, struct copy_held *ret_held, struct why *why)
         enum err e = series_set_batch(set, &batch, why);
         if (e) return e;
         ret_held->samples += batch.count;
-        for (uint32_t i = 0; i < batch.count; i++) {
+        for (uint32_t i = 0; i < batch.count; i++)
             ret_held->sum += hash_sample(&batch, i);
-        }
     }
     return OK;
 }
@@ -391,9 +390,8 @@ check_slice(const struct check_options *options, int64_t min_ms, int64_t max_ms,
     buf_init(&c->line, memory, LINE_BYTES_MAX);
     enum err e = read_other(c, why);
     if (e == OK) e = read_first(c, why);
-    for (uint32_t i = 0; e == OK && i < c->differing_count; i++) {
+    for (uint32_t i = 0; e == OK && i < c->differing_count; i++)
         e = recheck_series(c, c->differing[2 * i], c->differing[2 * i + 1], why);
-    }
     if (e == OK) {
         for (uint32_t i = 0; i < c->known_count; i++) {
             if (c->known[i].in_first) continue;

@@ -280,9 +280,8 @@ UNIT_TEST(test_series_are_looked_for_under_the_labels_that_they_got)
         buf_clear(&labels);
         labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text(name)});
         labels_put(&labels, (struct label){bytes_of_text("dc"), bytes_of_text("one")});
-        for (unsigned k = 0; k < SAMPLES - (i == 8); k++) {
+        for (unsigned k = 0; k < SAMPLES - (i == 8); k++)
             put(&to, buf_bytes(&labels), k * STEP_MS, k);
-        }
     }
     write_all(&from);
     write_all(&to);

@@ -46,9 +46,8 @@ ask_twice(struct buf *to, struct why *why)
     buf_init_secret(&again, NULL, SECRET_LINE_BYTES_MAX + 2);
     enum err e = ask_secret("Password: ", to, why);
     if (e == OK) e = ask_secret("Password again: ", &again, why);
-    if (e == OK && !bytes_equal(buf_bytes(to), buf_bytes(&again))) {
+    if (e == OK && !bytes_equal(buf_bytes(to), buf_bytes(&again)))
         e = why_set(why, ERR_INPUT, "the passwords differ");
-    }
     buf_fini(&again);
     return e;
 }
@@ -75,9 +74,8 @@ run_hash(int argc, char **argv)
         e = env_random(env_real(), salt, sizeof salt);
         if (e) why_set(&why, e, "cannot get random bytes: %s", err_word(e));
     }
-    if (e == OK) {
+    if (e == OK)
         e = password_hash_make(NULL, kinds[h.kind], buf_bytes(&password), salt, hash, &why);
-    }
     buf_fini(&password);
     if (e) return cli_failed("hash", e, &why);
     printf("%s\n", hash);
@@ -126,9 +124,8 @@ token_make(struct buf *to, struct why *why)
         if (to->at[i] == '+') to->at[i] = '-';
         if (to->at[i] == '/') to->at[i] = '_';
     }
-    while (to->size > 0 && to->at[to->size - 1] == '=') {
+    while (to->size > 0 && to->at[to->size - 1] == '=')
         to->size--;
-    }
     return OK;
 }
 
@@ -164,9 +161,8 @@ run_token(int argc, char **argv)
     if (e) return cli_usage_error("token", "%s", why.text);
     buf_init_secret(&token, NULL, SECRET_LINE_BYTES_MAX + 512);
     e = m.hash ? token_read(&token, &why) : token_make(&token, &why);
-    if (e == OK && gnutls_hash_fast(GNUTLS_DIG_SHA256, token.at, token.size, digest) != 0) {
+    if (e == OK && gnutls_hash_fast(GNUTLS_DIG_SHA256, token.at, token.size, digest) != 0)
         e = why_set(&why, ERR_UNSUPPORTED, "GnuTLS cannot compute SHA-256");
-    }
     if (e == OK) {
         hex_print(bytes_of(digest, sizeof digest), text);
         if (!m.hash) printf("token: %.*s\nsha256: ", (int)token.size, (const char *)token.at);

@@ -109,9 +109,8 @@ keep_destinations(struct letters_request *a)
         char path[PATH_BYTES];
         if (!is_destination_name(names[i].text) || names[i].text[0] == '.') continue;
         if (!names[i].is_dir && destination_path(a, names[i].text, path, NULL) == OK &&
-            relay_directory_look(env_real(), path, NULL) == ERR_INPUT) {
+            relay_directory_look(env_real(), path, NULL) == ERR_INPUT)
             continue;
-        }
         names[kept++] = names[i];
     }
     a->names.all.size = kept * sizeof *names;
@@ -130,9 +129,8 @@ find_destinations(struct letters_request *a, struct why *why)
     if (a->destination == NULL) path[strlen(path) - 1] = '\0';
     e = relay_directory_look(env_real(), path, why);
     if (a->destination != NULL) {
-        if (e == ERR_MISSING) {
+        if (e == ERR_MISSING)
             why_set(why, e, "destination '%s' not found in %s", a->destination, a->storage);
-        }
         if (e) return e;
         memcpy(name.text, a->destination, strlen(a->destination));
         buf_init(&a->names.all, &a->memory, sizeof name);
@@ -194,9 +192,8 @@ find_letter_group(struct letters_request *a, struct bytes reason, int64_t failed
     struct letter_group *groups = (struct letter_group *)(void *)a->groups.at;
     size_t count = a->groups.size / sizeof *groups;
     if (reason.size >= REASON_BYTES) reason.size = REASON_BYTES - 1;
-    for (size_t i = count; i-- > 0 && groups[i].destination == a->name;) {
+    for (size_t i = count; i-- > 0 && groups[i].destination == a->name;)
         if (bytes_equal_text(reason, groups[i].reason)) return &groups[i];
-    }
     struct letter_group group = {
         .destination = a->name, .first_ms = failed_ms, .last_ms = failed_ms};
     if (reason.size > 0) memcpy(group.reason, reason.at, reason.size);
@@ -321,9 +318,8 @@ lock_storage(const struct letters_request *a, struct file *ret_lock, struct why 
     if (e == OK) e = file_open(env_real(), path, FILE_UPDATE, ret_lock, why);
     if (e) return e;
     e = file_lock(ret_lock, why);
-    if (e == ERR_AGAIN) {
+    if (e == ERR_AGAIN)
         why_set(why, e, "a server uses %s: ask it with --url and --destination", a->storage);
-    }
     if (e) err_ignore(file_close(ret_lock), "it is not locked");
     return e;
 }
@@ -416,9 +412,8 @@ letters_check_flags(struct letters_request *a, int count, char **words,
                     const struct letter_verb **ret_verb, struct why *why)
 {
     *ret_verb = NULL;
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && count == 1; i++) {
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && count == 1; i++)
         if (strcmp(verbs[i].name, words[0]) == 0) *ret_verb = &verbs[i];
-    }
     if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected list, show, replay or drop");
     if (a->url != NULL && a->storage != NULL)
         return why_set(why, ERR_INPUT, "--url and --storage.path exclude each other");
@@ -437,9 +432,8 @@ letters_check_flags(struct letters_request *a, int count, char **words,
                        "--reason is for list and show; %s applies to all dead letters",
                        (*ret_verb)->name);
     }
-    if (a->reason != NULL && a->reason[0] == '\0') {
+    if (a->reason != NULL && a->reason[0] == '\0')
         return why_set(why, ERR_INPUT, "--reason must not be empty");
-    }
     return a->url == NULL ? OK : target_settle_url(&a->url, why);
 }
 
@@ -449,9 +443,7 @@ letters_run(struct letters_request *a, const struct letter_verb *verb, struct wh
     buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct letter_group));
     buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
     enum err e = a->url != NULL ? OK : find_destinations(a, why);
-    if (e == OK && verb->reports) {
-        e = report_new(a->form, stdout, &a->memory, &a->report, why);
-    }
+    if (e == OK && verb->reports) e = report_new(a->form, stdout, &a->memory, &a->report, why);
     if (e) goto out;
     a->wish = verb->wish;
     if (a->url != NULL)

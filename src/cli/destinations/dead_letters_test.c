@@ -150,9 +150,8 @@ shown(uint32_t id)
              (unsigned)made_letter_index(id));
     const char *at = strstr(cli_out, wanted);
     if (at == NULL) fail_msg("no letter %u in: %s", id, cli_out);
-    while (at > cli_out && at[-1] != '\n') {
+    while (at > cli_out && at[-1] != '\n')
         at--;
-    }
     json_t *json = json_loadb(at, strcspn(at, "\n"), 0, &error);
     if (json == NULL) fail_msg("%s in: %s", error.text, at);
     return json;
@@ -162,9 +161,8 @@ UNIT_TEST(test_show_prints_a_float_bit_for_bit)
 {
     assert_int_equal(RUN("show", "--format=json", "--destination=west"), EXIT_DONE);
     unsigned lines = 0;
-    for (const char *at = cli_out; (at = strchr(at, '\n')) != NULL; at++) {
+    for (const char *at = cli_out; (at = strchr(at, '\n')) != NULL; at++)
         lines++;
-    }
     assert_int_equal(lines, 16);
     json_t *json = shown(5);
     const json_t *labels = json_object_get(json, "labels");

@@ -145,9 +145,8 @@ static enum err
 parse_reset_from(const char *word, struct reset *ret_reset, struct why *why)
 {
     static const enum reset_from words[] = {RESET_NOW, RESET_OLDEST, RESET_PREVIOUS};
-    if (word == NULL) {
+    if (word == NULL)
         return why_set(why, ERR_INPUT, "--from is required: previous, oldest, now or a time");
-    }
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(word, reset_word(words[i])) != 0) continue;
         *ret_reset = (struct reset){.from = words[i]};
@@ -504,9 +503,8 @@ sources_prepare(struct sources_command *a, const struct source_settings *setting
     if (a->from_word != NULL) {
         enum err e = time_parse(bytes_of_text(a->from_word), now_ms, &from_ms, why);
         if (e) return why_prefix(why, e, "--from");
-        if (from_ms > to_ms) {
+        if (from_ms > to_ms)
             return why_set(why, ERR_INPUT, "--from is later than all that the source is asked for");
-        }
     }
     const char *tenant = a->tenant;
     if (tenant == NULL && settings->tenants.count > 0) tenant = settings->tenants.items[0];
@@ -533,9 +531,8 @@ try_source(struct sources_command *a, const struct source_settings *settings, st
                                      .puller = puller,
                                      .counts = &a->counts};
     if (e == OK) e = source_init(&a->source, &options, why);
-    if (e == OK) {
+    if (e == OK)
         e = source_view_open(&a->source.options, INT64_MIN, INT64_MAX, &a->control, &a->view, why);
-    }
     if (e == OK) {
         try_query(a, settings);
         if (a->failed == 0) try_lookups(a);
@@ -584,13 +581,10 @@ run_sources(int argc, char **argv)
     signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */
     budget_init(&a.memory, "sources", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(sources_flags, &a, argc - 1, argv + 1, &count, &why);
-    if (e == OK && (count == 0 || strcmp(argv[1], "test") != 0)) {
+    if (e == OK && (count == 0 || strcmp(argv[1], "test") != 0))
         e = why_set(&why, ERR_INPUT, "expected test");
-    }
     if (e == OK && count != 2) e = why_set(&why, ERR_INPUT, "expected the name of one source");
-    if (e == OK && a.config_file == NULL) {
-        e = why_set(&why, ERR_INPUT, "--config.file is required");
-    }
+    if (e == OK && a.config_file == NULL) e = why_set(&why, ERR_INPUT, "--config.file is required");
     if (e) return cli_usage_error("sources", "%s", why.text);
     e = sources_run(&a, argv[2], &why);
     report_free(a.report);

@@ -43,9 +43,8 @@ run(const char *const *words)
     char flag[100];
     int argc = 2, fd = memfd_create("said", MFD_CLOEXEC);
     snprintf(flag, sizeof flag, "--config.file=%s", config);
-    for (; *words != NULL; words++) {
+    for (; *words != NULL; words++)
         argv[argc++] = strdup(strcmp(*words, "CONFIG") == 0 ? flag : *words);
-    }
     memcpy(owned, argv, sizeof owned); /* the command reorders its arguments */
     fflush(stdout);
     fflush(stderr);
@@ -62,9 +61,8 @@ run(const char *const *words)
     ssize_t size = pread(fd, said, sizeof said - 1, 0);
     said[size > 0 ? size : 0] = '\0';
     close(fd);
-    for (int i = 0; i < argc; i++) {
+    for (int i = 0; i < argc; i++)
         free(owned[i]);
-    }
     return code;
 }
 

@@ -138,9 +138,8 @@ dropin_put_server(struct buf *config, const char *url, const char *user, const c
 static bool
 is_one_of(const char *word, const char *const *words)
 {
-    for (; *words != NULL; words++) {
+    for (; *words != NULL; words++)
         if (strcmp(word, *words) == 0) return true;
-    }
     return false;
 }
 
@@ -211,9 +210,8 @@ dropin_duration(const char *flag, const char **value, struct why *why)
         size_t unit = UNITS, digits = strspn(p, "0123456789."),
                size = strcspn(p + digits, "0123456789.");
         double number = digits == 0 ? 0 : strtod(p, &end);
-        for (size_t i = 0; end == p + digits && i < UNITS; i++) {
+        for (size_t i = 0; end == p + digits && i < UNITS; i++)
             if (strlen(units[i].name) == size && strncmp(end, units[i].name, size) == 0) unit = i;
-        }
         if (unit == UNITS || !(sum < 1e15))
             return why_set(why, ERR_INPUT, "--%s: expected a duration such as 30s, got '%.64s'",
                            flag, *value);
@@ -480,9 +478,8 @@ run_storage_adapter(int argc, char **argv)
     enum err e = flags_parse(storage_flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
     if (e == OK &&
-        (is_set(a.graphite_address) || is_set(a.graphite_transport) || is_set(a.graphite_prefix))) {
+        (is_set(a.graphite_address) || is_set(a.graphite_transport) || is_set(a.graphite_prefix)))
         e = why_set(&why, ERR_INPUT, "--graphite-...: Firekeep does not write to Graphite");
-    }
     if (e == OK && !is_set(a.influxdb_url) && !is_set(a.opentsdb_url))
         e = why_set(&why, ERR_INPUT, "expected --influxdb-url or --opentsdb-url");
     if (e == OK) e = dropin_duration("send-timeout", &a.send_timeout, &why);

@@ -102,12 +102,10 @@ export_check_flags(struct exporting *x, struct why *why)
     if (x->start.ms > x->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
     if (x->resume_path != NULL && x->slice_ns == 0) x->slice_ns = 86400 * NS_PER_S;
     x->slice_ms = x->slice_ns / NS_PER_MS;
-    if (x->resume_path != NULL && (x->path == NULL || strcmp(x->path, "-") == 0)) {
+    if (x->resume_path != NULL && (x->path == NULL || strcmp(x->path, "-") == 0))
         return why_set(why, ERR_INPUT, "--resume requires an output file (-o)");
-    }
-    if (x->slice_ms != 0 && (x->start.word == NULL || x->end.word == NULL)) {
+    if (x->slice_ms != 0 && (x->start.word == NULL || x->end.word == NULL))
         return why_set(why, ERR_INPUT, "--slice and --resume require --start and --end");
-    }
     if (x->slice_ms != 0 && (x->format == TEXT_OPENMETRICS || x->format == TEXT_PROMETHEUS)) {
         return why_set(why, ERR_INPUT, "%s cannot be written in slices",
                        text_format_word((enum text_format)x->format));
@@ -133,9 +131,8 @@ put_question(const struct exporting *x, struct buf *to)
     buf_printf(to, "firekeep export 1\nfrom %s\ntenant %s\nformat %d %d\nasked %s %s %" PRId64 "\n",
                x->target->name, x->target_options.tenant == NULL ? "" : x->target_options.tenant,
                x->format, x->packing, x->start.word, x->end.word, x->slice_ms);
-    for (uint32_t i = 0; i < x->match.count; i++) {
+    for (uint32_t i = 0; i < x->match.count; i++)
         buf_printf(to, "match %s\n", x->match.at[i]);
-    }
 }
 
 static enum err
@@ -191,9 +188,8 @@ static int64_t
 slice_end(const struct exporting *x)
 {
     int64_t end;
-    if (x->slice_ms == 0 || __builtin_add_overflow(x->next_ms, x->slice_ms - 1, &end)) {
+    if (x->slice_ms == 0 || __builtin_add_overflow(x->next_ms, x->slice_ms - 1, &end))
         return x->end.ms;
-    }
     return end < x->end.ms ? end : x->end.ms;
 }
 
@@ -222,9 +218,8 @@ try_slice(struct exporting *x, bool last, struct sink_counts *ret_counts, struct
                              x->slice_ms == 0 ? 0 : (uint64_t)(x->end.ms - x->start.ms));
         if (!begun) e = sample_sink_begin(sink, why);
         begun = true;
-        if (e == OK) {
+        if (e == OK)
             e = target_read(x->target, &x->selectors[i], x->next_ms, slice_end(x), sink, why);
-        }
         if (e == OK) {
             e = sample_sink_series_end(sink, why);
         } else if (e ==
@@ -298,9 +293,8 @@ export_all(struct exporting *x, struct why *why)
     bool done = x->next_ms > x->end.ms;
     while (!done) {
         int64_t end = slice_end(x);
-        if (atomic_load_explicit(x->target_options.stop, memory_order_relaxed)) {
+        if (atomic_load_explicit(x->target_options.stop, memory_order_relaxed))
             return why_set(why, ERR_CANCELED, "stopped");
-        }
         enum err e = export_slice(x, end == x->end.ms, why);
         if (e == OK) e = output_position(x->output, &x->position_bytes, why);
         if (e) return e;
@@ -319,9 +313,8 @@ export_finish(struct exporting *x, enum err e, const struct why *why)
 {
     const struct sink_counts *c = &x->counts;
     bool opened = x->output != NULL;
-    for (uint32_t i = 0; i < x->selector_count; i++) {
+    for (uint32_t i = 0; i < x->selector_count; i++)
         selector_fini(&x->selectors[i]);
-    }
     mem_free(NULL, x->selectors, FLAG_TEXTS_MAX * sizeof *x->selectors);
     output_free(x->output);
     target_free(x->target);
@@ -339,17 +332,15 @@ export_finish(struct exporting *x, enum err e, const struct why *why)
             fprintf(stderr, "; %" PRIu64 " staleness markers left out: the format cannot hold them",
                     c->stale_left_out);
         }
-        if (c->nan_altered > 0) {
+        if (c->nan_altered > 0)
             fprintf(stderr, "; %" PRIu64 " NaNs lost their payload", c->nan_altered);
-        }
         fputc('\n', stderr);
     }
     if (e == OK) return EXIT_DONE;
-    if (opened && x->resume_path != NULL && x->next_ms <= x->end.ms) {
+    if (opened && x->resume_path != NULL && x->next_ms <= x->end.ms)
         fprintf(stderr, "run the same command again to continue\n");
-    } else if (opened) {
+    else if (opened)
         fprintf(stderr, "the output is incomplete\n");
-    }
     return cli_failed("export", e, why);
 }
 

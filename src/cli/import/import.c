@@ -115,9 +115,8 @@ rejected(void *context, const char *text)
     bool said = strncmp(text, "refused: ", 9) == 0; /* the form of Firekeep's message */
     progress_say(&im->progress, "%s, up to line %" PRIu64 ": %s%s", im->file->path, im->lines,
                  said ? "" : "refused: ", text);
-    if (im->rejected_shown == REJECTED_SHOWN) {
+    if (im->rejected_shown == REJECTED_SHOWN)
         progress_say(&im->progress, "more refusals are counted but not shown");
-    }
 }
 
 /* Unix seconds read as milliseconds are times in 1970: reported once per file. */
@@ -143,9 +142,8 @@ static uint64_t
 total(const struct target_counts *counts)
 {
     uint64_t sum = 0;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
         sum += counts->of[kind];
-    }
     return sum;
 }
 
@@ -319,9 +317,8 @@ read_record(struct importing *im, bool *ret_end, struct why *why)
                        im->lines, size, RECORD_BYTES_MAX);
     }
     e = input_piece(im->input, size, &piece, why);
-    if (e == OK && piece.at == NULL && size > 0) {
+    if (e == OK && piece.at == NULL && size > 0)
         e = why_set(why, ERR_CORRUPT, "the last record is cut short");
-    }
     if (e || im->lines <= im->file->lines) return e;
     struct why bad = {""};
     e = batch_request(im->batch, piece, &bad);
@@ -362,9 +359,7 @@ import_file(struct importing *im, struct why *why)
     if (e) return e;
     e = settle_format(im, why);
     if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : import_text(im, why);
-    if (!batch_failed(im->batch)) {
-        e = err_first(e, import_send(im, e ? &later : why));
-    }
+    if (!batch_failed(im->batch)) e = err_first(e, import_send(im, e ? &later : why));
     if (e == OK) {
         im->file->done = !im->cut;
         e = resume_save(&im->resume, true, why);
@@ -435,18 +430,16 @@ find_files(struct importing *im, uint32_t count, char *const *paths, struct why 
 {
     im->resume.files = mem_new(NULL, count * sizeof *im->resume.files);
     if (im->resume.files == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         im->resume.files[im->resume.file_count++].path = paths[i];
-    }
     im->resume.path = im->dry_run ? NULL : im->resume_path;
     im->resume.target =
         im->target_options.url != NULL ? im->target_options.plain_url : im->target_options.storage;
     im->resume.tenant = im->target_options.tenant == NULL ? "" : im->target_options.tenant;
     enum err e = resume_lock(im->resume.path, why);
     if (e == OK) e = resume_load(&im->resume, why);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         im->bad += im->resume.files[i].bad;
-    }
     return e ? e : find_sizes(im, why);
 }
 
@@ -474,16 +467,14 @@ static enum err
 check_words(struct importing *im, int count, char *const *paths, struct why *why)
 {
     int inputs = 0;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         inputs += strcmp(paths[i], "-") == 0;
-    }
     if (im->format_word != NULL) {
         enum err e = sample_format_parse(im->format_word, &im->format, why);
         if (e) return e;
     }
-    if (im->protocol != 1 && im->protocol != 2) {
+    if (im->protocol != 1 && im->protocol != 2)
         return why_set(why, ERR_INPUT, "--protocol: expected 1 or 2");
-    }
     if (count == 0) return why_set(why, ERR_INPUT, "missing FILE");
     return inputs > 1 ? why_set(why, ERR_INPUT, "'-' can be given only once") : OK;
 }
@@ -513,9 +504,8 @@ run_import(int argc, char **argv)
     } else {
         if (e == OK) e = import_run(&im, &why);
         if (e) code = cli_failed("import", e, &why);
-        if (e && im.resume.path != NULL) {
+        if (e && im.resume.path != NULL)
             fprintf(stderr, "run the same command again to continue\n");
-        }
     }
     if (e == OK) {
         struct batch_counts c = batch_counts(im.batch);

@@ -168,9 +168,8 @@ UNIT_TEST(test_an_import_continues_with_the_metadata_of_lines_read_before)
                                         "# UNIT a_bytes bytes\n", "a_bytes 1 1700000000\n",
                                         "# EOF\n"};
     char whole[300] = "", cut[300] = "";
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 5; i++)
         strcat(whole, lines[i]);
-    }
     for (unsigned i = 0; i < 4; i++) {
         strcat(cut, lines[i]);
         write_text_file(cli_file, cut);
@@ -194,16 +193,12 @@ static void
 leave_import_killed(const char *const *lines, unsigned stored, unsigned saved)
 {
     char text[1000] = "";
-    for (unsigned i = 0; i < stored; i++) {
+    for (unsigned i = 0; i < stored; i++)
         strcat(text, lines[i]);
-    }
     write_text_file(cli_file, text);
-    if (stored > 0) {
-        expect_status(RUN("import", "--format=prometheus", cli_file), EXIT_DONE);
-    }
-    for (unsigned i = stored; i < 3; i++) {
+    if (stored > 0) expect_status(RUN("import", "--format=prometheus", cli_file), EXIT_DONE);
+    for (unsigned i = stored; i < 3; i++)
         strcat(text, lines[i]);
-    }
     write_text_file(cli_file, text);
     snprintf(text, sizeof text,
              "firekeep import 2\nto %s\ntenant \nfile %u 0 part 0 0000000000000000 %s\n", cli_store,
@@ -295,9 +290,8 @@ UNIT_TEST(test_an_export_killed_after_any_slice_continues_to_the_same_file)
     read_text(progress, last_progress, sizeof last_progress);
     for (unsigned next = 1; next <= 4; next++) {
         size_t bytes = 0;
-        for (unsigned i = 0; i < lines_before[next]; i++) {
+        for (unsigned i = 0; i < lines_before[next]; i++)
             bytes += strcspn(six + bytes, "\n") + 1;
-        }
         leave_killed(last_progress, next, bytes);
         expect_status(RUN(EXPORT, "--resume", progress, "-o", other), EXIT_DONE);
         read_text(other, text, sizeof text);

@@ -59,9 +59,8 @@ inspect_print_remarks(struct report *r, const struct inspect_remarks *remarks)
         report_row(r, value_text(m->damage ? "damage" : "note"), value_text(m->text));
     }
     report_table_end(r, remarks->left_out);
-    if (remarks->damage_count > 0) {
+    if (remarks->damage_count > 0)
         report_field(r, "damagedPlaces", "damaged places", value_count(remarks->damage_count));
-    }
 }
 
 /* --- a part ----------------------------------------------------------------------------------- */
@@ -229,9 +228,8 @@ inspect_print_segment(struct report *r, const struct inspect_segment *s)
         print_records(r, s);
         print_commits(r, s);
         uint64_t records = 0;
-        for (unsigned t = 0; t <= WAL_TYPE_LAST; t++) {
+        for (unsigned t = 0; t <= WAL_TYPE_LAST; t++)
             records += s->types[t].record_bytes;
-        }
         report_section(r, "bytes", "The file");
         report_field(r, "header", "header", value_size(s->header_bytes));
         report_field(r, "records", "records", value_size(records));
@@ -520,9 +518,8 @@ inspect_print_dir(struct report *r, const struct inspect_dir *d, struct checkpoi
     print_parts(r, d);
     print_partitions(r, d);
     inspect_resolutions_table(r);
-    for (uint32_t i = 0; i < d->part_count; i++) {
+    for (uint32_t i = 0; i < d->part_count; i++)
         inspect_resolutions_rows(r, &d->parts[i].facts);
-    }
     report_table_end(r, 0);
     print_rules(r, d);
     print_ledgers(r, d);
@@ -548,9 +545,8 @@ inspect_print_dir(struct report *r, const struct inspect_dir *d, struct checkpoi
     }
     report_table_end(r, 0);
     report_table(r, "others", "Files not listed in MANIFEST", "bytes|path");
-    for (uint32_t i = 0; i < d->other_count; i++) {
+    for (uint32_t i = 0; i < d->other_count; i++)
         report_row(r, value_size(d->others[i].bytes), value_text(d->others[i].path));
-    }
     report_table_end(r, 0);
     inspect_print_remarks(r, &d->remarks);
 }

@@ -176,9 +176,8 @@ check_stored_groups(void *context, const char *tenant)
                     why_text(&why, e));
         e = OK;
     }
-    for (uint32_t i = 0; e == OK && i < texts.count; i++) {
+    for (uint32_t i = 0; e == OK && i < texts.count; i++)
         e = check_group(v, &texts.items[i]);
-    }
     buf_fini(&file);
     arena_fini(&arena);
     return e;
@@ -313,9 +312,7 @@ run_verify(int argc, char **argv)
     if (e) return cli_usage_error("verify", "%s", why.text);
     v.dir = argv[1];
     struct tsdb_reading_lock lock = TSDB_READING_LOCK_NONE;
-    if (v.config_file != NULL) {
-        e = check_file(v.config_file, &v.settings, &v.lists, &why);
-    }
+    if (v.config_file != NULL) e = check_file(v.config_file, &v.settings, &v.lists, &why);
     /* Held while all of it is read; other readers share it. */
     if (e == OK) e = tsdb_reading_lock_take(env_real(), v.dir, &lock, &why);
     if (e == OK) e = verify_all(&v, &why);

@@ -78,17 +78,14 @@ static enum err
 split_url(const char *flag, const char *url, struct url_parts *ret, struct why *why)
 {
     size_t scheme = strncmp(url, "http://", 7) == 0 ? 7 : strncmp(url, "https://", 8) == 0 ? 8 : 0;
-    if (strlen(url) >= CLIENT_URL_BYTES) {
+    if (strlen(url) >= CLIENT_URL_BYTES)
         return why_set(why, ERR_INPUT, "%s: URL is too long", flag);
-    }
-    if (strncmp(url, unix_prefix, sizeof unix_prefix - 1) == 0) {
+    if (strncmp(url, unix_prefix, sizeof unix_prefix - 1) == 0)
         return split_socket(flag, url, ret, why);
-    }
     if (scheme == 0) {
         static const char forms[] = "http://, https:// or unix:PATH";
-        if (strchr(url, '@') != NULL) { /* the part before it may be a password */
+        if (strchr(url, '@') != NULL) /* the part before it may be a password */
             return why_set(why, ERR_INPUT, "%s: expected a URL, %s", flag, forms);
-        }
         bool is_address = url[0] != '/' && strstr(url, "://") == NULL;
         return why_set(why, ERR_INPUT, "%s: expected a URL, %s, got %s%s%.100s%s", flag, forms,
                        shown_of(bytes_of_text(url)).text,
@@ -133,9 +130,8 @@ static size_t
 base_size(const char *url)
 {
     size_t size = strlen(url);
-    while (size > 0 && url[size - 1] == '/') {
+    while (size > 0 && url[size - 1] == '/')
         size--;
-    }
     return size;
 }
 
@@ -258,9 +254,8 @@ client_access_new(const struct client_access_options *options, struct client_acc
     enum err e = client_url_plain(options->flag, options->url, a->name, why);
     if (e == OK) e = split_url(options->flag, options->url, &parts, why);
     assert(e || parts.user.at == NULL || strlen(a->name) < strlen(options->url)); /* invariant 1 */
-    if (e == OK && options->config_file != NULL) {
+    if (e == OK && options->config_file != NULL)
         e = client_settings_read(options->config_file, &a->settings, why);
-    }
     if (e == OK) e = take_user(a, options->flag, &parts, why);
     if (e) {
         client_access_free(a);
@@ -271,9 +266,8 @@ client_access_new(const struct client_access_options *options, struct client_acc
     if (parts.scheme_size == 0) a->settings.http.unix_path = a->name + sizeof unix_prefix - 1;
     const struct named_secrets *given = &a->settings.http.headers;
     uint32_t count = 0;
-    for (; count < given->count && count < HTTP_CALLS_HEADERS_MAX; count++) {
+    for (; count < given->count && count < HTTP_CALLS_HEADERS_MAX; count++)
         a->all[count] = given->items[count];
-    }
     if (a->basic.size > 0) {
         const char *value = (const char *)a->basic.at;
         a->all[count++] = (struct named_secret){"Authorization", {.text = value}};
@@ -324,9 +318,8 @@ run_oauth2(struct oauth2 *oauth2, struct http_calls *calls, struct why *why)
     while (step.next == WRITER_SEND) {
         enum err e = http_calls_start(calls, &step.http, why);
         if (e) return e;
-        while (!http_calls_done(calls, &answer)) {
+        while (!http_calls_done(calls, &answer))
             http_calls_poll(calls, POLL_MS);
-        }
         step = (struct writer_step){.next = WRITER_DONE};
         oauth2_step(oauth2, &answer, &step);
         http_calls_mask(calls, step.answer);
@@ -345,9 +338,7 @@ put_token(struct client_access *a, struct why *why)
     buf_init_secret(&value, NULL, SECRET_BYTES_MAX * 2);
     enum err e = oauth2_new(env_real(), NULL, &a->settings.oauth2, TOKEN_TIMEOUT_MS, &oauth2);
     if (e) why_set(why, e, "not enough memory");
-    if (e == OK) {
-        e = http_calls_new(env_real(), NULL, "firekeep/" FIREKEEP_VERSION, &calls, why);
-    }
+    if (e == OK) e = http_calls_new(env_real(), NULL, "firekeep/" FIREKEEP_VERSION, &calls, why);
     if (e == OK) e = run_oauth2(oauth2, calls, why);
     if (e == OK) {
         buf_put_text(&value, "Bearer ");
@@ -412,9 +403,8 @@ fetch(const struct client_call *call, struct client_access *access, struct http_
     enum err e = client_access_headers(access, &lines, why);
     if (e) return e;
     if (call->header != NULL) headers[count++] = call->header;
-    for (size_t i = 0; lines != NULL && lines[i] != NULL && count < HEADERS_MAX - 1; i++) {
+    for (size_t i = 0; lines != NULL && lines[i] != NULL && count < HEADERS_MAX - 1; i++)
         headers[count++] = lines[i];
-    }
     e = http_client_fetch(client, &request, to, &answer, why);
     if ((e && e != ERR_AGAIN) || answer.status == 0 || answer.status / 100 == 2) return e;
     return why_set(why, e ? e : ERR_UNSUPPORTED, "%s: status %u: %s", client_access_name(access),

@@ -47,9 +47,8 @@ set_value(const struct flag *f, void *to, const char *value, struct why *why)
         texts->at[texts->count++] = value;
         return OK;
     case FLAG_COUNT:
-        if (!time_parse_ms(bytes_of_text(value), &number) || number < 0) {
+        if (!time_parse_ms(bytes_of_text(value), &number) || number < 0)
             return why_set(why, ERR_INPUT, "--%s: invalid number '%.64s'", f->name, value);
-        }
         *(uint64_t *)to = (uint64_t)number;
         return OK;
     case FLAG_TIME:
@@ -81,15 +80,13 @@ take_flag(const struct flag *flags, void *base, int count, char **words, int *at
     struct bytes name = bytes_of_text(word + 1 + is_long);
     if (equals != NULL) name.size = (size_t)(equals - word - 2);
     const struct flag *f = flags;
-    while (f->name != NULL && !(is_long ? bytes_equal_text(name, f->name) : f->letter == word[1])) {
+    while (f->name != NULL && !(is_long ? bytes_equal_text(name, f->name) : f->letter == word[1]))
         f++;
-    }
     if (f->name == NULL) {
         struct suggestion near;
         suggest_begin(&near, name);
-        for (f = flags; f->name != NULL; f++) {
+        for (f = flags; f->name != NULL; f++)
             suggest_try(&near, f->name);
-        }
         return why_set(why, ERR_INPUT, "unknown flag '%.64s'%s", word,
                        suggest_hint(&near, "--").text);
     }

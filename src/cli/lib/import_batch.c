@@ -180,9 +180,8 @@ item_samples(struct import_batch *b, const struct text_item *item, struct why *w
         }
         rw_build_float(b->build, item->times_ms[i], item->bits[i], item->start_ms);
     }
-    if (item->histogram != NULL) {
+    if (item->histogram != NULL)
         rw_build_histogram(b->build, item->histogram_ms, item->start_ms, item->histogram);
-    }
     for (uint32_t i = 0; i < item->exemplar_count; i++) {
         const struct text_exemplar *exemplar = &item->exemplars[i];
         enum err e = exemplar_labels(b, exemplar, why);
@@ -197,9 +196,8 @@ batch_item(struct import_batch *b, const struct text_item *item, struct why *why
 {
     if (item->has_metadata) {
         rw_build_metadata_v1(&b->metadata, item->family, item->type, item->help, item->unit);
-        if (buf_error(&b->metadata)) {
+        if (buf_error(&b->metadata))
             return batch_fail(b, why_set(why, ERR_NOMEM, "not enough memory for metadata"));
-        }
         b->families++;
     }
     bool any = item->sample_count > 0 || item->histogram != NULL || item->exemplar_count > 0;
@@ -207,9 +205,8 @@ batch_item(struct import_batch *b, const struct text_item *item, struct why *why
     /* The whole item is checked before any of it is taken: a line is imported whole or not at
      * all. */
     enum err e = canonical(b, item->labels, item->label_count, &b->labels, why);
-    for (uint32_t i = 0; i < item->exemplar_count && e == OK; i++) {
+    for (uint32_t i = 0; i < item->exemplar_count && e == OK; i++)
         e = exemplar_labels(b, &item->exemplars[i], why);
-    }
     if (e == OK && item->histogram != NULL) e = histogram_check(item->histogram, why);
     return e ? e : item_samples(b, item, why);
 }

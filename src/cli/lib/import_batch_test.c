@@ -47,9 +47,8 @@ fake_write(struct target *target, enum rw_version version, struct bytes message,
         f->sum += f->request.floats[i].bits;
         f->start_ms = f->request.floats[i].start_ms;
     }
-    for (uint32_t i = 0; i < f->request.histogram_count; i++) {
+    for (uint32_t i = 0; i < f->request.histogram_count; i++)
         f->start_ms = f->request.histograms[i].start_ms;
-    }
     f->histograms += f->request.histogram_count;
     f->requests++;
     f->floats += f->request.float_count;

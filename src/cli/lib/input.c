@@ -112,18 +112,16 @@ read_raw(struct input *in, struct why *why)
     }
     while (in->may_wait && in->stop != NULL) {
         struct pollfd polled = {.fd = in->file, .events = POLLIN};
-        if (atomic_load_explicit(in->stop, memory_order_relaxed)) {
+        if (atomic_load_explicit(in->stop, memory_order_relaxed))
             return why_set(why, ERR_CANCELED, "stopped");
-        }
         if (poll(&polled, 1, WAIT_MS) != 0 && polled.revents != 0) break;
     }
     ssize_t got;
     do {
         got = read(in->file, in->raw + in->raw_end, RAW_BYTES - in->raw_end);
     } while (got < 0 && errno == EINTR);
-    if (got < 0) {
+    if (got < 0)
         return why_set(why, err_from_errno(errno), "cannot read %s: %s", in->name, strerror(errno));
-    }
     if (got == 0) in->file_end = true;
     in->raw_end += (size_t)got;
     in->position.read_bytes += (uint64_t)got;
@@ -136,17 +134,15 @@ static enum err
 detect(struct input *in, struct why *why)
 {
     enum err e = OK;
-    while (e == OK && !in->file_end && in->raw_end - in->raw_at < 4) {
+    while (e == OK && !in->file_end && in->raw_end - in->raw_at < 4)
         e = read_raw(in, why);
-    }
     if (e) return e;
     const uint8_t *at = in->raw + in->raw_at;
     size_t size = in->raw_end - in->raw_at;
     in->packing = PACKING_NONE;
     if (size >= 3 && at[0] == 0x1f && at[1] == 0x8b && at[2] == 8) {
-        if (inflateInit2(&in->gzip, 15 + 16) != Z_OK) {
+        if (inflateInit2(&in->gzip, 15 + 16) != Z_OK)
             return why_set(why, ERR_NOMEM, "not enough memory for zlib");
-        }
         in->gzip_open = true;
         in->packing = PACKING_GZIP;
     } else if (size >= 4 && load_le32(at) == ZSTD_MAGICNUMBER) {
@@ -171,13 +167,11 @@ static enum err
 unpack_gzip(struct input *in, struct why *why)
 {
     if (in->between) { /* only another member, or zeros, may follow a member */
-        while (in->raw_at < in->raw_end && in->raw[in->raw_at] == 0) {
+        while (in->raw_at < in->raw_end && in->raw[in->raw_at] == 0)
             in->raw_at++;
-        }
         if (in->raw_at == in->raw_end) return OK;
-        if (in->raw[in->raw_at] != 0x1f) {
+        if (in->raw[in->raw_at] != 0x1f)
             return input_damaged(in, "unexpected data after the gzip data", why);
-        }
         in->between = false;
         if (inflateReset(&in->gzip) != Z_OK) return input_damaged(in, "zlib failed", why);
     }

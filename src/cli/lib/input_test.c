@@ -193,13 +193,11 @@ UNIT_TEST(test_a_packed_file_cut_short_at_any_byte_is_damaged)
             struct bytes line = bytes_of("", 0);
             struct why why = {""};
             enum err e = OK;
-            while (e == OK && line.at != NULL) {
+            while (e == OK && line.at != NULL)
                 e = input_line(in, 100, &line, &why);
-            }
             bool is_whole = cut == first || cut == bytes;
-            if (e != (is_whole ? OK : ERR_CORRUPT)) {
+            if (e != (is_whole ? OK : ERR_CORRUPT))
                 fail_msg("%zu of %zu bytes: %s %s", cut, (size_t)bytes, err_word(e), why.text);
-            }
             input_free(in);
         }
     }
@@ -391,9 +389,8 @@ UNIT_TEST(test_quoted_fields_may_hold_line_feeds)
 UNIT_TEST(test_a_lost_quote_costs_one_line)
 {
     char text[2048] = "a,b\nc,\"d\n";
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 50; i++)
         strcat(text, "more,rows\n");
-    }
     write_file(text, strlen(text));
     struct input *in = open_input();
     struct bytes record;
@@ -401,9 +398,8 @@ UNIT_TEST(test_a_lost_quote_costs_one_line)
     expect_record(in, "a,b", 1);
     assert_int_equal(input_record(in, 100, &record, &why), ERR_LIMIT);
     assert_int_equal(input_position(in)->line_begin, 2);
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 50; i++)
         expect_record(in, "more,rows", (uint64_t)i + 3);
-    }
     expect_record(in, NULL, 0);
     input_free(in);
     write_file("a\n\"b\nc\n", 7); /* also close to the end */

@@ -39,9 +39,8 @@ take_point(struct query_sink *sink, const struct query_point *point, struct why 
     (void)sink, (void)why;
     const struct query_histogram *h = point->histogram;
     double sum = point->value;
-    for (uint32_t i = 0; h != NULL && i < h->bucket_count; i++) {
+    for (uint32_t i = 0; h != NULL && i < h->bucket_count; i++)
         sum += h->buckets[i].count;
-    }
     return sum == 12345 ? ERR_FULL : OK; /* makes use of every value */
 }
 
@@ -78,9 +77,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf sentence;
     bool bad_data;
     buf_init(&sentence, NULL, 1 << 20);
-    if (query_answer_refusal(bytes_of(data, size), &sentence, &bad_data) != (sentence.size > 0)) {
+    if (query_answer_refusal(bytes_of(data, size), &sentence, &bad_data) != (sentence.size > 0))
         abort();
-    }
     buf_fini(&sentence);
     return 0;
 }

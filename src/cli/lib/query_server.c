@@ -89,9 +89,8 @@ scan_quoted_number(struct scan *s)
 {
     uint64_t bits = 0;
     struct bytes text = scan_text(s);
-    if (s->bad == NULL && !number_parse((const char *)text.at, text.size, &bits)) {
+    if (s->bad == NULL && !number_parse((const char *)text.at, text.size, &bits))
         scan_fail(s, "expected a number in quotes");
-    }
     return bits_double(bits);
 }
 
@@ -163,7 +162,7 @@ scan_histogram(struct scan *s, struct query_histogram *h)
 {
     struct bytes key;
     scan_expect(s, '{');
-    while (scan_key(s, &key)) {
+    while (scan_key(s, &key))
         if (bytes_equal_text(key, "count"))
             h->count = scan_quoted_number(s);
         else if (bytes_equal_text(key, "sum"))
@@ -172,7 +171,6 @@ scan_histogram(struct scan *s, struct query_histogram *h)
             scan_buckets(s, h);
         else
             scan_skip(s);
-    }
 }
 
 /* [time, "value"], or [time, {...}] */
@@ -217,9 +215,8 @@ answer_read_labels(struct answer_reading *r)
     buf_clear(&r->labels);
     enum reject verdict =
         count == 0 ? REJECT_NONE : labels_build(given, count, &limits, &r->labels);
-    if (buf_error(&r->labels)) {
+    if (buf_error(&r->labels))
         (void)took(r, why_set(r->why, ERR_NOMEM, "not enough memory for labels"));
-    }
     /* A label without a value is dropped; if all are, the series has no labels. */
     if (verdict != REJECT_NONE && verdict != REJECT_EMPTY_LABELS)
         scan_fail(&r->s, "invalid labels");
@@ -279,9 +276,8 @@ static enum promql_type
 read_type(struct answer_reading *r)
 {
     struct bytes word = scan_text(&r->s);
-    for (enum promql_type type = PROMQL_SCALAR; type <= PROMQL_MATRIX; type++) {
+    for (enum promql_type type = PROMQL_SCALAR; type <= PROMQL_MATRIX; type++)
         if (bytes_equal_text(word, promql_type_word(type))) return type;
-    }
     scan_fail(&r->s, "unknown resultType");
     return PROMQL_VECTOR;
 }
@@ -426,9 +422,8 @@ query_answer_sentence(const struct http_client_answer *answer)
     struct buf to = {.at = (uint8_t *)ret.text, .limit = sizeof ret.text - 1};
     bool unwanted;
     to.capacity = to.limit;
-    if (!query_answer_refusal(bytes_of_text(answer->text), &to, &unwanted)) {
+    if (!query_answer_refusal(bytes_of_text(answer->text), &to, &unwanted))
         memcpy(ret.text, answer->text, sizeof ret.text);
-    }
     return ret;
 }
 
@@ -507,10 +502,8 @@ query_server_ask(const struct query_server *server, struct http_client *client, 
     char url[URL_BYTES];
     const char *headers[QUERY_SERVER_HEADERS_MAX] = {
         "Content-Type: application/x-www-form-urlencoded", "Accept: application/json"};
-    for (unsigned i = 0, n = 2; server->headers[i] != NULL && n < QUERY_SERVER_HEADERS_MAX - 1;
-         i++) {
+    for (unsigned i = 0, n = 2; server->headers[i] != NULL && n < QUERY_SERVER_HEADERS_MAX - 1; i++)
         headers[n++] = server->headers[i];
-    }
     int n = snprintf(url, sizeof url, "%s%s", server->base, path);
     if (n >= (int)sizeof url) return why_set(why, ERR_INPUT, "--url: URL is too long");
     struct http_client_request request = {
@@ -548,9 +541,8 @@ query_server(const struct query_server *server, const struct query_parameters *p
     enum err e = buf_error(&form);
     if (e) why_set(why, e, "the expression is too long");
     if (e == OK) e = http_client_new(&http, &client, why);
-    if (e == OK) {
+    if (e == OK)
         e = query_server_ask(server, client, buf_bytes(&form), &refusal, path, sink, failure, why);
-    }
     http_client_free(client);
     buf_fini(&refusal);
     buf_fini(&form);

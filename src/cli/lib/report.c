@@ -172,9 +172,8 @@ static uint32_t
 text_width(struct bytes text)
 {
     uint32_t width = 0;
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         width += (text.at[i] & 0xc0) != 0x80;
-    }
     return width;
 }
 
@@ -257,9 +256,8 @@ report_field(struct report *r, const char *key, const char *title, struct report
     }
     buf_printf(&r->out, "  %-*s ", FIELD_WIDTH, title);
     report_put_value(&r->out, &value);
-    if (value.kind == VALUE_SIZE && value.count >= 1000) { /* followed by the exact number */
+    if (value.kind == VALUE_SIZE && value.count >= 1000) /* followed by the exact number */
         buf_printf(&r->out, " (%" PRIu64 ")", value.count);
-    }
     if (value.kind == VALUE_TIME) buf_printf(&r->out, " (%" PRId64 ")", (int64_t)value.count);
     buf_put_u8(&r->out, '\n');
 }
@@ -307,9 +305,8 @@ print_head(struct report *r)
     if (r->head_printed) return;
     r->head_printed = true;
     put_title(r, r->title);
-    for (uint32_t i = 0; i < r->column_count; i++) {
+    for (uint32_t i = 0; i < r->column_count; i++)
         if (r->columns[i].title.size > 0) put_cell(r, i, r->columns[i].title);
-    }
     buf_put_u8(&r->out, '\n');
 }
 
@@ -321,9 +318,8 @@ print_rows(struct report *r)
     if (c.at == c.end) return;
     print_head(r);
     while (c.at != c.end) {
-        for (uint32_t i = 0; i < r->column_count; i++) {
+        for (uint32_t i = 0; i < r->column_count; i++)
             if (r->columns[i].title.size > 0) put_cell(r, i, cursor_counted(&c));
-        }
         buf_put_u8(&r->out, '\n');
         flush_if_full(r);
     }
@@ -343,11 +339,10 @@ row_wait(struct report *r, const struct report_value *values)
         uint32_t width = text_width(buf_bytes(&r->cell));
         if (width > c->width) c->width = width;
         enum value_kind kind = values[i].kind;
-        if (kind == VALUE_TEXT || kind == VALUE_LABELS || kind == VALUE_TIME) {
+        if (kind == VALUE_TEXT || kind == VALUE_LABELS || kind == VALUE_TIME)
             c->side = SIDE_LEFT;
-        } else if (kind != VALUE_NONE && c->side == SIDE_OPEN) {
+        else if (kind != VALUE_NONE && c->side == SIDE_OPEN)
             c->side = SIDE_RIGHT;
-        }
         buf_put_counted(&r->cells, buf_bytes(&r->cell));
     }
     if (r->cells.size >= CELLS_BYTES) print_rows(r);
@@ -361,9 +356,8 @@ report_row_of(struct report *r, const struct report_value *values)
         return;
     }
     json_object_open(&r->json);
-    for (uint32_t i = 0; i < r->column_count; i++) {
+    for (uint32_t i = 0; i < r->column_count; i++)
         json_member(&r->json, r->columns[i].key, &values[i]);
-    }
     json_object_close(&r->json);
     flush_if_full(r);
 }

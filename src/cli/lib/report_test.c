@@ -124,9 +124,8 @@ UNIT_TEST(test_long_tables_do_not_wait_for_their_end)
     enum { MANY = 300000 };
     struct printed p = printed_as(REPORT_TEXT, MANY);
     uint64_t lines = 0;
-    for (size_t i = 0; i < p.size; i++) {
+    for (size_t i = 0; i < p.size; i++)
         lines += p.text[i] == '\n';
-    }
     assert_int_equal(lines, 7 + 1 + 2 + MANY + 1);
     free(p.text);
 }

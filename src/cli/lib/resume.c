@@ -42,9 +42,8 @@ uint32_t
 slice_state_in(const struct slice_state *s, const char *states)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         count += strchr(states, s->slices[i]) != NULL;
-    }
     return count;
 }
 
@@ -79,9 +78,8 @@ state_parse(struct slice_state *s, char *text)
                "\nslices %n",
                &s->min_ms, &s->max_ms, &s->counts[0], &s->counts[1], &s->counts[2], &at) < 5 ||
         at == 0 || s->min_ms > s->max_ms || s->min_ms < -SLICE_TIME_MS_MAX ||
-        s->max_ms > SLICE_TIME_MS_MAX) {
+        s->max_ms > SLICE_TIME_MS_MAX)
         return false;
-    }
     struct why unwanted;
     size_t size = strspn(text + at, ".cvdCx");
     if (make_slices(s, &unwanted) != OK || size != s->count) return false;
@@ -217,9 +215,8 @@ take_file(struct resume *r, char *line, struct why *why)
     int n = 0;
     int fields = sscanf(line, "file %" SCNu64 " %" SCNu64 " %7s %" SCNu64 " %" SCNx64 " %n",
                         &found.lines, &found.bad, word, &found.bytes, &found.begin, &n);
-    if (fields != 5 || n == 0) {
+    if (fields != 5 || n == 0)
         return why_set(why, ERR_INPUT, "%s: invalid line: %.60s", r->path, line);
-    }
     for (uint32_t i = 0; i < r->file_count; i++) {
         struct resume_file *f = &r->files[i];
         if (strcmp(f->path, line + n) != 0) continue;
@@ -245,9 +242,8 @@ resume_parse(struct resume *r, char *text, struct why *why)
     char *first = resume_next_line(&at), *to = resume_next_line(&at),
          *tenant = resume_next_line(&at);
     if (first == NULL || to == NULL || tenant == NULL || strcmp(first, head) != 0 ||
-        strncmp(to, "to ", 3) != 0 || strncmp(tenant, "tenant ", 7) != 0) {
+        strncmp(to, "to ", 3) != 0 || strncmp(tenant, "tenant ", 7) != 0)
         return why_set(why, ERR_INPUT, "%s is not a progress file of an import", r->path);
-    }
     if (strcmp(to + 3, r->target) != 0 || strcmp(tenant + 7, r->tenant) != 0) {
         return why_set(why, ERR_INPUT, "%s belongs to an import to %s%s%s", r->path, to + 3,
                        tenant[7] == '\0' ? "" : " for tenant ", tenant + 7);
@@ -265,9 +261,8 @@ resume_load(struct resume *r, struct why *why)
     struct buf text;
     if (r->path == NULL) return OK;
     for (uint32_t i = 0; i < r->file_count; i++) {
-        if (strchr(r->files[i].path, '\n') != NULL) {
+        if (strchr(r->files[i].path, '\n') != NULL)
             return why_set(why, ERR_INPUT, "--resume does not support file names with a line feed");
-        }
         identify(r->files[i].path, BEGIN_BYTES, &r->files[i].bytes, &r->files[i].begin);
     }
     buf_init(&text, NULL, RESUME_BYTES_MAX + 1);

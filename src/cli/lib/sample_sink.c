@@ -69,9 +69,8 @@ open_file(struct output *o, const char *path, uint64_t resume_bytes, struct why 
     if (o->file < 0 || fstat(o->file, &st) != 0) return system_error(o, "open", why);
     o->is_file = S_ISREG(st.st_mode);
     if (resume_bytes == 0) return OK;
-    if (!o->is_file || (uint64_t)st.st_size < resume_bytes) {
+    if (!o->is_file || (uint64_t)st.st_size < resume_bytes)
         return why_set(why, ERR_INPUT, "%s is shorter than the progress file records", path);
-    }
     return output_back(o, resume_bytes, why);
 }
 
@@ -138,9 +137,8 @@ output_write(struct output *o, struct bytes piece, struct why *why)
     while (piece.size > 0) {
         size_t room = PLAIN_BYTES - o->plain.size, size = piece.size < room ? piece.size : room;
         buf_put(&o->plain, piece.at, size);
-        if (buf_error(&o->plain)) {
+        if (buf_error(&o->plain))
             return why_set(why, ERR_NOMEM, "not enough memory to write %s", o->name);
-        }
         piece = bytes_of(piece.at + size, piece.size - size);
         enum err e = o->plain.size == PLAIN_BYTES ? output_flush(o, why) : OK;
         if (e) return e;
@@ -161,9 +159,8 @@ enum err
 output_back(struct output *o, uint64_t bytes, struct why *why)
 {
     if (!o->is_file) return why_set(why, ERR_UNSUPPORTED, "%s is not a file", o->name);
-    if (ftruncate(o->file, (off_t)bytes) != 0 || lseek(o->file, (off_t)bytes, SEEK_SET) < 0) {
+    if (ftruncate(o->file, (off_t)bytes) != 0 || lseek(o->file, (off_t)bytes, SEEK_SET) < 0)
         return system_error(o, "truncate", why);
-    }
     buf_clear(&o->plain);
     o->written_bytes = bytes;
     return OK;
@@ -340,9 +337,8 @@ sink_take_series(struct sample_sink *s, struct bytes labels, struct why *why)
     if (!labels_valid(labels))
         return why_set(why, ERR_CORRUPT, "the response contains invalid labels");
     s->skip = false;
-    for (uint32_t i = 0; i < s->skipped_count && !s->skip; i++) {
+    for (uint32_t i = 0; i < s->skipped_count && !s->skip; i++)
         s->skip = selects(&s->skipped[i], labels);
-    }
     if (s->skip) return OK;
     buf_clear(&s->labels);
     buf_put_bytes(&s->labels, labels);

@@ -94,9 +94,8 @@ UNIT_TEST(test_captures_hold_whole_requests)
         assert_int_equal(snappy_unpack(piece, &message, &why), OK);
         assert_int_equal(rw_decode(&request, RW_V2, buf_bytes(&message), 1, &why), OK);
         assert_true(request.float_count > 0 && request.float_count <= 2000);
-        for (uint32_t i = 0; i < request.series_count; i++) {
+        for (uint32_t i = 0; i < request.series_count; i++)
             assert_true(request.series[i].floats.count > 0);
-        }
         floats += request.float_count;
     }
     assert_int_equal(floats, SAMPLES + 2);
@@ -113,9 +112,8 @@ lines_with(const char *part)
     struct why why = {""};
     unsigned count = 0;
     assert_int_equal(input_open(test_path, NULL, &in, &why), OK);
-    while (input_line(in, 1 << 24, &line, &why) == OK && line.at != NULL) {
+    while (input_line(in, 1 << 24, &line, &why) == OK && line.at != NULL)
         count += memmem(line.at, line.size, part, strlen(part)) != NULL;
-    }
     input_free(in);
     return count;
 }

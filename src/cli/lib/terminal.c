@@ -36,17 +36,15 @@ catch_signals(struct sigaction old[CAUGHT_COUNT])
     struct sigaction action = {.sa_handler = catch_signal};
     sigemptyset(&action.sa_mask);
     caught = 0;
-    for (int i = 0; i < CAUGHT_COUNT; i++) {
+    for (int i = 0; i < CAUGHT_COUNT; i++)
         sigaction(caught_signals[i], &action, &old[i]);
-    }
 }
 
 static void
 restore_signals(const struct sigaction old[CAUGHT_COUNT])
 {
-    for (int i = 0; i < CAUGHT_COUNT; i++) {
+    for (int i = 0; i < CAUGHT_COUNT; i++)
         sigaction(caught_signals[i], &old[i], NULL);
-    }
     if (caught != 0) raise(caught);
 }
 
@@ -85,9 +83,8 @@ ask_secret(const char *prompt, struct buf *to, struct why *why)
     hidden.c_lflag = (hidden.c_lflag & ~(tcflag_t)(ECHO | ECHOE | ECHOK)) | ECHONL | ICANON | ISIG;
     catch_signals(old);
     enum err e = OK;
-    if (tcsetattr(fd, TCSAFLUSH, &hidden) != 0 || dprintf(fd, "%s", prompt) < 0) {
+    if (tcsetattr(fd, TCSAFLUSH, &hidden) != 0 || dprintf(fd, "%s", prompt) < 0)
         e = why_set(why, ERR_IO, "cannot prepare the terminal: %s", strerror(errno));
-    }
     if (e == OK) e = read_line(fd, to, why);
     /* Again after a signal: a terminal that shows nothing is worse than a wait. */
     while (tcsetattr(fd, TCSAFLUSH, &shown) != 0 && errno == EINTR) {
@@ -111,15 +108,12 @@ secret_from_stdin(struct buf *to, struct why *why)
         buf_put(to, piece, (size_t)got);
     }
     explicit_bzero(piece, sizeof piece);
-    if (got < 0) {
-        return why_set(why, ERR_IO, "cannot read standard input: %s", strerror(errno));
-    }
+    if (got < 0) return why_set(why, ERR_IO, "cannot read standard input: %s", strerror(errno));
     if (buf_error(to)) return why_set(why, buf_error(to), "not enough memory for standard input");
     if (to->size > begin && to->at[to->size - 1] == '\n') to->size--;
     if (to->size > begin && to->at[to->size - 1] == '\r') to->size--;
-    if (to->size - begin > SECRET_LINE_BYTES_MAX) {
+    if (to->size - begin > SECRET_LINE_BYTES_MAX)
         return why_set(why, ERR_LIMIT, "the line is longer than %d bytes", SECRET_LINE_BYTES_MAX);
-    }
     bool one = to->size == begin || memchr(to->at + begin, '\n', to->size - begin) == NULL;
     return one ? OK : why_set(why, ERR_INPUT, "standard input has more than one line");
 }

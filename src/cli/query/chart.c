@@ -107,9 +107,8 @@ chart_point(struct query_sink *sink, const struct query_point *p, struct why *wh
         /* Keeps at most as many characters of a name as a line has room for. */
         struct bytes text = buf_bytes(&c->text);
         size_t size = 0;
-        for (uint32_t shown = 0; size < text.size; size++) {
+        for (uint32_t shown = 0; size < text.size; size++)
             if ((text.at[size] & 0xc0) != 0x80 && ++shown > c->width + MARGIN - 4) break;
-        }
         snprintf(c->names[c->count], sizeof c->names[0], "%.*s%s", (int)size, (const char *)text.at,
                  size < text.size ? "..." : "");
     }

@@ -80,9 +80,8 @@ UNIT_TEST(test_lines_join_points_between_labels_of_the_scale)
     struct drawing d;
     begin(&d, ten_minutes);
     put_series(&d, "x");
-    for (int i = 0; i <= 10; i++) {
+    for (int i = 0; i <= 10; i++)
         put_point(&d, minute(i), i * 1000);
-    }
     check(&d, "      1e+04+                                               *\n"
               "           |                                          ******\n"
               "           |                                 **********\n"
@@ -185,9 +184,8 @@ UNIT_TEST(test_whatever_comes_stays_within_its_room)
         for (int series = rand() % 14; series > 0; series--) {
             put_series(&d,
                        "\xc3\xa9 a name that is longer than the line has room for, however wide");
-            for (int p = rand() % 8; p > 0; p--) {
+            for (int p = rand() % 8; p > 0; p--)
                 put_point(&d, times[rand() % TIMES], values[rand() % VALUES]);
-            }
         }
         end(&d);
         check_room(&d, options.width, options.height);

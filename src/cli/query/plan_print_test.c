@@ -15,9 +15,8 @@ print(const char *json, bool ran, char **ret_text)
     FILE *to = open_memstream(ret_text, &size);
     assert_non_null(to);
     assert_int_equal(plan_printer_new(to, ran, &sink, &why), OK);
-    for (size_t i = 0; json[i] != '\0'; i++) {
+    for (size_t i = 0; json[i] != '\0'; i++)
         assert_int_equal(sink->ops->data(sink, bytes_of(&json[i], 1), &why), OK);
-    }
     enum err e = sink->ops->end(sink, &why);
     sink->ops->free(sink);
     fclose(to);
@@ -90,12 +89,10 @@ UNIT_TEST(test_a_plan_of_any_depth_is_printed_or_refused)
         struct buf json;
         char *text;
         buf_init(&json, NULL, 16 << 20);
-        for (unsigned i = 0; i < depth; i++) {
+        for (unsigned i = 0; i < depth; i++)
             buf_put_text(&json, open);
-        }
-        for (unsigned i = 0; i < depth; i++) {
+        for (unsigned i = 0; i < depth; i++)
             buf_put_text(&json, close);
-        }
         buf_put_u8(&json, '\0');
         assert_int_equal(print((const char *)json.at, false, &text),
                          depth == 500 ? OK : ERR_UNSUPPORTED);

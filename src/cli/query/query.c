@@ -85,9 +85,8 @@ settle_range(struct querying *q, int64_t now_ms, struct why *why)
     a->last_ms = q->end.word == NULL ? now_ms : q->end.ms;
     a->first_ms = q->start.word == NULL ? a->last_ms - HOUR_MS : q->start.ms;
     if (a->first_ms > a->last_ms) return why_set(why, ERR_INPUT, "--start is later than --end");
-    if (__builtin_sub_overflow(a->last_ms, a->first_ms, &range_ms)) {
+    if (__builtin_sub_overflow(a->last_ms, a->first_ms, &range_ms))
         return why_set(why, ERR_INPUT, "--start and --end are too far apart");
-    }
     int64_t step_s = range_ms / 1000 / STEPS_WANTED;
     a->step_ms = q->step_ns >= 0 ? q->step_ns / NS_PER_MS : (step_s < 1 ? 1 : step_s) * 1000;
     return a->step_ms > 0 ? OK : why_set(why, ERR_INPUT, "--step must be at least 1ms");
@@ -98,23 +97,19 @@ query_check_flags(struct querying *q, int64_t now_ms, struct why *why)
 {
     struct query_parameters *a = &q->parameters;
     bool range = q->start.word != NULL || q->end.word != NULL || q->step_ns >= 0;
-    if (range && q->time.word != NULL) {
+    if (range && q->time.word != NULL)
         return why_set(why, ERR_INPUT, "--time cannot be used with --start, --end and --step");
-    }
     range |= q->form == FORM_CHART && q->time.word == NULL;
     bool plans = q->explain || q->analyze;
-    if (q->explain && q->analyze) {
+    if (q->explain && q->analyze)
         return why_set(why, ERR_INPUT, "--explain and --analyze cannot be used together");
-    }
-    if (plans && q->form != QUERY_TABLE && q->form != QUERY_JSON) {
+    if (plans && q->form != QUERY_TABLE && q->form != QUERY_JSON)
         return why_set(why, ERR_INPUT, "--explain and --analyze need --format=table or json");
-    }
     a->mode = q->explain ? QUERY_EXPLAIN : q->analyze ? QUERY_ANALYZE : QUERY_RESULT;
     if (q->timeout_ns > TIMEOUT_NS) q->timeout_ns = TIMEOUT_NS;
     if ((q->timeout_ns > 0 && q->timeout_ns < NS_PER_MS) ||
-        (q->lookback_ns > 0 && q->lookback_ns < NS_PER_MS)) {
+        (q->lookback_ns > 0 && q->lookback_ns < NS_PER_MS))
         return why_set(why, ERR_INPUT, "--timeout and --lookback-delta must be at least 1ms");
-    }
     a->timeout_ms = q->timeout_ns / NS_PER_MS;
     a->lookback_ms = q->lookback_ns / NS_PER_MS;
     a->limit = q->limit;
@@ -129,9 +124,8 @@ static enum err
 make_sink(const struct querying *q, struct query_sink **ret_sink, struct why *why)
 {
     const struct query_parameters *a = &q->parameters;
-    if (a->mode != QUERY_RESULT && q->form == QUERY_TABLE) {
+    if (a->mode != QUERY_RESULT && q->form == QUERY_TABLE)
         return plan_printer_new(stdout, q->analyze, ret_sink, why);
-    }
     if (q->form != FORM_CHART)
         return query_printer_new((enum query_form)q->form, stdout, ret_sink, why);
     struct chart_options chart = {
@@ -176,9 +170,8 @@ print(const struct querying *q, struct target *target)
     if (e == OK) e = target_query(target, &q->parameters, sink, &failure, &why);
     bool refused = failure.sentence.size > 0;
     /* A partial result is shown before an error, but not as a chart, which would look complete. */
-    if (sink != NULL && !refused && (e == OK || q->form != FORM_CHART)) {
+    if (sink != NULL && !refused && (e == OK || q->form != FORM_CHART))
         e = err_first(e, sink->ops->end(sink, e ? &later : &why));
-    }
     if (sink != NULL) sink->ops->free(sink);
     int code = EXIT_DONE;
     if (refused) {

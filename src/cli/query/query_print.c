@@ -46,9 +46,8 @@ print_node(struct plan_printer *p, const json_t *node, uint32_t depth)
     const char *word = json_string_value(json_object_get(node, "operator"));
     struct buf text;
     buf_init(&text, NULL, DATA_BYTES_MAX);
-    for (uint32_t i = 0; i < depth && i < INDENTS_MAX; i++) {
+    for (uint32_t i = 0; i < depth && i < INDENTS_MAX; i++)
         buf_put_text(&text, "  ");
-    }
     buf_put_shown(&text, bytes_of_text(word == NULL ? "" : word));
     buf_put_text(&text, "  ");
     buf_put_shown(&text, detail);
@@ -59,9 +58,8 @@ print_node(struct plan_printer *p, const json_t *node, uint32_t depth)
                value_json(node, "bytes", VALUE_SIZE), value_json(node, "ms", VALUE_NUMBER),
                value_json(node, "peak_bytes", VALUE_SIZE));
     buf_fini(&text);
-    for (size_t i = 0; i < json_array_size(children); i++) {
+    for (size_t i = 0; i < json_array_size(children); i++)
         print_node(p, json_array_get(children, i), depth + 1);
-    }
 }
 
 static enum err
@@ -231,9 +229,8 @@ histogram_cell(struct printer *p, const struct query_histogram *h)
     struct bytes text = histogram_text(p, h);
     if (text.size <= CELL_BYTES_MAX) return text;
     size_t size = CELL_BYTES_MAX - strlen(rest);
-    while (text.at[size - 1] != ' ') { /* a blank precedes "sum" */
+    while (text.at[size - 1] != ' ') /* a blank precedes "sum" */
         size--;
-    }
     p->value.size = size;
     buf_put_text(&p->value, rest);
     return buf_bytes(&p->value);

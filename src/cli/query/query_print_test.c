@@ -101,9 +101,8 @@ static void
 put_long(struct query_sink *sink)
 {
     struct fhist_bucket buckets[50];
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 50; i++)
         buckets[i] = (struct fhist_bucket){i, i + 1, 3, false, true};
-    }
     struct query_histogram h = {150, 2.5, buckets, 50};
     struct query_point p = {.t_ms = 1500, .histogram = &h};
     put_series(sink, "up", "x");
@@ -233,9 +232,8 @@ put_many(struct query_sink *sink)
     put_series(sink, "up", "x");
     struct query_point p = {.value = 1};
     enum err e = OK;
-    for (int i = 0; i < 100000 && e == OK; i++) {
+    for (int i = 0; i < 100000 && e == OK; i++)
         e = sink->ops->point(sink, &p, &why);
-    }
     assert_int_equal(e, ERR_IO);
 }
 

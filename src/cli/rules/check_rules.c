@@ -161,9 +161,8 @@ print_found(const char *path, const struct rule_groups *groups,
             const struct check_rules_options *options)
 {
     uint32_t count = 0, filled = 0, duplicates = 0;
-    for (uint32_t i = 0; i < groups->count; i++) {
+    for (uint32_t i = 0; i < groups->count; i++)
         count += groups->items[i].rule_count;
-    }
     if (options->lint != LINT_NONE && count > 0) {
         struct found_rule *rules = arena_alloc(groups->arena, count * sizeof *rules);
         if (rules == NULL) {
@@ -172,9 +171,8 @@ print_found(const char *path, const struct rule_groups *groups,
         }
         for (uint32_t i = 0; i < groups->count; i++) {
             const struct rule_group *group = &groups->items[i];
-            for (uint32_t k = 0; k < group->rule_count; k++) {
+            for (uint32_t k = 0; k < group->rule_count; k++)
                 rules[filled++] = (struct found_rule){group, &group->rules[k]};
-            }
         }
         qsort(rules, count, sizeof *rules, compare_found);
         duplicates = find_duplicates(path, rules, count, false);
@@ -212,11 +210,10 @@ check_rules_file(const char *file, const struct check_rules_options *options)
                           : config_read(path, RULE_FILE_BYTES_MAX, &text, &why);
     if (e == OK) e = rule_file_parse(path, buf_bytes(&text), &reading, &arena, &groups, &why);
     buf_fini(&text);
-    if (e == OK) {
+    if (e == OK)
         code = print_found(path, &groups, options);
-    } else if (e != ERR_INPUT || !reported) {
+    else if (e != ERR_INPUT || !reported)
         print_sentence(&reported, bytes_of_text(why_text(&why, e)));
-    }
     arena_fini(&arena);
     printf("\n");
     return code;

@@ -39,9 +39,8 @@ parse_value(struct bytes given, void *base)
     size_t sign = given.size > 0 && (given.at[0] == '-' || given.at[0] == '+'), kept = 0;
     bool is_word =
         given.size == sign + 4 && given.at[sign] == '.' && ascii_is_letter(given.at[sign + 1]);
-    for (size_t i = 0; i < given.size && kept < sizeof text; i++) {
+    for (size_t i = 0; i < given.size && kept < sizeof text; i++)
         if (!is_word || i != sign) text[kept++] = (char)given.at[i];
-    }
     bool is_named = kept > sign && ascii_is_letter((uint8_t)text[sign]);
     return kept < sizeof text && is_named == is_word && number_parse(text, kept, &sample->bits);
 }

@@ -22,9 +22,8 @@ check_texts(const struct named_texts *texts)
 static void
 check_list(const struct text_list *list)
 {
-    for (uint32_t i = 0; i < list->count; i++) {
+    for (uint32_t i = 0; i < list->count; i++)
         assert(list->items[i] != NULL);
-    }
 }
 
 static void
@@ -72,9 +71,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(tests.evaluation_interval_ms > 0);
         check_list(&tests.rule_files);
         check_list(&tests.group_eval_order);
-        for (uint32_t i = 0; i < tests.tests.count; i++) {
+        for (uint32_t i = 0; i < tests.tests.count; i++)
             check_test(&tests.tests.items[i]);
-        }
     } else {
         assert(strncmp(why.text, "fuzz.yml:", 9) == 0);
         assert(utf8_valid(bytes_of_text(why.text)));

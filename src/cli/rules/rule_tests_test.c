@@ -320,17 +320,14 @@ UNIT_TEST(test_merges_and_aliases_end)
     struct buf text;
     buf_init(&text, NULL, 1 << 20);
     buf_put_text(&text, "tests: [&x {promql_expr_test: &y [&z {exp_samples: &s [&v {value: 1}");
-    for (int i = 0; i < 999; i++) {
+    for (int i = 0; i < 999; i++)
         buf_put_text(&text, ",*v");
-    }
     buf_put_text(&text, "]}");
-    for (int i = 0; i < 999; i++) {
+    for (int i = 0; i < 999; i++)
         buf_put_text(&text, ",*z");
-    }
     buf_put_text(&text, "]}");
-    for (int i = 0; i < 999; i++) {
+    for (int i = 0; i < 999; i++)
         buf_put_text(&text, ",*x");
-    }
     buf_put_text(&text, "]");
     buf_put_u8(&text, 0);
     struct rule_tests tests;
@@ -351,9 +348,8 @@ UNIT_TEST(test_a_file_that_is_costly_to_load_is_refused_before_loading)
     struct buf text;
     buf_init(&text, NULL, RULE_TESTS_BYTES_MAX);
     buf_put_text(&text, "tests: ");
-    while (text.size < RULE_TESTS_BYTES_MAX - 1) {
+    while (text.size < RULE_TESTS_BYTES_MAX - 1)
         buf_put_u8(&text, '[');
-    }
     buf_put_u8(&text, 0);
     check_refused((const char *)text.at,
                   "t.yml:1:9: 'tests' expects keys below it such as 'interval:', got a list");
@@ -361,9 +357,8 @@ UNIT_TEST(test_a_file_that_is_costly_to_load_is_refused_before_loading)
     check_refused((const char *)text.at, "t.yml:1:42: nested too deeply");
     buf_clear(&text);
     buf_put_text(&text, "rule_files: [");
-    for (unsigned i = 0; text.size < RULE_TESTS_BYTES_MAX - 32; i++) {
+    for (unsigned i = 0; text.size < RULE_TESTS_BYTES_MAX - 32; i++)
         buf_printf(&text, "&a%u a,\n", i);
-    }
     buf_put_text(&text, "]");
     buf_put_u8(&text, 0);
     check_refused((const char *)text.at, "t.yml:1001:1: at most 1000 anchors are allowed");
@@ -386,18 +381,16 @@ UNIT_TEST(test_limits_hold)
     test_free(large);
     buf_init(&text, NULL, 1 << 20);
     buf_put_text(&text, "rule_files: [");
-    for (int i = 0; i <= RULE_TESTS_NAMES_MAX; i++) {
+    for (int i = 0; i <= RULE_TESTS_NAMES_MAX; i++)
         buf_put_text(&text, "a,");
-    }
     buf_put_text(&text, "]");
     buf_put_u8(&text, 0);
     check_refused((const char *)text.at,
                   "t.yml:1:2014: rule_files: at most 1000 entries are allowed");
     buf_clear(&text);
     buf_put_text(&text, "tests: [{external_labels: {");
-    for (int i = 0; i <= RULE_TESTS_NAMES_MAX; i++) {
+    for (int i = 0; i <= RULE_TESTS_NAMES_MAX; i++)
         buf_printf(&text, "a%d: ,", i);
-    }
     buf_put_text(&text, "}}]");
     buf_put_u8(&text, 0);
     check_refused((const char *)text.at,
@@ -467,9 +460,8 @@ check_found(const char *dir, const char *const *patterns, uint32_t count, const 
     struct why why = {""};
     struct text_list found = {NULL};
     const char *items[8];
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         items[i] = patterns[i];
-    }
     const struct text_list list = {items, count};
     snprintf(file, sizeof file, "%s/t.yml", dir);
     arena_init(&arena, NULL, 0, 0);

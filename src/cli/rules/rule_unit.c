@@ -154,12 +154,10 @@ static struct bytes
 trim(struct bytes line)
 {
     static const char blanks[] = " \t\n\v\f\r";
-    while (line.size > 0 && strchr(blanks, line.at[0]) != NULL) {
+    while (line.size > 0 && strchr(blanks, line.at[0]) != NULL)
         line = bytes_of(line.at + 1, line.size - 1);
-    }
-    while (line.size > 0 && strchr(blanks, line.at[line.size - 1]) != NULL) {
+    while (line.size > 0 && strchr(blanks, line.at[line.size - 1]) != NULL)
         line.size--;
-    }
     return line;
 }
 
@@ -238,9 +236,8 @@ input_begin(struct testing *t, bool *ret_fine)
                          "input_series after an empty line or a comment are ignored");
     }
     sort_inputs(t);
-    for (uint32_t i = 0; i < t->input_count; i++) {
+    for (uint32_t i = 0; i < t->input_count; i++)
         t->inputs[i].walk = notation_begin(&t->inputs[i].notation, &t->arena);
-    }
     return OK;
 }
 
@@ -342,12 +339,10 @@ input_until(struct testing *t, int64_t until_ms)
     struct due_samples due = {NULL};
     enum err e = OK;
     arena_reset(&t->scratch);
-    for (uint32_t i = 0; e == OK && i < t->input_count && !t->input_refused; i++) {
+    for (uint32_t i = 0; e == OK && i < t->input_count && !t->input_refused; i++)
         e = find_due(t, &t->inputs[i], until_ms, &due);
-    }
-    for (uint32_t i = 0; e == OK && i < due.count && !t->input_refused; i++) {
+    for (uint32_t i = 0; e == OK && i < due.count && !t->input_refused; i++)
         t->input_refused = is_refused(t, &due.items[i]);
-    }
     if (e == OK && t->input_refused) {
         buf_put_bytes(&t->text, buf_bytes(&t->refusal));
         return testing_fail(t);
@@ -461,9 +456,8 @@ put_go_duration(struct buf *to, int64_t ms)
     if (fraction > 0) {
         char digits[8];
         int size = snprintf(digits, sizeof digits, ".%03lld", fraction);
-        while (digits[size - 1] == '0') {
+        while (digits[size - 1] == '0')
             size--;
-        }
         buf_put(to, digits, (size_t)size);
     }
     buf_put_u8(to, 's');
@@ -519,9 +513,8 @@ list_of_labels(struct testing *t, struct bytes labels, struct label_list *ret)
     struct label *items = arena_alloc(&t->scratch, (labels_count(labels) + 1) * sizeof *items);
     if (items == NULL || (copy.at == NULL && labels.size > 0)) return testing_no_memory(t);
     struct cursor c = cursor_of(copy);
-    while (labels_next(&c, &items[count])) {
+    while (labels_next(&c, &items[count]))
         count++;
-    }
     *ret = (struct label_list){items, count};
     return OK;
 }
@@ -597,9 +590,8 @@ find_firing(struct testing *t, const char *name, struct firing *f)
     for (uint32_t i = 0; i < t->group_count; i++) {
         const struct rule_group *text = &t->groups[i]->text;
         for (uint32_t k = 0; k < text->rule_count; k++) {
-            if (text->rules[k].kind != RULE_ALERTING || strcmp(text->rules[k].name, name) != 0) {
+            if (text->rules[k].kind != RULE_ALERTING || strcmp(text->rules[k].name, name) != 0)
                 continue;
-            }
             group_each_alert(t->groups[i], k, take_alert, f);
             if (f->failed) return f->failed;
         }
@@ -635,9 +627,8 @@ compare_alerts(struct testing *t, const struct rule_test_alerts *x)
     if (e == OK) e = list_expected(t, x, &expected);
     if (e) return e;
     bool same = got.count == x->expected.count;
-    for (uint32_t i = 0; same && i < got.count; i++) {
+    for (uint32_t i = 0; same && i < got.count; i++)
         same = compare_fired(&got.alerts[i], &expected[i]) == 0;
-    }
     if (same) return OK;
     if (t->test->name[0] != '\0') buf_printf(&t->text, "    name: %s,\n", t->test->name);
     buf_printf(&t->text, "    alertname: %s, time: ", x->alertname);
@@ -741,15 +732,13 @@ list_got(struct testing *t, struct promql_result *result, struct compared_sample
     }
     while (e == OK && promql_next_series(result, &labels)) {
         struct compared_sample sample = {.value = 0};
-        if (!promql_next_point(result, false, &point) && !promql_next_point(result, true, &point)) {
+        if (!promql_next_point(result, false, &point) && !promql_next_point(result, true, &point))
             continue;
-        }
         e = list_of_labels(t, labels, &sample.labels);
-        if (e == OK && point.histogram != NULL) {
+        if (e == OK && point.histogram != NULL)
             e = print_histogram(t, point.histogram, &sample.histogram);
-        } else {
+        else
             sample.value = point.value;
-        }
         if (e == OK) e = add_sample(t, ret, &sample);
     }
     return e;
@@ -771,9 +760,8 @@ read_expected_histogram(struct testing *t, const char *text, struct bytes *ret, 
     buf_fini(&series);
     if (e == OK) e = notation_parse(copy, 1, &t->scratch, &notation, error);
     if (e) return e;
-    for (uint32_t i = 0; i < notation.item_count; i++) {
+    for (uint32_t i = 0; i < notation.item_count; i++)
         if (__builtin_add_overflow(count, notation.items[i].count, &count)) count = UINT64_MAX;
-    }
     if (count != 1) {
         buf_printf(error, "expected 1 value, got %llu", (unsigned long long)count);
         return ERR_INPUT;
@@ -805,9 +793,8 @@ list_wanted(struct testing *t, const struct rule_test_expression *x, struct comp
         buf_init(&error, t->memory, TEST_TEXT_BYTES_MAX);
         e = notation_parse_metric(bytes_of_text(from->labels), &t->scratch, &metric, &error);
         sample.labels = (struct label_list){metric.labels, metric.count};
-        if (e == OK && from->histogram[0] != '\0') {
+        if (e == OK && from->histogram[0] != '\0')
             e = read_expected_histogram(t, from->histogram, &sample.histogram, &error);
-        }
         if (e == ERR_INPUT || e == ERR_LIMIT) {
             e = ERR_INPUT;
             buf_put_text(&t->text, "labels ");
@@ -998,12 +985,10 @@ static int64_t
 last_time(const struct rule_test *test)
 {
     int64_t last = 0;
-    for (uint32_t i = 0; i < test->alerts.count; i++) {
+    for (uint32_t i = 0; i < test->alerts.count; i++)
         if (test->alerts.items[i].at_ms > last) last = test->alerts.items[i].at_ms;
-    }
-    for (uint32_t i = 0; i < test->expressions.count; i++) {
+    for (uint32_t i = 0; i < test->expressions.count; i++)
         if (test->expressions.items[i].at_ms > last) last = test->expressions.items[i].at_ms;
-    }
     return last;
 }
 
@@ -1017,17 +1002,15 @@ run_steps(struct testing *t, bool *ret_fine)
     uint32_t next = 0;
     enum err e = OK;
     if (alerts == NULL) return testing_no_memory(t);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         alerts[i] = &t->test->alerts.items[i];
-    }
     if (count > 1) qsort(alerts, count, sizeof *alerts, compare_alert_times);
     *ret_fine = true;
     for (int64_t ms = 0; e == OK && ms <= last_ms; ms += interval_ms) {
         e = unit_step(t, ms, ret_fine);
         if (e || !*ret_fine) break;
-        for (; e == OK && next < count && alerts[next]->at_ms < ms + interval_ms; next++) {
+        for (; e == OK && next < count && alerts[next]->at_ms < ms + interval_ms; next++)
             e = compare_alerts(t, alerts[next]);
-        }
     }
     return e;
 }
@@ -1094,9 +1077,8 @@ unit_run(struct testing *t)
     if (e == OK && fine) e = check_names(t, &fine);
     if (e == OK && fine) e = check_times(t, &fine);
     if (e == OK && fine) e = run_steps(t, &fine);
-    for (uint32_t i = 0; e == OK && fine && i < t->test->expressions.count; i++) {
+    for (uint32_t i = 0; e == OK && fine && i < t->test->expressions.count; i++)
         e = compare_expression(t, &t->test->expressions.items[i]);
-    }
     return e;
 }
 
@@ -1115,9 +1097,8 @@ rule_unit_run(const struct rule_unit_options *options, const struct rule_test *t
     buf_init(&t.text, t.memory, TEST_TEXT_BYTES_MAX);
     buf_init(&t.refusal, t.memory, TEST_TEXT_BYTES_MAX);
     enum err e = unit_run(&t);
-    for (uint32_t i = 0; i < t.group_count; i++) {
+    for (uint32_t i = 0; i < t.group_count; i++)
         group_free(t.groups[i]);
-    }
     rw_request_fini(&t.decoded);
     memory_store_free(t.store);
     buf_fini(&t.refusal);

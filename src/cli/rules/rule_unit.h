@@ -6,8 +6,8 @@
 #ifndef CLI_RULES_RULE_UNIT_H
 #define CLI_RULES_RULE_UNIT_H
 
-#include "rules/group/group.h"
 #include "cli/rules/rule_tests.h"
+#include "rules/group/group.h"
 
 struct rule_unit_options {
     struct env *env;

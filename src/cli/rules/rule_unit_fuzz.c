@@ -32,12 +32,10 @@ static bool
 is_short(const struct rule_tests *tests, const struct rule_test *test)
 {
     int64_t last_ms = 0;
-    for (uint32_t i = 0; i < test->alerts.count; i++) {
+    for (uint32_t i = 0; i < test->alerts.count; i++)
         if (test->alerts.items[i].at_ms > last_ms) last_ms = test->alerts.items[i].at_ms;
-    }
-    for (uint32_t i = 0; i < test->expressions.count; i++) {
+    for (uint32_t i = 0; i < test->expressions.count; i++)
         if (test->expressions.items[i].at_ms > last_ms) last_ms = test->expressions.items[i].at_ms;
-    }
     return last_ms / tests->evaluation_interval_ms <= STEPS_MAX;
 }
 
@@ -83,12 +81,10 @@ run_tests(const struct rule_groups *groups, const struct rule_tests *tests)
         .warn = take_warning,
     };
     for (; options.group_count < groups->count && options.group_count < GROUPS_MAX;
-         options.group_count++) {
+         options.group_count++)
         order[options.group_count] = &groups->items[options.group_count];
-    }
-    for (uint32_t i = 0; i < tests->tests.count; i++) {
+    for (uint32_t i = 0; i < tests->tests.count; i++)
         if (is_short(tests, &tests->tests.items[i])) run_twice(&options, &tests->tests.items[i]);
-    }
 }
 
 int
@@ -108,9 +104,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, NULL, BYTES_MAX, 0);
     if (rule_file_parse("rules.yml", rules, &reading, &arena, &groups, &why) == OK &&
         rule_tests_parse("fuzz.yml", bytes_of(rest, size - (size_t)(rest - data)), &arena, &tests,
-                         &why) == OK) {
+                         &why) == OK)
         run_tests(&groups, &tests);
-    }
     arena_fini(&arena);
     return 0;
 }

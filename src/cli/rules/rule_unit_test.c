@@ -52,9 +52,8 @@ rig_init(struct unit_rig *g, const char *rules, const char *test)
         print_error("%s\n", why.text);
         fail();
     }
-    for (uint32_t i = 0; i < g->groups.count; i++) {
+    for (uint32_t i = 0; i < g->groups.count; i++)
         g->order[i] = &g->groups.items[i];
-    }
     snprintf(text, sizeof text, "tests: [{%s}]", test);
     if (rule_tests_parse("t.yml", bytes_of_text(text), &g->arena, &g->tests, &why)) {
         print_error("%s\n", why.text);

@@ -47,9 +47,8 @@ rules_is_called(const char *wanted, const char *file, const char *name)
 bool
 rules_is_wanted(const struct rules_command *a, const char *file, const char *name)
 {
-    for (uint32_t i = 0; i < a->groups.count; i++) {
+    for (uint32_t i = 0; i < a->groups.count; i++)
         if (rules_is_called(a->groups.at[i], file, name)) return true;
-    }
     return a->groups.count == 0;
 }
 
@@ -207,18 +206,15 @@ static enum err
 settle_replay(struct rules_command *a, struct why *why)
 {
     if (a->form >= 0) return why_set(why, ERR_INPUT, "--format is only valid with list");
-    if (a->target.url != NULL && a->target.storage != NULL) {
+    if (a->target.url != NULL && a->target.storage != NULL)
         return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
-    }
-    if (a->start.word == NULL || a->end.word == NULL) {
+    if (a->start.word == NULL || a->end.word == NULL)
         return why_set(why, ERR_INPUT, "--start and --end are required");
-    }
     if (a->start.ms < 0) return why_set(why, ERR_INPUT, "--start is before 1970");
     if (a->start.ms > a->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
     /* A server would record different results when the time comes. */
-    if (a->end.ms > env_realtime_ms(env_real())) {
+    if (a->end.ms > env_realtime_ms(env_real()))
         return why_set(why, ERR_INPUT, "--end is in the future");
-    }
     if (a->overwrite && a->file_count > 0) {
         return why_set(why, ERR_INPUT,
                        "--overwrite requires --config.file instead of files: what other groups "
@@ -227,9 +223,8 @@ settle_replay(struct rules_command *a, struct why *why)
     if (a->slice_ns == 0) a->slice_ns = SLICE_NS;
     if (a->slice_ns < NS_PER_S) return why_set(why, ERR_INPUT, "--slice must be at least 1s");
     if (a->concurrency == 0) a->concurrency = CONCURRENCY;
-    if (a->concurrency > CONCURRENCY_MAX) {
+    if (a->concurrency > CONCURRENCY_MAX)
         return why_set(why, ERR_INPUT, "--concurrency must be at most %d", CONCURRENCY_MAX);
-    }
     return OK;
 }
 
@@ -239,9 +234,8 @@ rules_check_flags(struct rules_command *a, int count, char **words, bool *ret_re
 {
     const char *verb = count > 0 ? words[0] : "";
     *ret_replays = strcmp(verb, "replay") == 0;
-    if (!*ret_replays && strcmp(verb, "list") != 0) {
+    if (!*ret_replays && strcmp(verb, "list") != 0)
         return why_set(why, ERR_INPUT, "expected list or replay");
-    }
     a->files = words + 1;
     a->file_count = (uint32_t)count - 1;
     a->config_file = a->target.config_file;
@@ -306,9 +300,8 @@ found_no_memory(struct why *why)
 static bool
 has_group(const struct found_rules *f, const char *file, const char *name)
 {
-    for (uint32_t i = 0; i < f->count; i++) {
+    for (uint32_t i = 0; i < f->count; i++)
         if (strcmp(f->items[i].file, file) == 0 && strcmp(f->items[i].name, name) == 0) return true;
-    }
     return false;
 }
 
@@ -340,16 +333,14 @@ read_files(const struct rules_command *a, struct found_rules *f, struct why *why
     struct rule_settings given = {.tenants = &tenant, .tenant_count = 1};
     const char **names = arena_alloc(&f->arena, (a->file_count + 1) * sizeof *names);
     if (names == NULL) return found_no_memory(why);
-    for (uint32_t i = 0; i < a->file_count; i++) {
+    for (uint32_t i = 0; i < a->file_count; i++)
         names[i] = a->files[i];
-    }
     tenant.files = (struct text_list){names, a->file_count};
     bool from_words = a->file_count > 0;
     enum err e = rule_set_read(from_words ? &given : &f->lists.rules, &options, &f->set, why);
     if (e == ERR_INPUT) why_set(why, e, "the rules are not valid");
-    if (e == OK && from_words && f->set.unmatched_count > 0) {
+    if (e == OK && from_words && f->set.unmatched_count > 0)
         e = why_set(why, ERR_MISSING, "%s: no such file", f->set.unmatched[0].pattern);
-    }
     return e;
 }
 
@@ -573,9 +564,8 @@ static bool
 has_called(void *context, const char *wanted)
 {
     const struct found_rules *f = context;
-    for (uint32_t i = 0; i < f->count; i++) {
+    for (uint32_t i = 0; i < f->count; i++)
         if (rules_is_called(wanted, f->items[i].file, f->items[i].name)) return true;
-    }
     return false;
 }
 
@@ -598,21 +588,18 @@ rules_find(struct rules_command *a, struct target *target, struct found_rules *f
     for (uint32_t i = 0; e == OK && i < f->set.tenant_count; i++) {
         const struct rule_set_tenant *t = &f->set.tenants[i];
         if (t->tenant[0] != '\0' && !bytes_equal_text(target_tenant(target), t->tenant)) continue;
-        for (uint32_t k = 0; e == OK && k < t->group_count; k++) {
+        for (uint32_t k = 0; e == OK && k < t->group_count; k++)
             e = add_group(f, &t->groups[k], why);
-        }
     }
-    if (e == OK && a->target.url != NULL) {
+    if (e == OK && a->target.url != NULL)
         e = add_stored_of_server(a, target, f, why);
-    } else if (e == OK && a->file_count == 0) {
+    else if (e == OK && a->file_count == 0)
         e = add_stored_in_directory(a, target, f, why);
-    }
     if (e == OK && a->target.url == NULL) e = check_paths_in_directory(a, target, f, why);
     if (e == OK) e = rules_check_wanted(a, has_called, f, why);
     if (e || f->count > 0) return e;
-    if (a->config_file == NULL || a->file_count > 0) {
+    if (a->config_file == NULL || a->file_count > 0)
         return why_set(why, ERR_INPUT, "there are no rules: expected rule files, or --config.file");
-    }
     struct bytes tenant = target_tenant(target);
     return why_set(why, ERR_INPUT,
                    "there are no rules for tenant '%.*s': no rule files in %s are for it, and the "

@@ -122,9 +122,8 @@ write_message(void *context, struct bytes tenant, struct bytes message, struct r
     if (!w->is_own) lock_drop(&w->of->writing);
     if (e == OK && result.too_large) e = why_set(why, ERR_LIMIT, "%s", result.text);
     if (e) return e;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
         ret->rejected += result.rejected.of[kind];
-    }
     snprintf(ret->text, sizeof ret->text, "%.*s", (int)sizeof ret->text - 1, result.text);
     return OK;
 }
@@ -220,9 +219,8 @@ show_line(struct replay_worker *w, int kind, const struct group *group, const st
     if (shown > SHOWN_MAX) return;
     progress_say(&r->command->progress, "%s: group '%s', rule '%s', %s: %.*s", of->file, of->name,
                  rule->name, time_print(t_ms, time), (int)text.size, (const char *)text.at);
-    if (shown == SHOWN_MAX) {
+    if (shown == SHOWN_MAX)
         progress_say(&r->command->progress, "more %s are counted but not shown", kinds[kind]);
-    }
 }
 
 static void
@@ -360,9 +358,8 @@ delete_recorded(struct replay_worker *w, uint32_t i)
     enum err e = buf_error(&text);
     if (e) why_set(&w->why, e, "not enough memory for selectors");
     const char *at = (const char *)text.at;
-    for (uint32_t k = 0; e == OK && k < count; k++, at += strlen(at) + 1) {
+    for (uint32_t k = 0; e == OK && k < count; k++, at += strlen(at) + 1)
         selectors[k] = bytes_of_text(at);
-    }
     if (!w->is_own) lock_take(&r->writing);
     if (e == OK && replay_times(r->groups[i], r->min_ns, r->max_ns, &min_ms, &max_ms))
         e = target_delete(w->target, selectors, count, min_ms, max_ms, &samples, &w->why);
@@ -534,17 +531,15 @@ worker_run_together(void *context)
     struct replay_from *items = mem_alloc(memory, bytes);
     uint64_t before = w->counts.made;
     uint32_t count = 0;
-    for (uint32_t i = 0; items != NULL && i < r->count; i++) {
+    for (uint32_t i = 0; items != NULL && i < r->count; i++)
         if (r->rounds[i] == REPLAY_TOGETHER && !group_is_done(r, i))
             items[count++] = replay_from(r->groups[i], r->min_ns);
-    }
     w->error = items == NULL
                    ? why_set(&w->why, ERR_NOMEM, "not enough memory")
                    : replay_together(&w->replay, items, count, r->max_ns, &w->counts, &w->why);
     mem_free(memory, items, bytes);
-    for (uint32_t i = 0; w->error == OK && i < r->count; i++) {
+    for (uint32_t i = 0; w->error == OK && i < r->count; i++)
         if (r->rounds[i] == REPLAY_TOGETHER) w->error = note_group(w, i, 'c');
-    }
     note_done(r, w->counts.made - before, count);
     worker_end(w);
 }
@@ -555,9 +550,8 @@ await_workers(struct replaying *r)
     lock_take(&r->lock);
     while (r->running > 0) {
         cond_wait_until(&r->cond, &r->lock, env_monotonic_ns(env_real()) + WAKE_NS);
-        if (atomic_load_explicit(r->command->stop, memory_order_relaxed)) {
+        if (atomic_load_explicit(r->command->stop, memory_order_relaxed))
             atomic_store(&r->canceled, "stopped");
-        }
         uint64_t evaluations = r->evaluations, done = r->groups_done;
         lock_drop(&r->lock);
         progress_show(&r->command->progress, evaluations, done,
@@ -699,9 +693,8 @@ replay_slice(struct replaying *r, uint32_t slice, struct why *why)
     r->min_ns = min_ms * NS_PER_MS;
     r->max_ns = max_ms * NS_PER_MS + NS_PER_MS - 1;
     enum err e = r->command->overwrite ? delete_first(r, why) : OK;
-    for (r->round = 0; e == OK && r->round < r->round_count; r->round++) {
+    for (r->round = 0; e == OK && r->round < r->round_count; r->round++)
         e = run_workers(r, r->worker_count, worker_run, why);
-    }
     return e ? e : run_workers(r, 1, worker_run_together, why);
 }
 
@@ -718,9 +711,8 @@ may_retry(struct replaying *r, enum err e, int64_t *began_ns, const struct why *
     progress_say(&r->command->progress, "%s; retrying in 1 s", why->text);
     sleep(1);
     r->failed = false;
-    for (uint32_t i = 0; i < r->worker_count; i++) {
+    for (uint32_t i = 0; i < r->worker_count; i++)
         r->workers[i].error = OK;
-    }
     return true;
 }
 
@@ -767,9 +759,8 @@ make_groups(struct replaying *r, struct why *why)
                       why);
         made += e == OK;
     }
-    if (e == OK && replay_rounds(r->groups, made, r->rounds, &r->round_count)) {
+    if (e == OK && replay_rounds(r->groups, made, r->rounds, &r->round_count))
         e = why_set(why, ERR_NOMEM, "not enough memory for rules");
-    }
     for (uint32_t i = 0; i < made; i++) { /* frees those that are not replayed */
         struct group *group = r->groups[i];
         r->groups[i] = NULL;
@@ -899,9 +890,8 @@ replay_run(struct replaying *r, struct replay_counts *counts, struct why *why)
     e = replay_slices(r, counts, why);
     if (a->overwrite) sweep(r, e == OK);
     if (e == OK) e = target_finish(r->target, why);
-    if (r->deleted > 0) {
+    if (r->deleted > 0)
         progress_say(&a->progress, "deleted %" PRIu64 " sample%s", r->deleted, plural(r->deleted));
-    }
     print_result(r, counts);
     return e;
 }
@@ -927,9 +917,8 @@ rules_replay(struct rules_command *a, struct target *target, bool *ret_well, str
         if (w->is_own) target_free(w->target);
     }
     mem_free(&r.command->memory, r.workers, r.worker_count * sizeof *r.workers);
-    for (uint32_t i = 0; r.groups != NULL && i < r.count; i++) {
+    for (uint32_t i = 0; r.groups != NULL && i < r.count; i++)
         group_free(r.groups[i]);
-    }
     mem_free(&a->memory, r.groups, (r.found.count + 1) * sizeof(struct group *));
     mem_free(&a->memory, r.rounds, (r.found.count + 1) * sizeof *r.rounds);
     mem_free(&a->memory, r.deleted_first, (r.found.count + 1) * sizeof(bool));

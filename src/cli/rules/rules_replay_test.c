@@ -33,9 +33,8 @@ expect_status(int got, int expected)
 static void
 expect_output(const char *words)
 {
-    if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL) {
+    if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL)
         fail_msg("'%s' is not in: %s%s", words, cli_out, cli_err);
-    }
 }
 
 #define GROUP(expression) \
@@ -54,9 +53,8 @@ begin(void **state)
     snprintf(rules, sizeof rules, "%s/rules.yml", dir);
     snprintf(config, sizeof config, "%s/config.yml", dir);
     snprintf(progress, sizeof progress, "%s/progress", dir);
-    for (long long t = 1699999200 - 300; t < 1699999200 + 1200; t += 60) {
+    for (long long t = 1699999200 - 300; t < 1699999200 + 1200; t += 60)
         size += (size_t)snprintf(text + size, sizeof text - size, "up 1 %lld000\n", t);
-    }
     write_text_file(file, text);
     write_text_file(rules, GROUP("up + 1"));
     snprintf(text, sizeof text, "rule_files: ['%s']\n", rules);
@@ -123,9 +121,8 @@ static void
 leave_killed(const char *states, const char *overwrite)
 {
     char text[4096] = {0};
-    if (access(progress, F_OK) != 0) {
+    if (access(progress, F_OK) != 0)
         expect_status(REPLAY("--resume", progress, overwrite), EXIT_DONE);
-    }
     if (access(progress, F_OK) != 0) return;
     FILE *f = fopen(progress, "r+");
     assert_non_null(f);
@@ -250,9 +247,8 @@ import_late_series(void)
 {
     char text[4096];
     size_t size = 0;
-    for (long long t = 1699999200; t < 1699999200 + 1200; t += 60) {
+    for (long long t = 1699999200; t < 1699999200 + 1200; t += 60)
         size += (size_t)snprintf(text + size, sizeof text - size, "up{of=\"late\"} 5 %lld000\n", t);
-    }
     write_text_file(file, text);
     expect_status(RUN("import", "--storage.path", store, "--format=prometheus", file), EXIT_DONE);
 }

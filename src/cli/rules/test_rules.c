@@ -9,11 +9,11 @@
 #include "base/log.h"
 #include "base/text/quote.h"
 #include "cli/cli.h"
+#include "cli/rules/rule_tests.h"
 #include "cli/rules/rule_unit.h"
 #include "config/config.h"
 #include "model/regex/replacer.h"
 #include "rules/load/rule_files.h"
-#include "cli/rules/rule_tests.h"
 #include "sys/env.h"
 
 enum { FILE_BYTES_MAX = 1 << 30 };
@@ -155,9 +155,8 @@ place_in_order(const struct running *r, const struct rule_group *group)
 {
     const struct text_list *order = &r->tests.group_eval_order;
     uint32_t place = 0;
-    while (place < order->count && strcmp(order->items[place], group->name) != 0) {
+    while (place < order->count && strcmp(order->items[place], group->name) != 0)
         place++;
-    }
     return place < order->count ? place : 0; /* others are first, as in promtool */
 }
 
@@ -174,13 +173,11 @@ sort_groups(struct running *r, struct why *why)
 {
     struct placed_group *placed = arena_alloc(&r->arena, (r->group_count + 1) * sizeof *placed);
     if (placed == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", r->path);
-    for (uint32_t i = 0; i < r->group_count; i++) {
+    for (uint32_t i = 0; i < r->group_count; i++)
         placed[i] = (struct placed_group){r->groups[i], place_in_order(r, r->groups[i]), i};
-    }
     if (r->group_count > 1) qsort(placed, r->group_count, sizeof *placed, compare_places);
-    for (uint32_t i = 0; i < r->group_count; i++) {
+    for (uint32_t i = 0; i < r->group_count; i++)
         r->groups[i] = placed[i].group;
-    }
     return OK;
 }
 
@@ -190,9 +187,8 @@ read_rule_files(struct running *r, struct why *why)
     struct text_list paths = {NULL};
     enum err e = rule_tests_find_files(r->env, r->path, &r->tests.rule_files, &r->arena,
                                        warn_unmatched, NULL, &paths, why);
-    for (uint32_t i = 0; e == OK && i < paths.count; i++) {
+    for (uint32_t i = 0; e == OK && i < paths.count; i++)
         e = read_rule_file(r, paths.items[i], why);
-    }
     return e ? e : sort_groups(r, why);
 }
 
@@ -242,12 +238,9 @@ run_file(struct running *r, const char *path)
     r->lacks_memory = false;
     printf("Unit Testing:  %s\n", path);
     enum err e = run_tests(r, &why);
-    if (e == OK && r->lacks_memory) {
+    if (e == OK && r->lacks_memory)
         e = why_set(&why, ERR_NOMEM, "%s: not enough memory for all failures", path);
-    }
-    if (e) {
-        tests_keep_text(r, &r->failures, bytes_of_text(why_text(&why, e)));
-    }
+    if (e) tests_keep_text(r, &r->failures, bytes_of_text(why_text(&why, e)));
     bool passed = e == OK && r->failures.count == 0;
     if (passed)
         printf("  SUCCESS\n");
@@ -292,9 +285,8 @@ begin_features(const char *list, struct promql_features *ret, struct why *why)
     char name[] = "--query.features", value[256];
     char *words[] = {name, value};
     settings_default(&settings);
-    if ((size_t)snprintf(value, sizeof value, "%s", list) >= sizeof value) {
+    if ((size_t)snprintf(value, sizeof value, "%s", list) >= sizeof value)
         return why_set(why, ERR_INPUT, "--query.features: too long");
-    }
     enum err e = settings_flags(&settings, 2, words, why);
     if (e == OK) *ret = promql_features_of(settings.query_features);
     return e;
@@ -310,18 +302,16 @@ test_rules(int argc, char **argv)
     enum err e = flags_parse(test_rules_flags, &options, argc - 1, argv + 1, &count, &why);
     if (e == OK && count < 1) e = why_set(&why, ERR_INPUT, "missing FILE");
     if (e == OK) e = begin_names(&options.run, &r.names, &why);
-    if (e == OK && options.features != NULL) {
+    if (e == OK && options.features != NULL)
         e = begin_features(options.features, &r.features, &why);
-    }
     if (e) {
         searcher_free(r.names);
         return cli_usage_error("test", "rules: %s", why_text(&why, e));
     }
     log_to_fd(-1); /* failing rules are reported as failures of tests */
     budget_init(&r.memory, "test", memory_bytes_max, NULL);
-    for (int i = 1; i <= count; i++) {
+    for (int i = 1; i <= count; i++)
         if (!run_file(&r, argv[i])) code = EXIT_FAILED;
-    }
     searcher_free(r.names);
     return code;
 }

@@ -61,9 +61,8 @@ static enum err
 check_dns_members(struct schema_place *place, void *base)
 {
     const struct dns_members *dns = base;
-    if (dns->names.count == 0) {
+    if (dns->names.count == 0)
         return schema_complain(place, "names", "must name at least one domain");
-    }
     if (dns->type == DNS_SRV || dns->port != 0) return OK;
     return schema_complain(place, NULL, "requires 'port' with any type but SRV");
 }
@@ -271,9 +270,8 @@ alerting_yaml(const char *file_name, struct bytes text, const struct settings *s
     enum err e = root_keys_yaml(&alerting_root_schema, &root, text, &read, &arena, why);
     if (e) return e;
     read.arena = arena;
-    for (uint32_t i = 0; e == OK && i < read.count; i++) {
+    for (uint32_t i = 0; e == OK && i < read.count; i++)
         e = schema_hash(&alertmanager_schema, 0, &read.items[i], &read.items[i].hash);
-    }
     if (e == OK)
         *ret_alerting = read;
     else

@@ -587,9 +587,8 @@ UNIT_TEST(test_configs_differ_if_any_key_differs)
             assert_true(all[i].items[0].hash != all[k].items[0].hash);
         }
     }
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         alerting_free(&all[i]);
-    }
 }
 
 static enum err

@@ -35,9 +35,8 @@ check_template(const char *text, struct why *why)
     for (const char *p = text; (p = strstr(p, "${")) != NULL;) {
         p += 2;
         size_t size = strcspn(p, "{}");
-        if (size == 0 || p[size] != '}') {
+        if (size == 0 || p[size] != '}')
             return refuse_text(why, "a name and '}' after each '${'", text);
-        }
         p += size + 1;
     }
     return OK;
@@ -123,9 +122,8 @@ check_destination(struct schema_place *place, void *base)
     }
     if (e == OK && d->type == DESTINATION_INFLUXDB) e = check_influxdb(place, &d->u.influxdb, true);
     if (e == OK && d->type == DESTINATION_S3 && d->u.s3.kms_key_id != NULL &&
-        d->u.s3.sse != S3_SSE_KMS) {
+        d->u.s3.sse != S3_SSE_KMS)
         e = schema_complain(place, "kms_key_id", "is only valid with sse: aws:kms");
-    }
     if (e == OK) e = check_tenants(place, &d->tenants, destination_type_word(d->type), &several);
     if (e || !several || is_tenant_visible(d, &otherwise)) return e;
     return schema_complain(
@@ -201,9 +199,8 @@ parse_start(struct bytes text, void *base)
     enum destination_start start = bytes_equal_text(text, "now")         ? START_NOW
                                    : bytes_equal_text(text, "beginning") ? START_BEGINNING
                                                                          : START_TIME;
-    if (start == START_TIME && !time_parse_rfc3339(text, &ms) && !time_parse_seconds(text, &ms)) {
+    if (start == START_TIME && !time_parse_rfc3339(text, &ms) && !time_parse_seconds(text, &ms))
         return false;
-    }
     if (ms < 0 || ms >= TIME_MS_END) return false;
     d->start = start;
     d->start_ms = ms;
@@ -508,9 +505,8 @@ path_towards(const struct destination_settings *d, const char *target,
     char base[REAL_PATH_BYTES];
     const char *path = d->u.file.path, *template = strstr(path, TENANT_TEMPLATE);
     const char *after = template + sizeof TENANT_TEMPLATE - 1, *name = template;
-    while (name > path && name[-1] != '/') {
+    while (name > path && name[-1] != '/')
         name--;
-    }
     int size = snprintf(ret_path, REAL_PATH_BYTES, "%.*s", (int)(name - path), path);
     if (size >= REAL_PATH_BYTES || real_path(ret_path, base) != OK) return false;
     size_t base_size = strlen(base) == 1 ? 0 : strlen(base);
@@ -520,9 +516,8 @@ path_towards(const struct destination_settings *d, const char *target,
     next.size = strcspn(target + base_size + 1, "/");
     size_t begin = (size_t)(template - name), end = strcspn(after, "/");
     if (next.size <= begin + end || memcmp(next.at, name, begin) != 0 ||
-        memcmp(next.at + next.size - end, after, end) != 0) {
+        memcmp(next.at + next.size - end, after, end) != 0)
         return false;
-    }
     struct bytes tenant = bytes_of(next.at + begin, next.size - begin - end);
     bool takes = d->tenants.count == 0; /* without a list, the destination takes all tenants */
     for (uint32_t i = 0; i < d->tenants.count; i++) {

@@ -612,9 +612,8 @@ UNIT_TEST(test_hostile_texts_are_refused_where_they_begin)
     assert_non_null(text);
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         size_t head = (size_t)sprintf(text, "destinations:\n"), size = strlen(cases[c].fill);
-        for (size_t i = head; i < CONFIG_BYTES_MAX; i++) {
+        for (size_t i = head; i < CONFIG_BYTES_MAX; i++)
             text[i] = cases[c].fill[(i - head) % size];
-        }
         struct settings s = settings_with_tenancy(false);
         struct destinations list;
         struct why why = {""};
@@ -774,9 +773,8 @@ UNIT_TEST(test_destinations_with_equal_settings_are_equal_at_any_line)
         for (uint32_t j = 0; j < a.count; j++) {
             assert_true(destination_settings_equal(&a.items[j], &b.items[j]));
             assert_int_equal(a.items[j].line + 1, b.items[j].line);
-            for (uint32_t k = 0; k < j; k++) {
+            for (uint32_t k = 0; k < j; k++)
                 assert_false(destination_settings_equal(&a.items[j], &a.items[k]));
-            }
         }
         free(moved);
         destinations_free(&a);
@@ -795,9 +793,8 @@ check_change(const char *text, bool tenancy, const char *from, const char *to)
     struct destinations a = read_list(text, tenancy), b = read_list(changed, tenancy);
     assert_int_equal(a.count, b.count);
     unsigned differ = 0;
-    for (uint32_t i = 0; i < a.count; i++) {
+    for (uint32_t i = 0; i < a.count; i++)
         differ += !destination_settings_equal(&a.items[i], &b.items[i]);
-    }
     if (differ != 1) fail_msg("%s to %s changes %u", from, to, differ);
     destinations_free(&a);
     destinations_free(&b);
@@ -836,9 +833,8 @@ UNIT_TEST(test_each_difference_counts)
         {"metrics/", "metrics"},
         {"compression: gzip", "compression: zstd"},
     };
-    for (size_t i = 0; i < sizeof s3 / sizeof *s3; i++) {
+    for (size_t i = 0; i < sizeof s3 / sizeof *s3; i++)
         check_change(s3_text, true, s3[i][0], s3[i][1]);
-    }
     check_change(remote_write_text, true, "url: http://h\n  sigv4: {}\n", "url: http://h\n");
     check_change(remote_write_text, true, "hush2", "hush");
     check_change(remote_write_text, true, "[one, two]", "[one]");
@@ -881,11 +877,9 @@ UNIT_TEST(test_the_place_is_of_type_and_address_alone)
         "destinations:\n- {name: a, type: firehose, region: r, delivery_stream: s}\n",
     };
     size_t count = sizeof others / sizeof *others;
-    for (size_t i = 0; i < count; i++) {
-        for (size_t k = 0; k < i; k++) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < i; k++)
             assert_true(place_of(others[i]) != place_of(others[k]));
-        }
-    }
     assert_true(place_of(FILE_5) == place_of("destinations:\n- {name: b, type: file, path: /x, "
                                              "paused: true, format: csv, start: beginning}\n"));
 }
@@ -895,9 +889,8 @@ UNIT_TEST(test_example_file_shows_a_destination_of_each_type)
     char *text = example_list("destinations");
     struct destinations list = read_list(text, false);
     uint32_t types = 0;
-    for (uint32_t i = 0; i < list.count; i++) {
+    for (uint32_t i = 0; i < list.count; i++)
         types |= 1u << list.items[i].type;
-    }
     assert_int_equal(types, (1u << DESTINATION_TYPE_COUNT) - 1);
     destinations_free(&list);
     free(text);

@@ -49,11 +49,10 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
             e, downsampling_rules_yaml(file_name, text, settings, &lists.downsampling, why), &in);
     if (reader_goes_on(e))
         e = after_pass(e, access_settings_yaml(file_name, text, settings, &lists.access, why), &in);
-    if (e) {
+    if (e)
         config_lists_free(&lists);
-    } else {
+    else
         *ret_lists = lists;
-    }
     return e;
 }
 
@@ -102,9 +101,8 @@ config_lists_check(const struct config_lists *lists, const struct settings *sett
                    struct why *why)
 {
     enum err e = destinations_check(&lists->destinations, settings->storage_path, why);
-    if (e == OK && settings->storage_mode == STORAGE_NONE && lists->downsampling.count > 0) {
+    if (e == OK && settings->storage_mode == STORAGE_NONE && lists->downsampling.count > 0)
         e = why_set(why, ERR_INPUT, "downsampling requires storage.mode=local");
-    }
     if (e == OK && settings->wal_ack == ACK_DESTINATION) e = check_unlogged(lists, settings, why);
     return e ? e : sources_check(&lists->sources, settings, &lists->access.given.listeners, why);
 }

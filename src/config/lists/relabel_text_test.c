@@ -60,9 +60,8 @@ UNIT_TEST(test_an_invalid_text_of_rules_is_refused_with_its_place)
         struct relabel_text text;
         struct why why = {""};
         assert_int_equal(relabel_text_yaml(bytes_of_text(cases[i].yaml), &text, &why), ERR_INPUT);
-        if (strstr(why.text, cases[i].error) != why.text) {
+        if (strstr(why.text, cases[i].error) != why.text)
             fail_msg("%s: %s", cases[i].yaml, why.text);
-        }
     }
 }
 

@@ -67,9 +67,7 @@ UNIT_TEST(test_invalid_rules_are_refused_with_their_place)
         struct retention_rules rules;
         struct why why;
         assert_int_equal(read_rules(bad[i].text, false, &rules, &why), ERR_INPUT);
-        if (strstr(why.text, bad[i].expected) == NULL) {
-            fail_msg("%s: %s", bad[i].text, why.text);
-        }
+        if (strstr(why.text, bad[i].expected) == NULL) fail_msg("%s: %s", bad[i].text, why.text);
     }
 }
 

@@ -91,13 +91,11 @@ variable_at(const char *text, struct bytes *ret_name)
         *ret_name = bytes_of(text + 2, (size_t)(end - text) - 2);
         return (size_t)(end - text) + 1;
     }
-    if (text[1] != '\0' && strchr("*#$@!?-0123456789", text[1]) != NULL) {
+    if (text[1] != '\0' && strchr("*#$@!?-0123456789", text[1]) != NULL)
         size = 1;
-    } else {
-        while (isalnum((unsigned char)text[1 + size]) || text[1 + size] == '_') {
+    else
+        while (isalnum((unsigned char)text[1 + size]) || text[1 + size] == '_')
             size++;
-        }
-    }
     *ret_name = bytes_of(text + 1, size);
     return size == 0 ? 0 : size + 1;
 }

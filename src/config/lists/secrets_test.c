@@ -139,9 +139,8 @@ static bool
 tells(const struct http_call *call)
 {
     bool tells_it = has_mark(call->body.at, call->body.size);
-    for (const char *const *h = call->headers; h != NULL && *h != NULL; h++) {
+    for (const char *const *h = call->headers; h != NULL && *h != NULL; h++)
         tells_it |= has_mark(*h, strlen(*h)) || strstr(*h, "Authorization: ") == *h;
-    }
     return tells_it;
 }
 
@@ -299,9 +298,8 @@ UNIT_TEST(test_no_secret_of_listeners_and_users_is_left_or_shown)
     mem_watch_frees(look);
     enum err e =
         access_settings_yaml("f.yml", bytes_of_text(config_text), &settings, &access, &why);
-    if (e == OK) {
+    if (e == OK)
         e = access_settings_merge(&access, &settings, "w.yml", bytes_of_text(web_text), &why);
-    }
     if (e) fail_msg("%s", why.text);
     check_quiet("reading");
     assert_string_equal(access.tls.key, "hush-key");

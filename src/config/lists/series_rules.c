@@ -45,9 +45,8 @@ static bool
 are_alike(const struct series_rule *a, const struct series_rule *b)
 {
     bool alike = strcmp(a->match, b->match) == 0 && a->tenant_count == b->tenant_count;
-    for (uint32_t i = 0; alike && i < a->tenant_count; i++) {
+    for (uint32_t i = 0; alike && i < a->tenant_count; i++)
         alike = strcmp(a->tenants[i], b->tenants[i]) == 0;
-    }
     return alike;
 }
 
@@ -58,10 +57,9 @@ covers(const struct series_rule *rule, const struct series_rule *other)
     uint32_t found = 0;
     if (strcmp(rule->match, "{}") != 0 && strcmp(rule->match, other->match) != 0) return false;
     if (rule->tenant_count == 0) return true;
-    for (uint32_t i = 0; i < other->tenant_count; i++) {
+    for (uint32_t i = 0; i < other->tenant_count; i++)
         for (uint32_t k = 0; k < rule->tenant_count; k++)
             found += strcmp(rule->tenants[k], other->tenants[i]) == 0;
-    }
     return other->tenant_count > 0 && found == other->tenant_count;
 }
 
@@ -163,9 +161,8 @@ make_kept(const struct retention_rules *rules, int64_t time_ms, bool with_rest,
     } else {
         const struct series_rule rest = {"{}", NULL, 0, time_ms, 0};
         if (count > 0) memcpy(list, rules->items, count * sizeof *list);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             with_rest &= !are_alike(&list[i], &rest);
-        }
         if (with_rest) list[count++] = rest;
         e = series_rules_new(list, count, NULL, ret_rules, why);
     }
@@ -181,9 +178,8 @@ retention_rules_make(const struct retention_rules *rules, const struct settings 
     *ret_rules = NULL;
     *ret_kept_ms = time_ms;
     if (rules->count == 0) return OK;
-    for (uint32_t i = 0; i < rules->count; i++) {
+    for (uint32_t i = 0; i < rules->count; i++)
         if (rules->items[i].age_ms > kept_ms) kept_ms = rules->items[i].age_ms;
-    }
     enum err e = make_kept(rules, time_ms, kept_ms > time_ms, ret_rules, why);
     if (e == OK) *ret_kept_ms = kept_ms;
     return e;
@@ -202,9 +198,8 @@ static enum err
 check_rule(struct schema_place *place, void *base)
 {
     struct downsampling_rule *rule = base;
-    if (rule->series.age_ms < rule->resolution_ms) {
+    if (rule->series.age_ms < rule->resolution_ms)
         return schema_complain(place, "after", "must be at least the resolution");
-    }
     return check_rule_tenants(place, &rule->series);
 }
 
@@ -243,9 +238,8 @@ static bool
 add_resolution(int64_t *list, uint32_t *count, int64_t resolution_ms)
 {
     uint32_t at = 0;
-    while (at < *count && list[at] < resolution_ms) {
+    while (at < *count && list[at] < resolution_ms)
         at++;
-    }
     if (at < *count && list[at] == resolution_ms) return true;
     if (*count == TSDB_LEVELS_MAX) return false;
     memmove(&list[at + 1], &list[at], (*count - at) * sizeof *list);

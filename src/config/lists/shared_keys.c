@@ -96,9 +96,8 @@ static enum err
 check_tls_version(const char *text, struct why *why)
 {
     static const char *const versions[] = {"TLS10", "TLS11", "TLS12", "TLS13"};
-    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++)
         if (strcmp(text, versions[i]) == 0) return OK;
-    }
     return refuse_text(why, "one of TLS10, TLS11, TLS12, TLS13", text);
 }
 
@@ -119,18 +118,16 @@ refuse_header(const char *text, struct why *why)
 enum err
 check_header_name(const char *text, struct why *why)
 {
-    if (!consists_of(text, LETTERS DIGITS "!#$%&'*+-.^_`|~")) { /* RFC 9110: token */
+    if (!consists_of(text, LETTERS DIGITS "!#$%&'*+-.^_`|~")) /* RFC 9110: token */
         return refuse_text(why, "a header name", text);
-    }
     /* Headers of every request; others depend on the destination. */
     static const char *const names[] = {
         "Connection", "Content-Encoding",  "Content-Length", "Content-Type",
         "Host",       "Transfer-Encoding", "User-Agent",     "X-Prometheus-Remote-Write-Version",
     };
     bool own = strncasecmp(text, "X-Amz-", 6) == 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         own |= strcasecmp(text, names[i]) == 0;
-    }
     return own ? refuse_header(text, why) : OK;
 }
 
@@ -182,16 +179,14 @@ check_url_parts(const char *text, const char *advice, struct why *why)
     if (url == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a URL");
     CURLUcode code = curl_url_set(url, CURLUPART_URL, text, 0);
     enum err e = OK;
-    if (code == CURLUE_OUT_OF_MEMORY) {
+    if (code == CURLUE_OUT_OF_MEMORY)
         e = why_set(why, ERR_NOMEM, "not enough memory for a URL");
-    } else if (code != CURLUE_OK || !has_part(url, CURLUPART_HOST)) {
+    else if (code != CURLUE_OK || !has_part(url, CURLUPART_HOST))
         e = no_url(text, why);
-    } else if (advice != NULL &&
-               (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))) {
+    else if (advice != NULL && (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD)))
         e = why_set(why, ERR_INPUT, "must not contain a user name or password%s", advice);
-    } else if (strchr(text, '#') != NULL) {
+    else if (strchr(text, '#') != NULL)
         e = why_set(why, ERR_INPUT, "must not contain a fragment ('#...')");
-    }
     curl_url_cleanup(url);
     return e;
 }
@@ -273,9 +268,8 @@ check_header(struct schema_place *place, const struct http_header_list *list, ui
         return schema_complain(place, "http_headers",
                                "header %s requires 'values', 'secrets' or 'files'", header->name);
     }
-    if (key != NULL && strcasecmp(header->name, "Authorization") == 0) {
+    if (key != NULL && strcasecmp(header->name, "Authorization") == 0)
         return schema_complain(place, "http_headers", "header %s is set by %s", header->name, key);
-    }
     for (uint32_t i = 0; i < index; i++) {
         if (strcasecmp(header->name, list->items[i].name) != 0) continue;
         return schema_complain(place, "http_headers", "%s and %s are the same header",
@@ -288,15 +282,12 @@ check_header(struct schema_place *place, const struct http_header_list *list, ui
 static struct named_secret *
 put_header_values(const struct http_header_values *header, struct named_secret *to)
 {
-    for (uint32_t i = 0; i < header->values.count; i++) {
+    for (uint32_t i = 0; i < header->values.count; i++)
         *to++ = (struct named_secret){header->name, {.text = header->values.items[i]}};
-    }
-    for (uint32_t i = 0; i < header->secrets.count; i++) {
+    for (uint32_t i = 0; i < header->secrets.count; i++)
         *to++ = (struct named_secret){header->name, header->secrets.items[i]};
-    }
-    for (uint32_t i = 0; i < header->files.count; i++) {
+    for (uint32_t i = 0; i < header->files.count; i++)
         *to++ = (struct named_secret){header->name, {.file = header->files.items[i]}};
-    }
     return to;
 }
 
@@ -318,13 +309,11 @@ take_http_headers(struct schema_place *place, const struct http_header_list *lis
                                HTTP_VALUES_MAX);
     }
     ret->items = arena_alloc(x->arena, count * sizeof *ret->items);
-    if (ret->items == NULL) {
+    if (ret->items == NULL)
         return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
-    }
     struct named_secret *to = ret->items;
-    for (uint32_t i = 0; i < list->count; i++) {
+    for (uint32_t i = 0; i < list->count; i++)
         to = put_header_values(&list->items[i], to);
-    }
     ret->count = count;
     return OK;
 }
@@ -339,12 +328,10 @@ check_headers(struct schema_place *place, const struct named_secrets *headers,
     if (key == NULL) key = signer;
     for (uint32_t i = 0; i < headers->count; i++) {
         const char *name = headers->items[i].name;
-        if (key != NULL && strcasecmp(name, "Authorization") == 0) {
+        if (key != NULL && strcasecmp(name, "Authorization") == 0)
             return schema_complain(place, "headers", "header %s is set by %s", name, key);
-        }
-        if (tenant_header != NULL && strcasecmp(name, tenant_header) == 0) {
+        if (tenant_header != NULL && strcasecmp(name, tenant_header) == 0)
             return schema_complain(place, "headers", "header %s is set by tenant_header", name);
-        }
         for (uint32_t j = 0; j < i; j++) {
             if (strcasecmp(name, headers->items[j].name) != 0) continue;
             return schema_complain(place, "headers", "%s and %s are the same header",
@@ -364,13 +351,11 @@ check_tenants(struct schema_place *place, const struct text_list *tenants, const
 {
     const struct typed_context *context = schema_reader_of(place)->context;
     bool all = false;
-    for (uint32_t i = 0; i < tenants->count; i++) {
+    for (uint32_t i = 0; i < tenants->count; i++)
         all |= strcmp(tenants->items[i], "all") == 0;
-    }
     *ret_several = false;
-    if (all && tenants->count > 1) {
+    if (all && tenants->count > 1)
         return schema_complain(place, "tenants", "all cannot be combined with other tenants");
-    }
     if (!context->settings->tenancy_enabled) {
         bool fine = tenants->count == 0 || all ||
                     (tenants->count == 1 && strcmp(tenants->items[0], "anonymous") == 0);

@@ -54,9 +54,8 @@ UNIT_TEST(test_a_source_that_is_the_server_itself_is_refused)
     };
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         struct why why = {""};
-        if (check(ours[i][0], ours[i][1], ours[i][2], &why) != ERR_INPUT) {
+        if (check(ours[i][0], ours[i][1], ours[i][2], &why) != ERR_INPUT)
             fail_msg("%s is not refused", ours[i][2]);
-        }
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct why why = {""};

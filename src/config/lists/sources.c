@@ -25,9 +25,8 @@ check_read_header_name(const char *text, struct why *why)
         "X-Firekeep-Notices",
         "X-Prometheus-Remote-Read-Version",
     };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcasecmp(text, names[i]) == 0) return refuse_header(text, why);
-    }
     return check_header_name(text, why);
 }
 
@@ -51,9 +50,8 @@ check_times(struct schema_place *place, void *base)
     struct source_settings *s = base;
     const struct source_bound *from = &s->from, *to = &s->to;
     s->times = TIMES_BETWEEN;
-    if (!from->given && !to->given) {
+    if (!from->given && !to->given)
         return schema_complain(place, NULL, "requires 'from', 'to', or both");
-    }
     /* A fixed time and a time before now may change their order as time passes. */
     bool comparable = from->given && to->given && from->before_now == to->before_now;
     bool backwards = from->before_now ? from->ms < to->ms : from->ms > to->ms;
@@ -155,11 +153,10 @@ print_bound(const struct source_bound *bound, char *to, size_t size)
 {
     char time[TIME_TEXT_BYTES];
     to[0] = '\0';
-    if (bound->given && bound->before_now) {
+    if (bound->given && bound->before_now)
         setting_number_text(&before_now, (uint64_t)bound->ms, to, size);
-    } else if (bound->given) {
+    else if (bound->given)
         snprintf(to, size, "%s", time_print(bound->ms, time));
-    }
 }
 
 static bool
@@ -438,9 +435,8 @@ sources_yaml(const char *file_name, struct bytes text, const struct settings *se
     if (e) return e;
     *ret_list = (struct sources){entries.arena, entries.items, entries.count};
     /* `use` is resolved: the keys that it filled in are printed and compared instead. */
-    for (uint32_t i = 0; i < ret_list->count; i++) {
+    for (uint32_t i = 0; i < ret_list->count; i++)
         ret_list->items[i].used = NULL;
-    }
     return OK;
 }
 
@@ -503,9 +499,7 @@ url_target_of(const char *text, struct url_target *ret_target, struct why *why)
     if (code == CURLUE_OK) code = take_part(url, CURLUPART_PATH, target.path);
     if (code == CURLUE_OK) code = take_part(url, CURLUPART_PORT, port);
     curl_url_cleanup(url);
-    if (code == CURLUE_OUT_OF_MEMORY) {
-        return why_set(why, ERR_NOMEM, "not enough memory for a URL");
-    }
+    if (code == CURLUE_OUT_OF_MEMORY) return why_set(why, ERR_NOMEM, "not enough memory for a URL");
     if (code == CURLUE_OK) target.port = strtoul(port, NULL, 10);
     *ret_target = target;
     return OK;
@@ -540,16 +534,13 @@ own_setting(const struct url_target *target, const struct url_target *external,
 {
     char address[SETTING_TEXT_BYTES];
     for (const char *rest = settings->web_listen_address;
-         (rest = settings_list_next(rest, address)) != NULL;) {
+         (rest = settings_list_next(rest, address)) != NULL;)
         if (is_address(target, address)) return "web.listen-address";
-    }
-    for (uint32_t i = 0; i < listeners->count; i++) {
+    for (uint32_t i = 0; i < listeners->count; i++)
         if (is_address(target, listeners->items[i].address)) return "listeners";
-    }
     size_t size = strlen(external->path);
-    while (size > 0 && external->path[size - 1] == '/') {
+    while (size > 0 && external->path[size - 1] == '/')
         size--;
-    }
     bool is_below = external->port != 0 && external->port == target->port &&
                     strcasecmp(external->host, target->host) == 0 &&
                     strncmp(external->path, target->path, size) == 0 && target->path[size] == '/';

@@ -804,9 +804,8 @@ check_change(const char *from, const char *to)
     struct sources a = read_sources(remote_read_text, true), b = read_sources(changed, true);
     assert_int_equal(a.count, b.count);
     unsigned differ = 0;
-    for (uint32_t i = 0; i < a.count; i++) {
+    for (uint32_t i = 0; i < a.count; i++)
         differ += !source_settings_equal(&a.items[i], &b.items[i]);
-    }
     if (differ != 1) fail_msg("%s to %s changes %u", from, to, differ);
     sources_free(&a);
     sources_free(&b);
@@ -843,9 +842,8 @@ UNIT_TEST(test_each_difference_counts)
         {"hush6", "hush"},
         {", sigv4: {}", ""},
     };
-    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
         check_change(changes[i][0], changes[i][1]);
-    }
     /* All errors are the same, one line lower. */
     char *moved = repeated("# moved\n", remote_read_text, 1, "");
     struct sources a = read_sources(remote_read_text, true), b = read_sources(moved, true);
@@ -863,9 +861,8 @@ UNIT_TEST(test_example_file_shows_a_source_of_each_type)
     char *text = example_list("sources");
     struct sources list = read_sources(text, false);
     uint32_t types = 0;
-    for (uint32_t i = 0; i < list.count; i++) {
+    for (uint32_t i = 0; i < list.count; i++)
         types |= 1u << list.items[i].type;
-    }
     assert_int_equal(types, (1u << SOURCE_TYPE_COUNT) - 1);
     sources_free(&list);
     free(text);

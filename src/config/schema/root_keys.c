@@ -229,9 +229,8 @@ walk_list(struct list_walk *w)
         enum err e = reader_next(in);
         if (e) return e;
         if (in->event.type == YAML_SEQUENCE_END_EVENT) return OK;
-        if (w->index == w->list->max) {
+        if (w->index == w->list->max)
             return reader_complain(in, "at most %u %s are allowed", w->list->max, w->list->name);
-        }
         e = w->entry(w);
         if (e) w->is_wrong[w->index] = true;
         e = reader_pass_over(in, depth, e);

@@ -212,9 +212,8 @@ schema_take_used(struct schema_place *place)
 const struct schema_key *
 schema_find(const struct schema *schema, struct bytes name, unsigned type)
 {
-    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++)
         if (schema_has_key(k, type) && bytes_equal_text(name, k->name)) return k;
-    }
     return NULL;
 }
 
@@ -340,9 +339,8 @@ schema_given(const struct schema_place *place, const char *key)
 const char *
 schema_given_of(const struct schema_place *place, unsigned group)
 {
-    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
+    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++)
         if (k->group == group && place->given[k - place->schema->keys]) return k->name;
-    }
     return NULL;
 }
 
@@ -374,9 +372,8 @@ schema_complain(struct schema_place *place, const char *key, const char *format,
     vsnprintf(what.text, sizeof what.text, format, args);
     va_end(args);
     yaml_mark_t mark = place->begin;
-    if (key != NULL && schema_given(place, key)) {
+    if (key != NULL && schema_given(place, key))
         mark = place->values[find_in(place, key) - place->schema->keys];
-    }
     char path[SCHEMA_PATH_BYTES];
     join_path(path, place->path, key == NULL ? "" : key);
     size_t size = strlen(path);
@@ -403,9 +400,8 @@ static void
 types_of(const struct schema_place *place, struct bytes name, char *to, size_t size)
 {
     uint32_t types = 0;
-    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
+    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++)
         if (bytes_equal_text(name, k->name)) types |= k->types;
-    }
     bool several = (types & (types - 1)) != 0;
     size_t used = (size_t)snprintf(to, size, "type%s", several ? "s" : "");
     for (unsigned t = 0; t < 32 && types >> t != 0 && used < size; t++) {
@@ -472,9 +468,8 @@ schema_check_text(struct schema_reader *x, const struct schema_key *key, const c
                   struct bytes text)
 {
     uint64_t max = key->max == 0 || schema_is_list(key->kind) ? SCHEMA_TEXT_BYTES_MAX : key->max;
-    if (text.size == 0 && !key->may_be_empty) {
+    if (text.size == 0 && !key->may_be_empty)
         return reader_complain(x->in, "%s: must not be empty", path);
-    }
     if (text.size > max) {
         return reader_complain(x->in, "%s: must be at most %zu bytes, got %zu", path, (size_t)max,
                                text.size);
@@ -506,9 +501,8 @@ schema_read_text(struct schema_reader *x, const struct schema_key *key, const ch
                  enum err (*check)(const char *text, struct why *why), const char **ret)
 {
     bool is_null = reader_is_null(x->in);
-    if (x->in->event.type != YAML_SCALAR_EVENT || (is_null && !key->as_prometheus)) {
+    if (x->in->event.type != YAML_SCALAR_EVENT || (is_null && !key->as_prometheus))
         return schema_expected(x, key, path, key->what == NULL ? "text" : key->what);
-    }
     struct bytes text = is_null ? bytes_of(NULL, 0) : reader_scalar(x->in);
     enum err e = schema_check_text(x, key, path, text);
     if (e) return e;
@@ -576,13 +570,12 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
         return reader_complain(x->in, "%s: duplicate entry %s", path,
                                shown_of(bytes_of_text(text)).text);
     }
-    if (key->kind == SCHEMA_BYTES_LIST) {
+    if (key->kind == SCHEMA_BYTES_LIST)
         *(struct bytes *)item = bytes_of_text(text);
-    } else if (key->kind == SCHEMA_SECRETS) {
+    else if (key->kind == SCHEMA_SECRETS)
         *(struct secret *)item = (struct secret){.text = text};
-    } else {
+    else
         *(const char **)item = text;
-    }
     g->count++;
     return OK;
 }
@@ -659,11 +652,10 @@ read_named(struct config_reader *in, void *context)
         e = schema_read_text(x, key, path, key->check, &value);
     }
     if (e) return e;
-    if (key->kind == SCHEMA_NAMED_TEXTS) {
+    if (key->kind == SCHEMA_NAMED_TEXTS)
         *(struct named_text *)item = (struct named_text){name, value};
-    } else if (key->kind == SCHEMA_NAMED_SECRETS) {
+    else if (key->kind == SCHEMA_NAMED_SECRETS)
         *(struct named_secret *)item = (struct named_secret){name, {.text = value}};
-    }
     g->count++;
     return OK;
 }
@@ -674,9 +666,8 @@ read_map(struct schema_reader *x, const struct schema_key *key, const char *path
     struct reading_map map = {.x = x, .key = key, .path = path};
     assert(key->max <= SCHEMA_MAP_ITEMS_MAX);
     if (key->may_be_nothing && reader_is_null(x->in)) return OK;
-    if (x->in->event.type != YAML_MAPPING_START_EVENT) {
+    if (x->in->event.type != YAML_MAPPING_START_EVENT)
         return schema_expected(x, key, path, "a mapping");
-    }
     enum err e = reader_mapping(x->in, read_named, &map);
     if (e == OK) set_list(key, base, map.items.items, map.items.count);
     return e;
@@ -738,9 +729,8 @@ schema_read_value(struct schema_reader *x, const struct schema_key *key, const c
         return read_map(x, key, path, base);
     case SCHEMA_MAPPING:
         if (key->may_be_nothing && reader_is_null(x->in)) return OK;
-        if (key->parse != NULL && x->in->event.type != YAML_MAPPING_START_EVENT) {
+        if (key->parse != NULL && x->in->event.type != YAML_MAPPING_START_EVENT)
             return read_own(x, key, path, base);
-        }
         return read_mapping(x, key->inner, path, (uint8_t *)base + key->offset);
     case SCHEMA_SETTING:
         return reader_setting(x->in, key->setting, path, base);
@@ -853,9 +843,8 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     bool is_empty_mapping = schema->null_is_empty && reader_is_null(in);
     if (in->event.type != YAML_MAPPING_START_EVENT && !is_empty_mapping) {
         /* A section with settings: they report it. */
-        if (schema->partial && path[0] != 0 && in->event.type == YAML_SCALAR_EVENT) {
+        if (schema->partial && path[0] != 0 && in->event.type == YAML_SCALAR_EVENT)
             return reader_skip(in);
-        }
         /* The value may be a secret written one level too high. */
         bool shown = in->event.type != YAML_SCALAR_EVENT || reader_is_null(in) || path[0] == 0;
         return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
@@ -952,9 +941,8 @@ print_indent(struct buf *to, unsigned indent, bool item)
 static bool
 is_empty(const struct schema *schema, unsigned type, const void *base)
 {
-    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++)
         if (schema_is_shown(k, type, base)) return false;
-    }
     return true;
 }
 
@@ -1055,9 +1043,8 @@ print_scalar(const struct printing *p, const struct schema_key *key, const void 
     default:
         shape = schema_number(key);
         setting_number_text(&shape, schema_get_number(key, base), text, sizeof text);
-        if (key->zero_word != NULL && schema_get_number(key, base) == 0) {
+        if (key->zero_word != NULL && schema_get_number(key, base) == 0)
             snprintf(text, sizeof text, "%s", key->zero_word);
-        }
     }
     buf_printf(p->to, key->kind == SCHEMA_SET ? "[%s]" : "%s", text);
 }
@@ -1087,9 +1074,8 @@ print_mapping(const struct printing *p, const struct schema *schema, const void 
             const uint8_t *items = schema_get_pointer(base, k->offset);
             uint32_t count = schema_get_count(k, base);
             buf_put_u8(p->to, '\n');
-            for (uint32_t i = 0; i < count; i++) {
+            for (uint32_t i = 0; i < count; i++)
                 print_item(p, k, items + i * schema_item_size(k), indent);
-            }
         } else {
             buf_put_u8(p->to, ' ');
             print_scalar(p, k, base);

@@ -56,9 +56,8 @@ setting_yaml_name(const struct setting *setting, char to[SETTING_TEXT_BYTES])
 {
     snprintf(to, SETTING_TEXT_BYTES, "%s", setting->name);
     char *dot = strchr(to, '.'); /* web.config.file is config_file below web */
-    for (char *p = to; *p != 0; p++) {
+    for (char *p = to; *p != 0; p++)
         if (*p == '-' || (*p == '.' && p > dot)) *p = '_';
-    }
     return to;
 }
 
@@ -104,9 +103,8 @@ static const struct unit *
 take_unit(struct bytes *text, const struct unit *units)
 {
     size_t n = 0;
-    while (n < text->size && (text->at[n] < '0' || text->at[n] > '9')) {
+    while (n < text->size && (text->at[n] < '0' || text->at[n] > '9'))
         n++;
-    }
     struct bytes word = bytes_of(text->at, n);
     for (const struct unit *u = units; u->word != NULL; u++) {
         if (!bytes_equal_text(word, u->word)) continue;
@@ -241,9 +239,8 @@ parse_text(const struct setting *s, struct bytes text, struct settings *to, stru
     enum err e = s->check != NULL        ? s->check(copy, &expected)
                  : s->check_item != NULL ? settings_check_items(copy, s->check_item, &expected)
                                          : OK;
-    if (e == ERR_INPUT) {
+    if (e == ERR_INPUT)
         return why_set(why, e, "expected %s, got %s", expected, shown_of(text).text);
-    }
     if (e) return why_set(why, e, "not enough memory");
     memcpy((uint8_t *)to + s->offset, copy, sizeof copy);
     return OK;
@@ -304,9 +301,8 @@ setting_expected(const struct setting *setting, char *to, size_t size)
     };
     const char *word = setting->what != NULL ? setting->what : words[setting->type];
     size_t used = 0;
-    for (const char *p = word; *p != 0 && used + 1 < size; p++) {
+    for (const char *p = word; *p != 0 && used + 1 < size; p++)
         to[used++] = *p;
-    }
     if (setting->choices != NULL) {
         for (const char *p = setting->choices; *p != 0 && used + 3 < size; p++) {
             if (*p == '|') to[used++] = ',';
@@ -511,9 +507,8 @@ reader_setting(struct config_reader *r, const struct setting *setting, const cha
         if (e == OK) memcpy((uint8_t *)to + setting->offset, &bits, setting->size);
         return e;
     }
-    if (setting->is_list && r->event.type == YAML_SEQUENCE_START_EVENT) {
+    if (setting->is_list && r->event.type == YAML_SEQUENCE_START_EVENT)
         return reader_list(r, setting, name, to);
-    }
     enum err e = expect_value(r, setting, name);
     if (e) return e;
     e = setting_parse(setting, reader_scalar(r), to, r->why);

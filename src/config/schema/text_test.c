@@ -124,11 +124,10 @@ UNIT_TEST(test_every_range_is_enforced_at_both_ends)
             char text[64];
             snprintf(text, sizeof text, "%llu%s", (unsigned long long)tries[i], unit);
             bool zero = tries[i] == 0 && t->zero != NULL;
-            if (i < 2 || zero) {
+            if (i < 2 || zero)
                 check_setting_number(t->name, text, tries[i]);
-            } else {
+            else
                 check_setting_refused(t->name, text);
-            }
         }
         if (t->zero != NULL) check_setting_number(t->name, "0", 0);
     }
@@ -137,9 +136,8 @@ UNIT_TEST(test_every_range_is_enforced_at_both_ends)
 UNIT_TEST(test_every_default_is_written_in_its_shortest_form)
 {
     struct settings s = settings_defaults();
-    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+    for (const struct setting *t = settings_table(); t->name != NULL; t++)
         assert_string_equal(setting_shown(&s, t), t->fallback);
-    }
 }
 
 int

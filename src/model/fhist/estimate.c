@@ -24,9 +24,8 @@ narrow_zero(const struct fhist *h, struct fhist_bucket *b)
 static double
 value_within(const struct fhist *h, const struct fhist_bucket *b, double share)
 {
-    if (fhist_is_custom(h) || (b->lower <= 0 && b->upper >= 0)) {
+    if (fhist_is_custom(h) || (b->lower <= 0 && b->upper >= 0))
         return b->lower + (b->upper - b->lower) * share;
-    }
     double lower = log2(fabs(b->lower)), upper = log2(fabs(b->upper));
     if (b->lower > 0) return exp2(lower + (upper - lower) * share);
     return -exp2(upper + (lower - upper) * (1 - share));
@@ -137,9 +136,8 @@ fhist_fraction(const struct fhist *h, double lower, double upper, enum fhist_ske
         rank += b.count;
     }
     if (isnan(h->sum)) {
-        for (; i < buckets; i++) {
+        for (; i < buckets; i++)
             count += fhist_bucket(h, i).count;
-        }
         if (count < h->count) *ret_skew = SKEW_EXCLUDED;
     } else {
         count = h->count;
@@ -204,15 +202,13 @@ rest_of_infinite(const struct fhist_bucket *b, double value, bool above)
     if (!above) {
         if (value >= b->upper) return (struct rest){b->count, 0};
         /* Between 0 and a bound, as for quantiles. */
-        if (value > 0 && b->upper > 0 && bounded) {
+        if (value > 0 && b->upper > 0 && bounded)
             return (struct rest){b->count * value / b->upper, value / 2};
-        }
         if (b->upper <= 0) return (struct rest){b->count, value};
     } else {
         if (value <= b->lower) return (struct rest){b->count, 0};
-        if (value >= 0 && b->upper > value && bounded) {
+        if (value >= 0 && b->upper > value && bounded)
             return (struct rest){b->count * (1 - value / b->upper), (value + b->upper) / 2};
-        }
     }
     return (struct rest){0, isinf(b->upper) ? 0 : b->upper};
 }

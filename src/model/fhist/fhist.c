@@ -60,9 +60,8 @@ exponential_bound(int32_t schema, int64_t index)
     int64_t exponent = (index >> schema) + 1;
     if (in_one == 0 && exponent == 1025) return DBL_MAX;
     double fraction = fractions[in_one << (HISTOGRAM_SCHEMA_MAX - schema)];
-    if (exponent > -1000 && exponent < 1000) {
+    if (exponent > -1000 && exponent < 1000)
         return fraction * bits_double((uint64_t)(exponent + 1023) << 52);
-    }
     return ldexp(fraction, (int)(exponent > 5000 ? 5000 : exponent < -5000 ? -5000 : exponent));
 }
 
@@ -158,9 +157,8 @@ fhist_of(void *memory, const struct histogram *from)
     h->sum = bits_double(from->sum_bits);
     fill_side(&h->positive, &from->positive);
     fill_side(&h->negative, &from->negative);
-    for (uint32_t i = 0; i < from->custom_count; i++) {
+    for (uint32_t i = 0; i < from->custom_count; i++)
         bounds[i] = bits_double(from->custom_bits[i]);
-    }
     /* Prometheus counts a struct, 8 bytes for each span, count and bound, and a time; a float has
      * 16 bytes. */
     h->weight =
@@ -181,9 +179,8 @@ store_side(struct arena *arena, const struct fhist_side *side, struct hist_bucke
     if (spans == NULL || counts == NULL) return ERR_NOMEM;
     int64_t end = 0; /* index after the last span */
     for (uint32_t i = 0; i < side->count; i++) {
-        if (i == 0 || side->indexes[i] != end) {
+        if (i == 0 || side->indexes[i] != end)
             spans[to->span_count++] = (struct hist_span){(int32_t)(side->indexes[i] - end), 0};
-        }
         spans[to->span_count - 1].length++;
         end = (int64_t)side->indexes[i] + 1;
         counts[i] = double_bits(side->counts[i]);
@@ -212,9 +209,8 @@ fhist_stored(struct arena *arena, const struct fhist *h, struct histogram *ret)
     if (e || h->bound_count == 0) return e;
     uint64_t *bounds = arena_alloc(arena, h->bound_count * sizeof *bounds);
     if (bounds == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < h->bound_count; i++) {
+    for (uint32_t i = 0; i < h->bound_count; i++)
         bounds[i] = double_bits(h->bounds[i]);
-    }
     ret->custom_bits = bounds;
     return OK;
 }
@@ -275,9 +271,8 @@ fhist_bucket(const struct fhist *h, uint32_t i)
         return b;
     }
     i -= h->negative.count;
-    if (h->zero_count > 0 && i == 0) {
+    if (h->zero_count > 0 && i == 0)
         return (struct fhist_bucket){-zero, zero, h->zero_count, true, true};
-    }
     struct fhist_bucket b = fhist_side_bucket(h, true, i - (h->zero_count > 0));
     if (!fhist_is_custom(h) && b.lower < zero) b.lower = zero;
     return b;
@@ -304,9 +299,8 @@ bool
 fhist_same_bounds(const struct fhist *a, const struct fhist *b)
 {
     if (a->bound_count != b->bound_count) return false;
-    for (uint32_t i = 0; i < a->bound_count; i++) {
+    for (uint32_t i = 0; i < a->bound_count; i++)
         if (a->bounds[i] != b->bounds[i]) return false;
-    }
     return true;
 }
 
@@ -325,9 +319,8 @@ static void
 validate_side(const struct fhist_side *s)
 {
     assert(s->count <= s->capacity); /* invariant 2 */
-    for (uint32_t i = 1; i < s->count; i++) {
+    for (uint32_t i = 1; i < s->count; i++)
         assert(s->indexes[i - 1] < s->indexes[i]); /* invariant 1 */
-    }
 }
 
 void
@@ -368,12 +361,10 @@ fhist_print(const struct fhist *h, struct buf *to)
     fhist_put_number(to, h->count);
     buf_put_text(to, ", sum:");
     fhist_put_number(to, h->sum);
-    for (uint32_t i = h->negative.count; i-- > 0;) {
+    for (uint32_t i = h->negative.count; i-- > 0;)
         put_bucket_text(fhist_side_bucket(h, false, i), to);
-    }
     put_bucket_text((struct fhist_bucket){-zero, zero, h->zero_count, true, true}, to);
-    for (uint32_t i = 0; i < h->positive.count; i++) {
+    for (uint32_t i = 0; i < h->positive.count; i++)
         put_bucket_text(fhist_side_bucket(h, true, i), to);
-    }
     buf_put_u8(to, '}');
 }

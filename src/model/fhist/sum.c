@@ -44,9 +44,8 @@ skip_zero(struct side_reader *r, int32_t schema, double threshold)
 {
     struct side_reader ahead = *r;
     while (threshold > 0 && side_next(&ahead) &&
-           exponential_bound(schema, ahead.index) <= threshold) {
+           exponential_bound(schema, ahead.index) <= threshold)
         *r = ahead;
-    }
 }
 
 /* True if both have the same buckets; new ones are rare in a series. */
@@ -128,9 +127,8 @@ count_missing(const struct fhist_side *to, struct side_reader r)
 {
     uint32_t missing = 0, at = 0;
     while (side_next(&r)) {
-        while (at < to->count && to->indexes[at] < r.index) {
+        while (at < to->count && to->indexes[at] < r.index)
             at++;
-        }
         missing += at == to->count || to->indexes[at] != r.index;
     }
     return missing;
@@ -141,12 +139,10 @@ add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, doubl
 {
     if (r.shift == 0 && r.at == 0 && same_buckets(to, r.side)) {
         const double *counts = r.side->counts;
-        for (uint32_t i = 0; i < to->count && to->lost == NULL; i++) {
+        for (uint32_t i = 0; i < to->count && to->lost == NULL; i++)
             to->counts[i] += factor * counts[i];
-        }
-        for (uint32_t i = 0; i < to->count && to->lost != NULL; i++) {
+        for (uint32_t i = 0; i < to->count && to->lost != NULL; i++)
             add_to(to, i, factor * counts[i]);
-        }
         return OK;
     }
     uint32_t missing = count_missing(to, r), old = to->count, at = missing, put = 0;
@@ -160,9 +156,8 @@ add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, doubl
     to->count = old + missing;
     assert(to->count <= to->capacity); /* invariant 2 */
     while (side_next(&r)) {
-        while (at < to->count && to->indexes[at] < r.index) {
+        while (at < to->count && to->indexes[at] < r.index)
             move_bucket(to, put++, at++);
-        }
         if (at < to->count && to->indexes[at] == r.index) {
             move_bucket(to, put, at++);
             add_to(to, put++, factor * r.count);
@@ -306,9 +301,8 @@ new_place(const struct fhist *h, int64_t index, const double *bounds, uint32_t c
 {
     uint32_t place = 0;
     if (index >= h->bound_count) return count;
-    while (place < count && bounds[place] < h->bounds[index]) {
+    while (place < count && bounds[place] < h->bounds[index])
         place++;
-    }
     return place;
 }
 
@@ -352,9 +346,8 @@ fhist_begin(struct arena *arena, const struct fhist *h, bool precise, struct fhi
     *ret = *h;
     ret->zero_lost = ret->count_lost = ret->sum_lost = 0;
     if (!begin_side(arena, &h->positive, h->positive.count + 4, precise, &ret->positive) ||
-        !begin_side(arena, &h->negative, h->negative.count + 4, precise, &ret->negative)) {
+        !begin_side(arena, &h->negative, h->negative.count + 4, precise, &ret->negative))
         return ERR_NOMEM;
-    }
     if (h->bound_count == 0) return OK;
     double *bounds = arena_alloc(arena, h->bound_count * sizeof *bounds);
     if (bounds == NULL) return ERR_NOMEM;
@@ -500,20 +493,17 @@ only_grew(const struct fhist_side *now, const struct fhist_side *before)
 {
     if (same_buckets(now, before)) {
         bool less = false;
-        for (uint32_t i = 0; i < now->count; i++) {
+        for (uint32_t i = 0; i < now->count; i++)
             less |= now->counts[i] < before->counts[i];
-        }
         return !less;
     }
     uint32_t at = 0;
     for (uint32_t i = 0; i < before->count; i++, at++) {
-        while (at < now->count && now->indexes[at] < before->indexes[i]) {
+        while (at < now->count && now->indexes[at] < before->indexes[i])
             at++;
-        }
         if (at == now->count || now->indexes[at] != before->indexes[i] ||
-            now->counts[at] < before->counts[i]) {
+            now->counts[at] < before->counts[i])
             return false;
-        }
     }
     return true;
 }
@@ -524,9 +514,8 @@ side_was_reset(struct side_reader now, struct side_reader before)
 {
     bool more = side_next(&now);
     while (side_next(&before)) {
-        while (more && now.index < before.index) {
+        while (more && now.index < before.index)
             more = side_next(&now);
-        }
         double count = more && now.index == before.index ? now.count : 0;
         bool is_there = more && now.index == before.index;
         if (is_there ? count < before.count : before.count != 0) return true;

@@ -122,9 +122,8 @@ lang_grow(struct pattern_reader *r, struct lang *lang, uint32_t more)
 static struct lang
 lang_union(struct pattern_reader *r, struct lang a, struct lang b)
 {
-    if (a.count + b.count > PATTERN_HEADS_MAX || a.bytes + b.bytes > PATTERN_HEAD_BYTES_MAX) {
+    if (a.count + b.count > PATTERN_HEADS_MAX || a.bytes + b.bytes > PATTERN_HEAD_BYTES_MAX)
         return lang_any(TAIL_UNKNOWN);
-    }
     if (a.tail != b.tail) a.tail = TAIL_UNKNOWN;
     if (!lang_grow(r, &a, b.count)) return lang_any(TAIL_UNKNOWN);
     memcpy(a.heads + a.count, b.heads, b.count * sizeof *b.heads);
@@ -303,9 +302,8 @@ read_class(struct pattern_reader *r)
     const uint8_t *start = ++r->at;
     bool negated = peek(r) == '^';
     if (negated) start = ++r->at;
-    while (r->at < r->end && *r->at != ']' && *r->at != '[' && *r->at != '\\') {
+    while (r->at < r->end && *r->at != ']' && *r->at != '[' && *r->at != '\\')
         r->at++;
-    }
     const uint8_t *end = r->at;
     if (peek(r) != ']' || end == start) {
         r->lost = true;
@@ -319,9 +317,8 @@ read_class(struct pattern_reader *r)
     struct lang lang = {TAIL_NONE, take(r, count * sizeof *lang.heads), count, count, count};
     if (kept == NULL || lang.heads == NULL) return lang_empty();
     memcpy(kept, chars, count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         lang.heads[i] = bytes_of(kept + i, 1);
-    }
     return lang;
 }
 
@@ -520,9 +517,8 @@ skip_flags(const struct cursor whole, bool *ret_folds)
     struct cursor c = whole;
     if (cursor_left(&c) < 4 || memcmp(c.at, "(?", 2) != 0) return whole;
     bool folds = false;
-    for (c.at += 2; c.at != c.end && (*c.at == 'i' || *c.at == 's'); c.at++) {
+    for (c.at += 2; c.at != c.end && (*c.at == 'i' || *c.at == 's'); c.at++)
         folds = folds || *c.at == 'i';
-    }
     /* "(?i:...)": if the last ')' belongs to another '(', what is within does not end. */
     bool around = c.at != c.end && *c.at == ':' && folds && c.end[-1] == ')' && c.end - c.at > 1;
     bool before = c.at != c.end && *c.at == ')' && c.at > whole.at + 2;
@@ -538,9 +534,8 @@ static bool
 is_simple(struct bytes head)
 {
     if (head.size > PATTERN_SIMPLE_BYTES_MAX) return false;
-    for (size_t i = 0; i < head.size; i++) {
+    for (size_t i = 0; i < head.size; i++)
         if (head.at[i] == PATTERN_WILD ? i >= 64 : head.at[i] >= 0x80) return false;
-    }
     return true;
 }
 
@@ -568,17 +563,15 @@ settle(struct pattern_reader *r, struct pattern *p, struct lang *lang, bool fold
     } else if (p->has_wild && !simple) {
         p->has_wild = false;
         lang->tail = TAIL_UNKNOWN;
-        for (uint32_t i = 0; i < lang->count; i++) {
+        for (uint32_t i = 0; i < lang->count; i++)
             lang->heads[i].size = wild_at(lang->heads[i]);
-        }
     }
     for (uint32_t i = 0; p->folds && i < lang->count; i++) {
         struct bytes head = lang->heads[i];
         uint8_t *lower = take(r, head.size);
         if (lower == NULL) return;
-        for (size_t j = 0; j < head.size; j++) {
+        for (size_t j = 0; j < head.size; j++)
             lower[j] = is_upper(head.at[j]) ? head.at[j] | 0x20 : head.at[j];
-        }
         lang->heads[i].at = lower;
     }
 }
@@ -616,9 +609,8 @@ pattern_read(struct bytes text, struct arena *arena, struct pattern *ret_pattern
     pattern.head_count = lang.count > 1 ? sort_unique(lang.heads, lang.count) : lang.count;
 
     struct pattern_reader again = {.at = whole.at, .end = whole.end, .arena = arena};
-    if (pattern.tail == TAIL_UNKNOWN && !folds && read_inner(&again, &pattern)) {
+    if (pattern.tail == TAIL_UNKNOWN && !folds && read_inner(&again, &pattern))
         pattern.head_count = 0;
-    }
     if (again.nomem) return ERR_NOMEM;
     *ret_pattern = pattern;
     return OK;
@@ -680,9 +672,8 @@ static bool
 look_up(const struct literals *set, struct bytes value)
 {
     if (set->slots == NULL) {
-        for (uint32_t i = 0; i < set->count; i++) {
+        for (uint32_t i = 0; i < set->count; i++)
             if (bytes_equal(set->items[i], value)) return true;
-        }
         return false;
     }
     for (uint64_t at = hash_bytes(value, 0);; at++) {
@@ -716,18 +707,16 @@ literals_have(const struct literals *set, struct bytes value)
 {
     uint8_t simple[PATTERN_SIMPLE_BYTES_MAX], masked[PATTERN_SIMPLE_BYTES_MAX];
     size_t size;
-    if (!set->folds && set->shape_count == 0) {
+    if (!set->folds && set->shape_count == 0)
         return (set->sizes & size_bit(value.size)) != 0 && look_up(set, value);
-    }
     if (!simplify(value, set->folds, simple, &size)) return false;
     if ((set->sizes & size_bit(size)) == 0) return false;
     if (set->shape_count == 0) return look_up(set, bytes_of(simple, size));
     for (uint32_t i = 0; i < set->shape_count; i++) {
         if (set->shapes[i].size != size) continue;
         memcpy(masked, simple, size);
-        for (uint64_t wild = set->shapes[i].wild; wild != 0; wild &= wild - 1) {
+        for (uint64_t wild = set->shapes[i].wild; wild != 0; wild &= wild - 1)
             masked[__builtin_ctzll(wild)] = PATTERN_WILD;
-        }
         if (look_up(set, bytes_of(masked, size))) return true;
     }
     return false;
@@ -737,9 +726,8 @@ bool
 literals_capture(const struct literals *set, struct bytes text, struct re2_capture *captures)
 {
     if (!literals_have(set, text)) return false;
-    for (uint32_t i = 0; i <= set->groups; i++) {
+    for (uint32_t i = 0; i <= set->groups; i++)
         captures[i] = (struct re2_capture){.at = text.at, .size = text.size};
-    }
     return true;
 }
 
@@ -759,9 +747,8 @@ keep_items(struct literals *set, const struct pattern *p, struct arena *arena)
     struct bytes *kept = arena_alloc(arena, p->head_count * sizeof *kept);
     if (kept == NULL) return ERR_NOMEM;
     size_t size_bytes = 0;
-    for (uint32_t i = 0; i < p->head_count; i++) {
+    for (uint32_t i = 0; i < p->head_count; i++)
         size_bytes += p->heads[i].size;
-    }
     uint8_t *text = arena_alloc(arena, size_bytes + 1);
     if (text == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < p->head_count; i++) {
@@ -780,17 +767,15 @@ fill_slots(struct literals *set, uint32_t count, struct arena *arena)
 {
     if (count <= LINEAR_MAX) return OK;
     uint32_t slot_count = 16;
-    while (slot_count < 2 * count) {
+    while (slot_count < 2 * count)
         slot_count *= 2;
-    }
     set->slots = arena_new(arena, slot_count * sizeof *set->slots);
     if (set->slots == NULL) return ERR_NOMEM;
     set->slot_mask = slot_count - 1;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t at = hash_bytes(set->items[i], 0);
-        while (set->slots[at & set->slot_mask] != 0) {
+        while (set->slots[at & set->slot_mask] != 0)
             at++;
-        }
         set->slots[at & set->slot_mask] = i + 1;
     }
     return OK;
@@ -800,9 +785,8 @@ static struct literal_shape
 shape_of(struct bytes item)
 {
     struct literal_shape shape = {.size = item.size};
-    for (size_t i = 0; i < item.size; i++) {
+    for (size_t i = 0; i < item.size; i++)
         if (item.at[i] == PATTERN_WILD) shape.wild |= (uint64_t)1 << i; /* i < 64: see pattern.c */
-    }
     return shape;
 }
 
@@ -818,9 +802,8 @@ find_shapes(struct literals *set, const struct pattern *p, struct arena *arena, 
         struct literal_shape shape = shape_of(p->heads[i]);
         uint32_t at = 0;
         while (at < set->shape_count &&
-               (set->shapes[at].size != shape.size || set->shapes[at].wild != shape.wild)) {
+               (set->shapes[at].size != shape.size || set->shapes[at].wild != shape.wild))
             at++;
-        }
         if (at == SHAPES_MAX) return false;
         if (at == set->shape_count) set->shapes[set->shape_count++] = shape;
     }

@@ -127,9 +127,8 @@ kept_bytes(const struct regex *r, const struct regex_shape *s, enum re2_captures
     bool has_states = instructions * MATCH_BYTES_OF_INSTRUCTION <= (uint64_t)re2_bytes;
     if (!has_states || captures != RE2_NO_CAPTURES)
         bytes += instructions * MATCH_BYTES_OF_INSTRUCTION;
-    if (captures != RE2_NO_CAPTURES) {
+    if (captures != RE2_NO_CAPTURES)
         bytes += instructions * (re2_program_groups(r->program) + 1) * 2 * sizeof(void *);
-    }
     return bytes;
 }
 

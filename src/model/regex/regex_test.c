@@ -53,9 +53,8 @@ pattern_of(const char *begin, const char *part, size_t size, const char *end)
     struct buf b;
     buf_init(&b, NULL, 1 << 20);
     buf_put_text(&b, begin);
-    while (b.size + strlen(part) + strlen(end) <= size) {
+    while (b.size + strlen(part) + strlen(end) <= size)
         buf_put_text(&b, part);
-    }
     buf_put_text(&b, end);
     assert_int_equal(buf_error(&b), OK);
     return b;

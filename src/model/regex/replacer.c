@@ -25,9 +25,8 @@ static bool
 read_reference(struct bytes text, struct bytes *ret_name, size_t *ret_used)
 {
     size_t begin = text.size > 0 && text.at[0] == '{', end = begin;
-    while (end < text.size && ascii_is_word(text.at[end])) {
+    while (end < text.size && ascii_is_word(text.at[end]))
         end++;
-    }
     if (end == begin) return false;
     if (begin == 1 && (end == text.size || text.at[end] != '}')) return false;
     *ret_name = bytes_of(text.at + begin, end - begin);
@@ -46,9 +45,8 @@ expansion_new(struct arena *arena, struct bytes text, const struct re2_program *
         struct bytes name;
         size_t used, begin = i;
         if (text.at[i] != '$') {
-            while (i < text.size && text.at[i] != '$') {
+            while (i < text.size && text.at[i] != '$')
                 i++;
-            }
             pieces[count++].text = bytes_of(text.at + begin, i - begin);
         } else if (i + 1 < text.size && text.at[i + 1] == '$') {
             pieces[count++].text = bytes_of(text.at + i, 1);
@@ -186,9 +184,8 @@ searcher_new(struct bytes regex, struct budget *budget, struct searcher **ret_se
     enum err e = ERR_INPUT;
     if (!utf8_valid(regex)) {
         size_t good = 0;
-        for (size_t step; (step = utf8_step(regex.at + good, regex.size - good)) > 0;) {
+        for (size_t step; (step = utf8_step(regex.at + good, regex.size - good)) > 0;)
             good += step;
-        }
         why_set(why, e, "error parsing regexp: invalid UTF-8: `%.*s`", (int)(regex.size - good),
                 (const char *)regex.at + good);
     } else if (pattern_has_byte_escape(regex)) {

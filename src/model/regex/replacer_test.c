@@ -60,9 +60,8 @@ UNIT_TEST(test_twenty_thousand_literals_are_taken)
 {
     struct buf regex;
     buf_init(&regex, NULL, 1 << 20);
-    for (unsigned i = 0; i < 20000; i++) {
+    for (unsigned i = 0; i < 20000; i++)
         buf_printf(&regex, "%s10.0.%u.1:9100", i == 0 ? "(" : "|", i);
-    }
     buf_put_u8(&regex, ')');
     assert_string_equal(replaced(buf_bytes(&regex), "<$1>", "10.0.19999.1:9100"),
                         "<10.0.19999.1:9100>");

@@ -31,9 +31,8 @@ static void
 dns_stop(struct discovery *discovery)
 {
     struct dns_discovery *d = (struct dns_discovery *)discovery;
-    for (uint32_t i = 0; i < d->count; i++) {
+    for (uint32_t i = 0; i < d->count; i++)
         outside_give_up_question(d->base.options.outside, &d->names[i].question);
-    }
 }
 
 static void
@@ -52,9 +51,8 @@ dns_each(const struct discovery *discovery,
          void (*take)(void *context, const struct targets *targets), void *context)
 {
     const struct dns_discovery *d = (const struct dns_discovery *)discovery;
-    for (uint32_t i = 0; i < d->count; i++) {
+    for (uint32_t i = 0; i < d->count; i++)
         take(context, &d->names[i].targets);
-    }
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -82,9 +80,8 @@ add_record(const struct found_name *name, const struct dns_answer_record *record
     snprintf(port, sizeof port, "%u", number);
     labels[count++] = (struct label){bytes_of_text("__address__"), bytes_of_text(address)};
     labels[count++] = (struct label){bytes_of_text("__meta_dns_name"), bytes_of_text(name->name)};
-    if (host_label != NULL) {
+    if (host_label != NULL)
         labels[count++] = (struct label){bytes_of_text(host_label), bytes_of_text(host)};
-    }
     if (s->type == DNS_SRV) {
         labels[count++] =
             (struct label){bytes_of_text("__meta_dns_srv_record_port"), bytes_of_text(port)};
@@ -117,9 +114,8 @@ name_answered(struct outside_question *question, const struct dns_answer *answer
     struct targets found;
     enum err e = OK;
     targets_init(&found, name->of->base.options.memory);
-    for (uint32_t i = 0; i < answer->count && e == OK; i++) {
+    for (uint32_t i = 0; i < answer->count && e == OK; i++)
         e = add_record(name, &answer->records[i], &found, &why);
-    }
     e = discovery_found(&name->of->base, &name->targets, &found, e);
     name_note(name, e, why_text(&why, e));
     if (answer->is_cut && !name->is_cut) {

@@ -49,9 +49,8 @@ static void
 file_free(struct discovery *discovery)
 {
     struct file_discovery *f = (struct file_discovery *)discovery;
-    for (uint32_t i = 0; i < f->count; i++) {
+    for (uint32_t i = 0; i < f->count; i++)
         file_fini(f, &f->files[i]);
-    }
     array_free(f->base.options.memory, f->files, f->capacity);
     mem_free(f->base.options.memory, f, sizeof *f);
 }
@@ -61,9 +60,8 @@ file_each(const struct discovery *discovery,
           void (*take)(void *context, const struct targets *targets), void *context)
 {
     const struct file_discovery *f = (const struct file_discovery *)discovery;
-    for (uint32_t i = 0; i < f->count; i++) {
+    for (uint32_t i = 0; i < f->count; i++)
         take(context, &f->files[i].targets);
-    }
 }
 
 /* --- one file --------------------------------------------------------------------------------- */
@@ -126,9 +124,8 @@ discovery_take_path(void *context, const char *path)
     enum err e = env_facts(f->base.options.env, path, &facts, &why);
     if (e == ERR_MISSING) return OK;
     struct found_file *file = NULL;
-    for (uint32_t i = 0; i < f->count && file == NULL; i++) {
+    for (uint32_t i = 0; i < f->count && file == NULL; i++)
         if (strcmp(f->files[i].path, path) == 0) file = &f->files[i];
-    }
     if (file == NULL && f->count == FILES_MAX) {
         if (!f->is_full) {
             log_warn("notify: too many files of targets, ignoring the rest", KV("files", FILES_MAX),
@@ -162,9 +159,8 @@ file_step(struct discovery *discovery)
     struct why why = {""};
     enum err e = OK;
     if (env_monotonic_ns(env) < f->base.due_ns) return;
-    for (uint32_t i = 0; i < f->count; i++) {
+    for (uint32_t i = 0; i < f->count; i++)
         f->files[i].is_there = false;
-    }
     for (uint32_t i = 0; i < f->settings->files.count; i++) {
         enum err failed = file_pattern_expand(env, f->settings->files.items[i], discovery_take_path,
                                               f, e ? NULL : &why);

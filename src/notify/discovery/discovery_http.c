@@ -96,20 +96,17 @@ is_json(const char *type)
     if (strncasecmp(type, json, sizeof json - 1) != 0) return false;
     type += sizeof json - 1;
     size_t size = strlen(type);
-    while (size > 0 && (type[size - 1] == ' ' || type[size - 1] == '\t')) {
+    while (size > 0 && (type[size - 1] == ' ' || type[size - 1] == '\t'))
         size--;
-    }
     if (size == 0) return true;
     if (*type != ';') return false;
     size_t blanks = 1 + strspn(type + 1, " \t");
     struct bytes charset = bytes_of(type + blanks, size - blanks);
     static const char *const charsets[] = {"charset=utf-8", "charset=\"utf-8\""};
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         if (charset.size == strlen(charsets[i]) &&
-            strncasecmp((const char *)charset.at, charsets[i], charset.size) == 0) {
+            strncasecmp((const char *)charset.at, charsets[i], charset.size) == 0)
             return true;
-        }
-    }
     return false;
 }
 
@@ -118,9 +115,8 @@ take_list(struct http_discovery *h, const struct http_call_answer *answer, struc
 {
     const struct label meta = {bytes_of_text("__meta_url"), bytes_of_text(h->settings->url)};
     struct targets found;
-    if (answer->status != 200) {
+    if (answer->status != 200)
         return why_set(why, ERR_INPUT, "expected HTTP status 200, got %u", answer->status);
-    }
     if (!is_json(answer->wanted[0])) {
         return why_set(why, ERR_INPUT, "expected Content-Type application/json, got '%.100s'",
                        answer->wanted[0]);

@@ -23,9 +23,8 @@ UNIT_TEST(test_members_beyond_their_number_are_left_out_and_logged_once)
     for (int f = 0; f < 3; f++) {
         char path[16], *text = malloc(64 << 10);
         size_t size = (size_t)sprintf(text, "- targets: [");
-        for (int i = 0; i < 400; i++) {
+        for (int i = 0; i < 400; i++)
             size += (size_t)sprintf(text + size, "%sh%d:%d", i > 0 ? ", " : "", f, i);
-        }
         sprintf(text + size, "]\n");
         snprintf(path, sizeof path, "d/%d.yml", f);
         notify_put_file(path, text);

@@ -33,15 +33,13 @@ targets_add(struct targets *t, struct label *labels, uint32_t count, struct why 
     static const struct labels_limits limits = {TARGETS_LABELS_MAX, UINT32_MAX, UINT32_MAX};
     struct buf text;
     assert(t->count <= TARGETS_MAX);
-    if (t->count == TARGETS_MAX) {
+    if (t->count == TARGETS_MAX)
         return why_set(why, ERR_LIMIT, "more than %d targets", TARGETS_MAX);
-    }
     buf_init(&text, t->arena.budget, TARGETS_BYTES_MAX);
     enum reject reject = labels_build(labels, count, &limits, &text);
     enum err e = buf_error(&text);
-    if (e == OK && reject != REJECT_NONE) {
+    if (e == OK && reject != REJECT_NONE)
         e = why_set(why, ERR_INPUT, "a target has invalid labels: %s", reject_word(reject));
-    }
     struct bytes *items = e ? NULL : arena_push(&t->arena, t->items, t->count, sizeof *items);
     struct bytes copy = items == NULL ? bytes_of(NULL, 0) : arena_copy(&t->arena, buf_bytes(&text));
     buf_fini(&text);
@@ -94,9 +92,8 @@ begin_group(struct groups *g)
 static enum err
 add_target(struct groups *g, struct bytes target)
 {
-    if (g->target_count == TARGETS_MAX) {
+    if (g->target_count == TARGETS_MAX)
         return why_set(g->why, ERR_LIMIT, "more than %d targets", TARGETS_MAX);
-    }
     struct bytes *more = arena_push(&g->arena, g->targets, g->target_count, sizeof *more);
     if (more == NULL) return why_set(g->why, ERR_NOMEM, "not enough memory for targets");
     g->targets = more;
@@ -107,9 +104,8 @@ add_target(struct groups *g, struct bytes target)
 static enum err
 group_add_label(struct groups *g, struct bytes name, struct bytes value)
 {
-    if (g->label_count == TARGETS_LABELS_MAX) {
+    if (g->label_count == TARGETS_LABELS_MAX)
         return why_set(g->why, ERR_LIMIT, "more than %d labels", TARGETS_LABELS_MAX);
-    }
     g->labels[g->label_count++] = (struct label){name, value};
     return OK;
 }
@@ -186,14 +182,13 @@ scan_group(struct groups *g, struct scan *s)
     enum err e = OK;
     begin_group(g);
     scan_expect(s, '{');
-    for (struct bytes key; e == OK && scan_key(s, &key);) {
+    for (struct bytes key; e == OK && scan_key(s, &key);)
         if (bytes_equal(key, keys[KEY_TARGETS]))
             e = scan_targets(g, s);
         else if (bytes_equal(key, keys[KEY_LABELS]))
             e = scan_labels(g, s);
         else
             scan_fail(s, "unknown key, expected 'targets' or 'labels'");
-    }
     return e || s->bad != NULL ? e : end_group(g);
 }
 
@@ -216,9 +211,8 @@ target_groups_json(const char *name, struct bytes text, struct label meta, struc
     struct scan s = scan_of(text, &g.arena);
     if (scan_peek(&s) == '[') {
         scan_expect(&s, '[');
-        while (e == OK && scan_item(&s)) {
+        while (e == OK && scan_item(&s))
             e = scan_group(&g, &s);
-        }
     } else {
         scan_null(&s);
     }
@@ -265,11 +259,9 @@ group_read_label(struct config_reader *r, void *context)
     struct groups *g = context;
     struct bytes name, value;
     enum err e = copy_scalar(g, "labels", &name);
-    for (uint32_t i = 0; i < g->label_count && e == OK; i++) {
-        if (bytes_equal(g->labels[i].name, name)) {
+    for (uint32_t i = 0; i < g->label_count && e == OK; i++)
+        if (bytes_equal(g->labels[i].name, name))
             return reader_complain(r, "labels: duplicate key %s", shown_of(name).text);
-        }
-    }
     if (e == OK) e = reader_next(r);
     if (e == OK) e = copy_scalar(g, "labels", &value);
     return e ? e : group_add_label(g, name, value);
@@ -285,9 +277,7 @@ group_read_key(struct config_reader *r, void *context)
                                shown_of(reader_scalar(r)).text);
     }
     bool *is_there = is_targets ? &g->has_targets : &g->has_labels;
-    if (*is_there) {
-        return reader_complain(r, "duplicate key %s", shown_of(reader_scalar(r)).text);
-    }
+    if (*is_there) return reader_complain(r, "duplicate key %s", shown_of(reader_scalar(r)).text);
     *is_there = true;
     enum err e = reader_next(r);
     if (e) return e;
@@ -302,9 +292,8 @@ read_groups(struct config_reader *r, void *context)
 {
     struct groups *g = context;
     if (reader_is_null(r)) return OK;
-    if (r->event.type != YAML_SEQUENCE_START_EVENT) {
+    if (r->event.type != YAML_SEQUENCE_START_EVENT)
         return reader_complain(r, "expected a list of groups, got %s", reader_found(r).text);
-    }
     for (;;) {
         enum err e = reader_next(r);
         if (e || r->event.type == YAML_SEQUENCE_END_EVENT) return e;

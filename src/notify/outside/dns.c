@@ -147,9 +147,8 @@ on_socket(void *context, ares_socket_t fd, int reads, int writes)
     short events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
     uint32_t i = 0;
     assert(dns->socket_count <= DNS_FDS_MAX);
-    while (i < dns->socket_count && dns->sockets[i].fd != fd) {
+    while (i < dns->socket_count && dns->sockets[i].fd != fd)
         i++;
-    }
     if (i < dns->socket_count && events == 0)
         dns->sockets[i] = dns->sockets[--dns->socket_count];
     else if (i < dns->socket_count)
@@ -281,12 +280,11 @@ parse_addresses(struct dns_question *q, struct bytes text)
     bool is_v6 = q->type == DNS_AAAA;
     int status = is_v6 ? ares_parse_aaaa_reply(text.at, (int)text.size, NULL, found->v6, &count)
                        : ares_parse_a_reply(text.at, (int)text.size, NULL, found->v4, &count);
-    for (int i = 0; i < count && status == ARES_SUCCESS; i++) {
+    for (int i = 0; i < count && status == ARES_SUCCESS; i++)
         if (is_v6)
             add_address(q, AF_INET6, &found->v6[i].ip6addr);
         else
             add_address(q, AF_INET, &found->v4[i].ipaddr);
-    }
     mem_free(q->dns->memory, found, sizeof *found);
     return status;
 }
@@ -300,21 +298,18 @@ parse_names(struct dns_question *q, struct bytes text)
     int status;
     if (q->type == DNS_SRV) {
         status = ares_parse_srv_reply(text.at, (int)text.size, &srv);
-        for (const struct ares_srv_reply *at = srv; at != NULL; at = at->next) {
+        for (const struct ares_srv_reply *at = srv; at != NULL; at = at->next)
             add_record(q, at->host, at->port);
-        }
         if (srv != NULL) ares_free_data(srv);
     } else if (q->type == DNS_MX) {
         status = ares_parse_mx_reply(text.at, (int)text.size, &mx);
-        for (const struct ares_mx_reply *at = mx; at != NULL; at = at->next) {
+        for (const struct ares_mx_reply *at = mx; at != NULL; at = at->next)
             add_record(q, at->host, 0);
-        }
         if (mx != NULL) ares_free_data(mx);
     } else {
         status = ares_parse_ns_reply(text.at, (int)text.size, &ns);
-        for (char **at = ns == NULL ? NULL : ns->h_aliases; at != NULL && *at != NULL; at++) {
+        for (char **at = ns == NULL ? NULL : ns->h_aliases; at != NULL && *at != NULL; at++)
             add_record(q, *at, 0);
-        }
         if (ns != NULL) ares_free_hostent(ns);
     }
     return status;
@@ -390,14 +385,12 @@ question_name(const struct dns_question *q, int n, char to[NAME_BYTES])
     size_t size = strlen(q->name);
     int domains = 0;
     unsigned dots = 0;
-    for (const char *at = q->name; (at = strchr(at, '.')) != NULL; at++) {
+    for (const char *at = q->name; (at = strchr(at, '.')) != NULL; at++)
         dots++;
-    }
     bool is_whole = size > 0 && q->name[size - 1] == '.';
     bool is_first = dots >= system->ndots; /* before the domains */
-    while (!is_whole && domains < MAXDNSRCH && system->dnsrch[domains] != NULL) {
+    while (!is_whole && domains < MAXDNSRCH && system->dnsrch[domains] != NULL)
         domains++;
-    }
     if (n > domains) return false;
     int domain = is_first ? n - 1 : n;
     if (domain < 0 || domain == domains)
@@ -423,9 +416,8 @@ dns_ask(struct dns *dns, const char *name, enum dns_record type, void *context, 
 {
     enum err e = OK;
     const struct dns_question *pending = dns->questions;
-    while (pending != NULL && is_done(pending)) {
+    while (pending != NULL && is_done(pending))
         pending = pending->next;
-    }
     if (pending == NULL) close_channel(dns);
     if (!dns->has_channel) e = open_channel(dns, why);
     if (e) return e;
@@ -457,9 +449,8 @@ uint32_t
 dns_fds(struct dns *dns, struct pollfd *fds, int *wait_ms)
 {
     if (!dns->has_channel) return 0;
-    for (const struct dns_question *q = dns->questions; q != NULL; q = q->next) {
+    for (const struct dns_question *q = dns->questions; q != NULL; q = q->next)
         if (is_done(q)) *wait_ms = 0;
-    }
     memcpy(fds, dns->sockets, dns->socket_count * sizeof *fds);
     struct timeval most = {*wait_ms / 1000, *wait_ms % 1000 * 1000}, left;
     const struct timeval *wait = ares_timeout(dns->channel, &most, &left);

@@ -68,9 +68,8 @@ put_records(const char *at)
         const unsigned head[] = {0xc00c, type, 1, 0, 60, 0, 10, 20, port};
         unsigned head_count = type == SRV_NUMBER ? 9 : type == MX_NUMBER ? 7 : 6;
         size_t begin = zone.size + 12;
-        for (unsigned i = 0; i < head_count; i++) {
+        for (unsigned i = 0; i < head_count; i++)
             put_u16(head[i]);
-        }
         if (inet_pton(AF_INET, target, zone.message + zone.size) == 1)
             zone.size += 4;
         else if (inet_pton(AF_INET6, target, zone.message + zone.size) == 1)
@@ -218,9 +217,8 @@ static struct dns_answer
 end_question(void)
 {
     struct dns_answer answer;
-    while (!dns_done(dns, &answer)) {
+    while (!dns_done(dns, &answer))
         turn(10000);
-    }
     return answer;
 }
 
@@ -231,9 +229,8 @@ look_up(char *rest)
     static char text[1 << 16];
     unsigned type = 0;
     const char *wanted = script_word(&rest);
-    while (strcmp(types[type], wanted) != 0) {
+    while (strcmp(types[type], wanted) != 0)
         type++;
-    }
     start_question(rest, (enum dns_record)type, &zone);
     struct dns_answer answer = end_question();
     assert_ptr_equal(answer.context, &zone);

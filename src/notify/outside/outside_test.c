@@ -77,9 +77,8 @@ look_up(struct pending *a, const char *name)
 static void
 wait_for(const struct pending *a)
 {
-    while (a->answers == 0) {
+    while (a->answers == 0)
         outside_poll(outside, 10000);
-    }
     assert_int_equal(a->answers, 1);
     assert_false(a->call.is_pending);
     assert_false(a->question.is_pending);

@@ -75,9 +75,7 @@ two_histograms(struct evaluation *ev, const struct node *node, struct arena *are
         return OK;
     }
     if (outcome.reconciled) note_reconciled(ev, node->at, is_sum ? "addition" : "subtraction");
-    if (outcome.collided) {
-        note_reset_collision(ev, node->at, is_sum ? "addition" : "subtraction");
-    }
+    if (outcome.collided) note_reset_collision(ev, node->at, is_sum ? "addition" : "subtraction");
     if (!is_sum) h->hint = RESET_GAUGE;
     fhist_compact(h);
     *ret = (struct operand){0, h};
@@ -170,9 +168,8 @@ note_present(struct set_vector *s, const struct column *c)
     assert(id <= known);
     if (id == known) {                          /* a new group */
         assert(s->grouping.count == known + 1); /* invariant 1 */
-        if (!array_reserve(ev->budget, &s->present, &s->present_capacity, id + 1)) {
+        if (!array_reserve(ev->budget, &s->present, &s->present_capacity, id + 1))
             return eval_no_memory(ev);
-        }
         s->present[id] = arena_new(&s->arena, bits_words(steps) * sizeof **s->present);
         if (s->present[id] == NULL) return eval_no_memory(ev);
     }
@@ -191,9 +188,8 @@ keep_steps(struct set_vector *s, struct column *c, bool where_present)
         if (where_present) memset(c->present, 0, words * sizeof *c->present);
         return OK;
     }
-    for (size_t w = 0; w < words; w++) {
+    for (size_t w = 0; w < words; w++)
         c->present[w] &= where_present ? s->present[id][w] : ~s->present[id][w];
-    }
     return OK;
 }
 
@@ -337,16 +333,14 @@ binary_keep(struct binary_vector *b, const struct column *c)
         struct match_group g = {.first = UINT32_MAX, .present = arena_new(&b->kept.arena, bytes)};
         if (b->fills_many) g.matched = arena_new(&b->kept.arena, bytes);
         if (g.present == NULL || (b->fills_many && g.matched == NULL) ||
-            !array_reserve(ev->budget, &b->groups, &b->group_capacity, b->grouping.count)) {
+            !array_reserve(ev->budget, &b->groups, &b->group_capacity, b->grouping.count))
             return eval_no_memory(ev);
-        }
         b->groups[group] = g;
     }
     if (columns_add(&b->kept, c, steps) ||
         !array_reserve(ev->budget, &b->group_of, &b->group_of_capacity, id + 1) ||
-        !array_reserve(ev->budget, &b->next, &b->next_capacity, id + 1)) {
+        !array_reserve(ev->budget, &b->next, &b->next_capacity, id + 1))
         return eval_no_memory(ev);
-    }
     struct match_group *g = &b->groups[group];
     b->group_of[id] = group;
     b->next[id] = UINT32_MAX;
@@ -358,9 +352,8 @@ binary_keep(struct binary_vector *b, const struct column *c)
         b->next[g->last] = id;
     }
     g->last = id;
-    for (size_t w = 0; w < bits_words(steps); w++) {
+    for (size_t w = 0; w < bits_words(steps); w++)
         b->twice[w] |= g->present[w] & c->present[w];
-    }
     bits_add(g->present, c->present, steps);
     return OK;
 }
@@ -535,9 +528,8 @@ combine(struct binary_vector *b, const struct column *left, const struct column 
     enum { INCLUDE_WORK = 256 }; /* work of making labels for each result */
     uint32_t steps = b->made.vector.grid.count;
     *ret_column = NULL;
-    for (size_t w = 0; w < bits_words(steps); w++) {
+    for (size_t w = 0; w < bits_words(steps); w++)
         b->meeting[w] = left->present[w] & right->present[w];
-    }
     if (bits_count(b->meeting, steps) == 0) return OK;
     column_clear(&b->made.column, steps);
     arena_reset(&b->made.arena);
@@ -563,9 +555,8 @@ filling(struct binary_vector *b, const struct column *c, const uint64_t *matched
 {
     uint32_t steps = b->made.vector.grid.count;
     column_clear(&b->fill, steps);
-    for (bits_each(i, c->present, steps)) {
+    for (bits_each(i, c->present, steps))
         if (matched == NULL || !bits_has(matched, i)) column_set(&b->fill, i, value);
-    }
     b->fill.labels = b->matched;
     return &b->fill;
 }
@@ -611,9 +602,8 @@ next_left(struct binary_vector *b)
     }
     e = check_duplicates(b, b->left_column);
     if (e) return e;
-    if (grouping_look(&b->grouping, b->left_column->labels, &b->group)) {
+    if (grouping_look(&b->grouping, b->left_column->labels, &b->group))
         return eval_no_memory(b->made.vector.ev);
-    }
     b->matched = grouping_last_labels(&b->grouping);
     b->place = b->group == GROUP_NONE ? UINT32_MAX : b->groups[b->group].first;
     b->stage = BINARY_MATCHES;
@@ -688,9 +678,8 @@ binary_set_up(struct binary_vector *b)
     b->twice = arena_new(&ev->arena, bytes);
     bool fills = b->fills_one || b->fills_many;
     if (b->meeting == NULL || b->twice == NULL ||
-        (fills && column_init(&b->fill, ev->budget, steps))) {
+        (fills && column_init(&b->fill, ev->budget, steps)))
         return eval_no_memory(ev);
-    }
     struct bytes *names = arena_alloc(&ev->arena, (m->include.count + 1) * sizeof *names);
     if (names == NULL) return eval_no_memory(ev);
     if (m->include.count > 0) memcpy(names, m->include.names, m->include.count * sizeof *names);

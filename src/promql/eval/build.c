@@ -26,9 +26,8 @@
 const struct node *
 node_inside(const struct node *node)
 {
-    while (node->kind == NODE_PAREN) {
+    while (node->kind == NODE_PAREN)
         node = node->paren;
-    }
     return node;
 }
 
@@ -36,9 +35,8 @@ const struct node *
 call_range(const struct node *call)
 {
     uint32_t i = 0;
-    while (call->call.arguments[i]->type != VALUE_MATRIX) {
+    while (call->call.arguments[i]->type != VALUE_MATRIX)
         i++;
-    }
     return node_inside(call->call.arguments[i]);
 }
 
@@ -108,9 +106,8 @@ eval_collect(struct evaluation *ev, struct columns *to, const struct column *c, 
         bool added = columns_add(to, c, steps) == OK && columns_index(to) == OK;
         return added ? OK : eval_no_memory(ev);
     }
-    if (bits_meet(known->present, c->present, steps)) {
+    if (bits_meet(known->present, c->present, steps))
         return eval_fail(ev, "vector cannot contain metrics with the same labelset");
-    }
     return columns_join(to, known, c, steps) ? eval_no_memory(ev) : OK;
 }
 
@@ -208,12 +205,10 @@ node_matchers(struct evaluation *ev, const struct node *node, const struct pushe
     uint32_t own = node->selector.matcher_count, more = pushed == NULL ? 0 : pushed->count;
     struct matcher **matchers = arena_alloc(&ev->arena, (own + more + 1) * sizeof *matchers);
     if (matchers == NULL) return eval_no_memory(ev);
-    for (uint32_t i = 0; i < own; i++) {
+    for (uint32_t i = 0; i < own; i++)
         matchers[i] = node->selector.matchers[i].matcher;
-    }
-    for (uint32_t i = 0; i < more; i++) {
+    for (uint32_t i = 0; i < more; i++)
         matchers[own + i] = pushed->items[i]->matcher;
-    }
     *ret_set = (struct matcher_set){matchers, own + more};
     return OK;
 }
@@ -297,9 +292,8 @@ scalar_of_vector(struct evaluation *ev, const struct plan_node *x, double *value
         }
     }
     vector_free(v);
-    for (uint32_t i = 0; i < steps; i++) {
+    for (uint32_t i = 0; i < steps; i++)
         if (counts[i] == 0) values[i] = NAN;
-    }
     return e;
 }
 
@@ -329,14 +323,12 @@ scalars_of(struct evaluation *ev, const struct plan_node *x, double **ret_values
     switch (x->kind) {
     case PLAN_NUMBER:
     case PLAN_CONSTANT:
-        for (uint32_t i = 0; i < steps; i++) {
+        for (uint32_t i = 0; i < steps; i++)
             values[i] = x->value;
-        }
         return OK;
     case PLAN_TIME:
-        for (uint32_t i = 0; i < steps; i++) {
+        for (uint32_t i = 0; i < steps; i++)
             values[i] = (double)grid_time(&x->grid, i) / 1000;
-        }
         return OK;
     case PLAN_ONLY_VALUE:
         return scalar_of_vector(ev, x, values);
@@ -346,9 +338,8 @@ scalars_of(struct evaluation *ev, const struct plan_node *x, double **ret_values
     enum err e = scalars_of(ev, x->first, &a);
     b = a;
     if (e == OK && x->first->next != NULL) e = scalars_of(ev, x->first->next, &b);
-    for (uint32_t i = 0; i < steps && e == OK; i++) {
+    for (uint32_t i = 0; i < steps && e == OK; i++)
         values[i] = scalar_combine(x, a[i], b[i]);
-    }
     return e;
 }
 
@@ -371,9 +362,8 @@ count_for_all_steps(struct evaluation *ev, const struct grid *grid, uint64_t bef
     assert(ev->samples >= before);
     uint64_t samples = ev->samples - before;
     if (!grid->counts) return;
-    for (uint32_t i = 1; i < grid->count; i++) {
+    for (uint32_t i = 1; i < grid->count; i++)
         ev->step_samples[i] += samples;
-    }
     ev->samples += samples * (grid->count - 1);
 }
 
@@ -433,9 +423,8 @@ leaf_shards(const struct evaluation *ev, const struct plan_node *x, const struct
     if (x->kind != PLAN_SELECTOR) {
         if (call_range(x->node)->range.selector->selector.shift.at != AT_NONE) return 1;
         /* Each shard evaluates the other operands again, so these must cost little. */
-        for (const struct plan_node *c = x->first; c != NULL; c = c->next) {
+        for (const struct plan_node *c = x->first; c != NULL; c = c->next)
             if (c->node->reads_series) return 1;
-        }
     }
     if (ev->shards_wanted > 0)
         return ev->shards_wanted < SHARDS_MAX ? ev->shards_wanted : SHARDS_MAX;

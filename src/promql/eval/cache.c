@@ -73,9 +73,8 @@ node_is_kept(const struct node *n, int64_t *fixed_ms)
     } else if (n->kind == NODE_DURATION) {
         kept = duration_node_is_kept(n);
     }
-    for (uint32_t i = 0; kept && (below = node_operand(n, i)) != NULL; i++) {
+    for (uint32_t i = 0; kept && (below = node_operand(n, i)) != NULL; i++)
         kept = node_is_kept(below, fixed_ms);
-    }
     return kept;
 }
 
@@ -94,9 +93,8 @@ cache_key(const struct evaluation *ev, struct buf *to)
                         ev->features.type_and_unit_labels << 2;
     buf_put_counted(to, ev->tenant);
     buf_put_varint(to, ev->view_word_count);
-    for (uint32_t i = 0; i < ev->view_word_count; i++) {
+    for (uint32_t i = 0; i < ev->view_word_count; i++)
         buf_put_counted(to, ev->view_words[i]);
-    }
     buf_put_u8(to, (uint8_t)features);
     buf_put_varint(to, (uint64_t)step);
     buf_put_varint(to, (uint64_t)(phase < 0 ? phase + step : phase));
@@ -153,9 +151,8 @@ find_locked(struct promql_cache *c, uint64_t hash, struct bytes key)
 {
     struct cached_result *x = *bucket_of(c, hash);
     assert(lock_is_mine(&c->lock));
-    while (x != NULL && (x->hash != hash || !bytes_equal(x->key, key))) {
+    while (x != NULL && (x->hash != hash || !bytes_equal(x->key, key)))
         x = x->next;
-    }
     return x;
 }
 
@@ -275,9 +272,8 @@ bytes_about(const struct grid *grid, const struct columns *columns)
         bytes += sizeof *c + c->labels.size + 8 * (room + bits_words(grid->count));
         if (c->histograms == NULL) continue;
         bytes += 8 * room;
-        for (bits_each(k, c->present, grid->count)) {
+        for (bits_each(k, c->present, grid->count))
             bytes += c->histograms[k] == NULL ? 0 : fhist_bytes(c->histograms[k]);
-        }
     }
     return bytes;
 }

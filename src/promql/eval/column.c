@@ -38,9 +38,8 @@ uint32_t
 bits_end(const uint64_t *bits, uint32_t steps)
 {
     size_t word = bits_words(steps);
-    while (word > 0 && bits[word - 1] == 0) {
+    while (word > 0 && bits[word - 1] == 0)
         word--;
-    }
     return word == 0 ? 0 : (uint32_t)(word * 64) - (uint32_t)__builtin_clzll(bits[word - 1]);
 }
 
@@ -48,27 +47,24 @@ uint32_t
 bits_count(const uint64_t *bits, uint32_t steps)
 {
     uint32_t count = 0;
-    for (size_t i = 0; i < bits_words(steps); i++) {
+    for (size_t i = 0; i < bits_words(steps); i++)
         count += (uint32_t)__builtin_popcountll(bits[i]);
-    }
     return count;
 }
 
 bool
 bits_meet(const uint64_t *a, const uint64_t *b, uint32_t steps)
 {
-    for (size_t i = 0; i < bits_words(steps); i++) {
+    for (size_t i = 0; i < bits_words(steps); i++)
         if ((a[i] & b[i]) != 0) return true;
-    }
     return false;
 }
 
 void
 bits_add(uint64_t *to, const uint64_t *from, uint32_t steps)
 {
-    for (size_t i = 0; i < bits_words(steps); i++) {
+    for (size_t i = 0; i < bits_words(steps); i++)
         to[i] |= from[i];
-    }
 }
 
 /* --- room ------------------------------------------------------------------------------------- */
@@ -218,9 +214,8 @@ enum err
 columns_add_bits(struct columns *columns, const struct column *c, uint32_t steps)
 {
     struct column copy = {.drops_name = c->drops_name, .lost_type = c->lost_type};
-    if (!array_reserve(columns->budget, &columns->items, &columns->capacity, columns->count + 1)) {
+    if (!array_reserve(columns->budget, &columns->items, &columns->capacity, columns->count + 1))
         return ERR_NOMEM;
-    }
     copy.labels = arena_copy(&columns->arena, c->labels);
     copy.present = arena_alloc(&columns->arena, present_bytes(steps));
     if ((copy.labels.at == NULL && c->labels.size > 0) || copy.present == NULL) return ERR_NOMEM;
@@ -296,9 +291,8 @@ struct column *
 columns_find(const struct columns *columns, struct bytes labels)
 {
     uint64_t hash = hash_bytes(labels, 0);
-    for (uint32_t at = TABLE_START, id; table_next(&columns->table, hash, &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(&columns->table, hash, &at, &id);)
         if (bytes_equal(columns->items[id].labels, labels)) return &columns->items[id];
-    }
     return NULL;
 }
 
@@ -324,9 +318,8 @@ columns_join(struct columns *columns, struct column *to, const struct column *c,
 #endif
     if (more.end == 0) return OK;
     if (room_widen(&room, more, steps) && column_make_room(columns, to, room)) return ERR_NOMEM;
-    for (bits_each(i, c->present, steps)) {
+    for (bits_each(i, c->present, steps))
         to->values[i] = c->values[i];
-    }
     bits_add(to->present, c->present, steps);
     hold(columns, bits_count(c->present, steps));
     return keep_histograms(columns, to, c, steps);

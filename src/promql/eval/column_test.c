@@ -10,9 +10,8 @@ static void
 fill(struct column *c, uint32_t first, uint32_t count)
 {
     column_clear(c, STEPS);
-    for (uint32_t i = first; i < first + count; i++) {
+    for (uint32_t i = first; i < first + count; i++)
         column_set(c, i, i);
-    }
 }
 
 static void

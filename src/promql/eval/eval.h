@@ -98,9 +98,8 @@ struct plan_node {
 static inline const struct plan_node *
 plan_scalars(const struct plan_node *x)
 {
-    while (x != NULL && x->node->type != VALUE_SCALAR) {
+    while (x != NULL && x->node->type != VALUE_SCALAR)
         x = x->next;
-    }
     return x;
 }
 

@@ -311,9 +311,8 @@ check_same(const struct asked *a, const char *what, const struct answered *x,
     if (met_limit(x) || met_limit(y)) return;
     if (x->e != y->e ||
         (x->e == OK && (!bytes_equal(buf_bytes(&x->json), buf_bytes(&y->json)) ||
-                        (notes && !bytes_equal(buf_bytes(&x->notes), buf_bytes(&y->notes)))))) {
+                        (notes && !bytes_equal(buf_bytes(&x->notes), buf_bytes(&y->notes))))))
         fail(a, what, x, y);
-    }
 }
 
 static void
@@ -397,9 +396,8 @@ is_of_range(const struct asked *a)
     if (a->options.first_ms < -FAR_MS || a->options.last_ms > FAR_MS) return true;
     static const char *const words[] = {"start", "end", "range", "step",
                                         "START", "END", "RANGE", "STEP"};
-    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
         if (contains(text, words[i])) return true;
-    }
     return false;
 }
 
@@ -416,17 +414,14 @@ same_sides(const struct fhist *a, const struct fhist *b)
 {
     uint32_t n = fhist_bucket_count(a), m = fhist_bucket_count(b), i = 0, k = 0;
     for (;;) {
-        while (i < n && fhist_bucket(a, i).count == 0) {
+        while (i < n && fhist_bucket(a, i).count == 0)
             i++;
-        }
-        while (k < m && fhist_bucket(b, k).count == 0) {
+        while (k < m && fhist_bucket(b, k).count == 0)
             k++;
-        }
         if (i == n || k == m) return i == n && k == m;
         struct fhist_bucket x = fhist_bucket(a, i++), y = fhist_bucket(b, k++);
-        if (!nearly(x.lower, y.lower) || !nearly(x.upper, y.upper) || !nearly(x.count, y.count)) {
+        if (!nearly(x.lower, y.lower) || !nearly(x.upper, y.upper) || !nearly(x.count, y.count))
             return false;
-        }
     }
 }
 
@@ -444,9 +439,8 @@ static bool
 point_at(struct promql_result *result, int64_t t_ms, struct promql_point *ret)
 {
     for (unsigned histograms = 0; histograms < 2; histograms++) {
-        while (promql_next_point(result, histograms, ret)) {
+        while (promql_next_point(result, histograms, ret))
             if (ret->t_ms == t_ms) return true;
-        }
     }
     return false;
 }
@@ -477,9 +471,8 @@ points_at(struct promql_result *result, int64_t t_ms, uint32_t *ret_count)
         *ret_count += point_at(result, t_ms, &x->point);
     }
     qsort(list, *ret_count, sizeof *list, compare_shown);
-    for (uint32_t i = 1; i < *ret_count; i++) {
+    for (uint32_t i = 1; i < *ret_count; i++)
         assert(labels_compare(list[i - 1].labels, list[i].labels) < 0);
-    }
     return list;
 }
 
@@ -505,9 +498,8 @@ compare_points(const struct asked *a, struct answered *range, struct answered *o
     struct shown_point *x = points_at(range->result, t_ms, &n);
     struct shown_point *y = points_at(once->result, t_ms, &m);
     bool same = n == m;
-    for (uint32_t i = 0; i < n && same; i++) {
+    for (uint32_t i = 0; i < n && same; i++)
         same = bytes_equal(x[i].labels, y[i].labels) && same_points(&x[i].point, &y[i].point);
-    }
     if (!same) {
         print_points(x, n);
         print_points(y, m);

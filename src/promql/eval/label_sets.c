@@ -102,9 +102,8 @@ grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id)
     *ret_id = g->last = g->count;
     struct bytes copy = arena_copy(&g->arena, buf_bytes(&g->last_labels));
     if ((copy.at == NULL && g->last_labels.size > 0) || !table_reserve(&g->table, g->budget, 1) ||
-        !array_reserve(g->budget, &g->labels, &g->capacity, g->count + 1)) {
+        !array_reserve(g->budget, &g->labels, &g->capacity, g->count + 1))
         return ERR_NOMEM;
-    }
     table_add(&g->table, hash, g->count);
     g->labels[g->count++] = copy;
     assert(g->table.count == g->count); /* invariant 1 */
@@ -142,9 +141,8 @@ name_list_of(struct bytes *names, uint32_t count)
 {
     uint32_t kept = 0;
     if (count > 1) qsort(names, count, sizeof *names, label_edit_compare_names);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (kept == 0 || !bytes_equal(names[kept - 1], names[i])) names[kept++] = names[i];
-    }
     return (struct name_list){names, kept};
 }
 
@@ -190,16 +188,14 @@ labels_keep(struct buf *to, struct bytes labels, const struct name_list *names)
     struct cursor c = cursor_of(labels);
     uint32_t i = 0;
     if (names->count > SHORT) { /* a query may have many names that no series has */
-        for (struct label label; labels_next(&c, &label);) {
+        for (struct label label; labels_next(&c, &label);)
             if (name_list_has(names, label.name)) labels_put(to, label);
-        }
         return;
     }
     for (struct label label; i < names->count && labels_next(&c, &label);) {
         int order = bytes_compare(names->names[i], label.name);
-        while (order < 0 && ++i < names->count) {
+        while (order < 0 && ++i < names->count)
             order = bytes_compare(names->names[i], label.name);
-        }
         if (order != 0) continue;
         labels_put(to, label);
         i++;

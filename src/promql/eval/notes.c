@@ -213,9 +213,8 @@ notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes m
     if (t_ms > f->last_ms) f->last_ms = t_ms;
     assert(f->first_ms <= f->last_ms); /* invariant 2 */
     if (d->least_bound < f->decrease.least_bound) f->decrease.least_bound = d->least_bound;
-    if (d->greatest_bound > f->decrease.greatest_bound) {
+    if (d->greatest_bound > f->decrease.greatest_bound)
         f->decrease.greatest_bound = d->greatest_bound;
-    }
     if (d->most > f->decrease.most) f->decrease.most = d->most;
     f->samples++;
 }

@@ -84,9 +84,8 @@ add_to_batch(struct shard_lane *lane, struct lane_batch *b, const struct column 
 {
     struct evaluation *ev = &lane->ev;
     if (columns_add(&b->columns, c, lane->leaf->grid.count) ||
-        !array_reserve(ev->budget, &b->sources, &b->source_capacity, b->columns.count)) {
+        !array_reserve(ev->budget, &b->sources, &b->source_capacity, b->columns.count))
         return eval_no_memory(ev);
-    }
     struct bytes copy = arena_copy(&b->columns.arena, c->source);
     if (copy.at == NULL && c->source.size > 0) return eval_no_memory(ev);
     b->sources[b->columns.count - 1] = copy;
@@ -168,9 +167,8 @@ ask_for_help(struct parallel_vector *p)
     bool wanted = false;
     if (helpers == NULL) return;
     lock_take(&p->lock);
-    for (uint32_t i = 0; i < p->lane_count && p->helpers + 1 < p->lane_count; i++) {
+    for (uint32_t i = 0; i < p->lane_count && p->helpers + 1 < p->lane_count; i++)
         wanted |= has_room(&p->lanes[i]);
-    }
     p->helpers += wanted;
     assert(p->helpers < p->lane_count); /* invariant 4 */
     lock_drop(&p->lock);
@@ -237,9 +235,8 @@ merge(struct parallel_vector *p, struct shard_lane *lane)
     notes_merge(&ev->notes, &lane->ev.notes);
     ev->samples += lane->ev.samples;
     ev->spans_steps |= lane->ev.spans_steps;
-    for (uint32_t i = 0; i < ev->grid.count; i++) {
+    for (uint32_t i = 0; i < ev->grid.count; i++)
         ev->step_samples[i] += lane->ev.step_samples[i];
-    }
     if (lane->ev.held.most > ev->held.most) ev->held.most = lane->ev.held.most;
     return OK;
 }
@@ -294,9 +291,8 @@ parallel_free(struct vector *v)
     p->stopping = true;
     lock_drop(&p->lock);
     if (helpers != NULL) helpers->dismiss(helpers->context, &p->help);
-    for (uint32_t i = 0; i < p->lane_count; i++) {
+    for (uint32_t i = 0; i < p->lane_count; i++)
         lane_fini(&p->lanes[i]);
-    }
     cond_fini(&p->cond);
     lock_fini(&p->lock);
 }
@@ -308,9 +304,8 @@ lane_begin(struct parallel_vector *p, const struct plan_node *x, uint32_t count)
     struct shard_lane *lane = &p->lanes[p->lane_count];
     assert(p->lane_count < SHARDS_MAX);
     enum err e = eval_begin_part(&lane->ev, ev, p->lane_count++, count);
-    for (unsigned i = 0; i < BATCHES; i++) {
+    for (unsigned i = 0; i < BATCHES; i++)
         columns_init(&lane->batches[i].columns, ev->budget, &lane->ev.held);
-    }
     if (e == OK) e = leaf_new(&lane->ev, x, &lane->leaf);
     if (e) {
         buf_put_bytes(&ev->error, buf_bytes(&lane->ev.error));
@@ -333,9 +328,8 @@ vector_parallel_new(struct evaluation *ev, const struct plan_node *x, uint32_t c
     lock_init(&p->lock, LOCK_RANK_LEAF);
     cond_init(&p->cond);
     enum err e = OK;
-    while (p->lane_count < count && e == OK) {
+    while (p->lane_count < count && e == OK)
         e = lane_begin(p, x, count);
-    }
     if (e) {
         vector_free(&p->vector);
         return e;
@@ -343,9 +337,8 @@ vector_parallel_new(struct evaluation *ev, const struct plan_node *x, uint32_t c
     p->vector.one_name = p->lanes[0].leaf->one_name;
     p->vector.each_once = p->lanes[0].leaf->each_once;
     p->vector.by_labels = p->lanes[0].leaf->by_labels;
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         ask_for_help(p);
-    }
     *ret_vector = &p->vector;
     return OK;
 }

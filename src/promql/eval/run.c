@@ -61,9 +61,8 @@ put_in_order(struct query_run *run)
     uint32_t count = run->columns.count;
     run->order = arena_alloc(&ev->arena, (count + 1) * sizeof *run->order);
     if (run->order == NULL) return eval_no_memory(ev);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         run->order[i] = i;
-    }
     bool given = ev->grid.step_ms == 0 && node_has_order(ev->tree->root);
     if (!given && count > 1) {
         struct by_labels by = {{.ev = ev}, run->columns.items};
@@ -189,11 +188,10 @@ collect_moved(struct query_run *run, const struct column *c, uint32_t from, uint
          i = bits_next(c->present, i + 1, from + count)) {
         const struct fhist *h = column_histogram(c, i);
         any = true;
-        if (h == NULL) {
+        if (h == NULL)
             column_set(moved, i - from + to, c->values[i]);
-        } else if (column_set_histogram(moved, ev->budget, ev->grid.count, i - from + to, h)) {
+        else if (column_set_histogram(moved, ev->budget, ev->grid.count, i - from + to, h))
             return eval_no_memory(ev);
-        }
     }
     return any ? run_collect(run, moved) : OK;
 }
@@ -209,12 +207,10 @@ join(struct query_run *run, const struct cached_result *x, uint32_t from, uint32
     assert(kept <= ev->grid.count);
     columns_init(&run->columns, ev->budget, &ev->held);
     enum err e = column_init(&moved, ev->budget, ev->grid.count) ? eval_no_memory(ev) : OK;
-    for (uint32_t i = 0; i < x->columns.count && e == OK; i++) {
+    for (uint32_t i = 0; i < x->columns.count && e == OK; i++)
         e = collect_moved(run, &x->columns.items[i], from, kept, 0, &moved);
-    }
-    for (uint32_t i = 0; i < rest.count && e == OK; i++) {
+    for (uint32_t i = 0; i < rest.count && e == OK; i++)
         e = collect_moved(run, &rest.items[i], 0, ev->grid.count - kept, kept, &moved);
-    }
     column_fini(&moved, ev->budget, ev->grid.count);
     columns_fini(&rest);
     return e ? e : eval_hold(ev, 0);
@@ -249,9 +245,8 @@ run_with_cache(struct query_run *run, struct promql_cache *cache, const struct v
     bool whole =
         ev->notes.count == 0 &&
         (ev->control == NULL || !atomic_load_explicit(&ev->control->lacks, memory_order_relaxed));
-    if (e == OK && kept < grid.count && !shortens && whole && !ev->spans_steps) {
+    if (e == OK && kept < grid.count && !shortens && whole && !ev->spans_steps)
         cache_put(cache, buf_bytes(&run->key), mark, &grid, &run->columns);
-    }
     return e;
 }
 

@@ -78,9 +78,8 @@ operator_at(const struct promql_parser *p, const struct node *n)
 {
     uint32_t at = n->binary.left->at.end;
     struct bytes text = p->tree->text;
-    while (at < text.size && strchr(" \t\r\n", text.at[at]) != NULL) {
+    while (at < text.size && strchr(" \t\r\n", text.at[at]) != NULL)
         at++;
-    }
     return at;
 }
 
@@ -99,9 +98,8 @@ check_matching(struct promql_parser *p, struct node *n)
     bool fills = m->fills_left || m->fills_right;
     n->binary.matches = vectors;
     if (!vectors) {
-        if (m->labels.count > 0) {
+        if (m->labels.count > 0)
             parse_fail(p, n->at.begin, "vector matching only allowed between instant vectors");
-        }
         if (fills) {
             parse_fail(p, n->at.begin,
                        "filling in missing series only allowed between instant vectors");
@@ -109,15 +107,12 @@ check_matching(struct promql_parser *p, struct node *n)
         return;
     }
     if (!token_is_set_operator(op)) return;
-    if (m->cardinality == ONE_TO_MANY || m->cardinality == MANY_TO_ONE) {
+    if (m->cardinality == ONE_TO_MANY || m->cardinality == MANY_TO_ONE)
         parse_fail(p, n->at.begin, "no grouping allowed for \"%s\" operation", token_word(op));
-    }
-    if (m->cardinality != MANY_TO_MANY) {
+    if (m->cardinality != MANY_TO_MANY)
         parse_fail(p, n->at.begin, "set operations must always be many-to-many");
-    }
-    if (fills) {
+    if (fills)
         parse_fail(p, n->at.begin, "filling in missing series not allowed for set operators");
-    }
 }
 
 static int
@@ -142,9 +137,8 @@ check_included(struct promql_parser *p, const struct node *n)
     qsort(sorted, include->count, sizeof *sorted, check_compare_names);
     for (uint32_t i = 0; i < on->count; i++) {
         if (bsearch(&on->names[i], sorted, include->count, sizeof *sorted, check_compare_names) ==
-            NULL) {
+            NULL)
             continue;
-        }
         parse_fail_quoted(p, operator_at(p, n), "label ", on->names[i],
                           " must not occur in ON and GROUP clause at once");
     }
@@ -158,13 +152,11 @@ check_binary(struct promql_parser *p, struct node *n)
     enum token_type op = n->binary.op;
     check(p, left);
     check(p, right);
-    if (n->binary.returns_bool && !token_is_comparison(op)) {
+    if (n->binary.returns_bool && !token_is_comparison(op))
         parse_fail(p, operator_at(p, n), "bool modifier can only be used on comparison operators");
-    }
     if (token_is_comparison(op) && !n->binary.returns_bool && left->type == VALUE_SCALAR &&
-        right->type == VALUE_SCALAR) {
+        right->type == VALUE_SCALAR)
         parse_fail(p, operator_at(p, n), "comparisons between scalars must use BOOL modifier");
-    }
     if (token_is_set_operator(op) && m->cardinality == ONE_TO_ONE) m->cardinality = MANY_TO_MANY;
     if (m->on && m->include.count > 0) check_included(p, n);
     const struct node *wrong = !is_scalar_or_vector(left) ? left : right;
@@ -233,9 +225,8 @@ check_selector(struct promql_parser *p, struct node *n)
     struct bytes name = n->selector.name;
     if (name.size == 0) {
         bool selects = n->selector.may_be_empty;
-        for (uint32_t i = 0; i < count && !selects; i++) {
+        for (uint32_t i = 0; i < count && !selects; i++)
             selects = !matcher_matches_empty(n->selector.matchers[i].matcher);
-        }
         if (selects) return;
         parse_fail(p, n->at.begin, "vector selector must contain at least one non-empty matcher");
         return;

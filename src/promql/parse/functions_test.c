@@ -5,9 +5,8 @@
 
 UNIT_TEST(test_each_function_is_found_by_its_name)
 {
-    for (unsigned i = 0; i < FUNCTION_COUNT; i++) {
+    for (unsigned i = 0; i < FUNCTION_COUNT; i++)
         assert_ptr_equal(function_find(bytes_of_text(functions[i].name)), &functions[i]);
-    }
     assert_null(function_find(bytes_of_text("")));
     assert_null(function_find(bytes_of_text("rates")));
     assert_null(function_find(bytes_of_text("zzz")));

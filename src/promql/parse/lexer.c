@@ -109,9 +109,8 @@ put_token(const struct promql_token *t, struct buf *to)
         buf_printf(to, "<aggr:%.*s>", size, at);
     else if (size > SHOWN) {
         size_t shown = 0;
-        for (unsigned i = 0, bytes; i < SHOWN; i++, shown += bytes) {
+        for (unsigned i = 0, bytes; i < SHOWN; i++, shown += bytes)
             rune_get(t->text.at + shown, t->text.size - shown, &bytes);
-        }
         quote_text(to, bytes_of(t->text.at, shown));
         buf_put_text(to, "...");
     } else
@@ -432,9 +431,8 @@ keyword_or_identifier(struct lexer *x)
         bool fills = t == TOKEN_FILL || t == TOKEN_FILL_LEFT || t == TOKEN_FILL_RIGHT;
         size_t next =
             x->at; /* these are keywords only before a parenthesis: metrics have such names */
-        while (next < x->input.size && is_space(x->input.at[next])) {
+        while (next < x->input.size && is_space(x->input.at[next]))
             next++;
-        }
         bool opens = next < x->input.size && x->input.at[next] == '(';
         return emit(x, fills && !opens ? TOKEN_IDENTIFIER : t);
     }
@@ -447,9 +445,8 @@ static bool
 duration_word(struct lexer *x, struct promql_token *ret)
 {
     static const enum token_type types[] = {TOKEN_STEP, TOKEN_RANGE, TOKEN_MIN_OF, TOKEN_MAX_OF};
-    while (is_alpha(lexer_peek_char(x))) {
+    while (is_alpha(lexer_peek_char(x)))
         x->at++;
-    }
     for (unsigned i = 0; i < sizeof types / sizeof *types; i++) {
         if (!word_is(taken(x), words[types[i]])) continue;
         *ret = emit(x, types[i]);
@@ -482,9 +479,8 @@ inside_braces(struct lexer *x)
     int32_t c = lexer_take_char(x);
     if (c == RUNE_NONE) return lexer_fail(x, "unexpected end of input inside braces");
     if (is_alpha(c)) {
-        for (c = lexer_peek_char(x); is_alpha(c) || is_digit(c); c = lexer_peek_char(x)) {
+        for (c = lexer_peek_char(x); is_alpha(c) || is_digit(c); c = lexer_peek_char(x))
             x->at++;
-        }
         return emit(x, TOKEN_IDENTIFIER);
     }
     switch (c) {

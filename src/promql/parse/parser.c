@@ -115,9 +115,8 @@ add_set(struct promql_parser *p, struct node *n)
     struct matcher **matchers = arena_alloc(&tree->arena, (count + 1) * sizeof *matchers);
     if (sets == NULL || matchers == NULL) return parse_no_memory(p);
     assert(tree->matcher_count >= count); /* the tree owns the matchers of all selectors */
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         matchers[i] = n->selector.matchers[i].matcher;
-    }
     tree->sets = sets;
     sets[tree->set_count++] = (struct matcher_set){matchers, count};
     return n;
@@ -190,9 +189,8 @@ add_label(struct promql_parser *p, struct labels_named *to)
     if (!is_name) return parse_unexpected(p) != NULL;
     parse_take(p);
     struct bytes name = t.type == TOKEN_STRING ? parse_unquote(p, &t) : t.text;
-    if (!p->failed && (name.size == 0 || !utf8_valid(name))) {
+    if (!p->failed && (name.size == 0 || !utf8_valid(name)))
         return parse_fail_quoted(p, t.at, "invalid label name for grouping: ", name, "") != NULL;
-    }
     if (!parse_has_room(p, to->count)) return false;
     struct bytes *names = arena_push(&p->tree->arena, to->names, to->count, sizeof *names);
     if (names == NULL) return parse_no_memory(p) != NULL;
@@ -211,9 +209,8 @@ parse_labels(struct promql_parser *p, struct labels_named *ret)
         parse_in_context(p, "grouping opts", "label");
         if (!add_label(p, ret)) return false;
         parse_in_context(p, "grouping opts", "\",\" or \")\"");
-        if (!parse_accept(p, TOKEN_COMMA) && parse_peek(p)->type != TOKEN_RIGHT_PAREN) {
+        if (!parse_accept(p, TOKEN_COMMA) && parse_peek(p)->type != TOKEN_RIGHT_PAREN)
             return parse_unexpected(p) != NULL;
-        }
     }
     p->context = before;
     return true;
@@ -298,18 +295,16 @@ parse_function_call(struct promql_parser *p, const struct promql_token *name)
     struct call_arguments arguments = {.items = NULL};
     if (!call_body(p, &arguments)) return NULL;
     const struct function *function = function_find(name->text);
-    if (function == NULL) {
+    if (function == NULL)
         return parse_fail_quoted(p, name->at, "unknown function with name ", name->text, "");
-    }
     struct node *n =
         parse_node(p, NODE_CALL, function->result, (struct text_span){name->at, p->last_end});
     if (n == NULL) return NULL;
     n->call.function = function;
     n->call.arguments = arguments.items;
     n->call.argument_count = arguments.count;
-    for (uint32_t i = 0; i < arguments.count; i++) {
+    for (uint32_t i = 0; i < arguments.count; i++)
         parse_add_depth(p, n, arguments.items[i]);
-    }
     return n;
 }
 
@@ -342,9 +337,8 @@ aggregation(struct promql_parser *p, const struct promql_token *op)
                        op->type == TOKEN_COUNT_VALUES || op->type == TOKEN_QUANTILE ||
                        op->type == TOKEN_LIMITK || op->type == TOKEN_LIMIT_RATIO;
     uint32_t wanted = takes_param ? 2 : 1;
-    if (arguments.count == 0) {
+    if (arguments.count == 0)
         return parse_fail(p, op->at, "no arguments for aggregate expression provided");
-    }
     if (arguments.count != wanted) {
         return parse_fail(
             p, op->at,
@@ -648,9 +642,8 @@ void
 promql_free(struct promql_tree *tree)
 {
     if (tree == NULL) return;
-    for (uint32_t i = 0; i < tree->matcher_count; i++) {
+    for (uint32_t i = 0; i < tree->matcher_count; i++)
         matcher_free(tree->matchers[i]);
-    }
     array_free(tree->budget, tree->matchers, tree->matcher_capacity);
     arena_fini(&tree->arena);
     mem_free(tree->budget, tree, sizeof *tree);

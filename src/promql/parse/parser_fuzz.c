@@ -47,9 +47,8 @@ check_alternatives(struct bytes text)
     assert((e == OK) == (error.size == 0));
     assert(selects != OK || (e == OK && all->set_count == 1));
     if (selects == OK) promql_free(one);
-    for (uint32_t i = 0; e == OK && i < all->set_count; i++) {
+    for (uint32_t i = 0; e == OK && i < all->set_count; i++)
         assert(all->set_count == 1 || all->sets[i].count > 0);
-    }
     if (e == OK) promql_free(all);
     buf_fini(&error);
 }

@@ -1,7 +1,7 @@
 /*
  * parser_test.c - expressions are read, checked and printed as by Prometheus. Prometheus 3.5.3
- * gives these answers, as far as it has the function (tests/e2e/promql_results.sh compares thousands
- * more).
+ * gives these answers, as far as it has the function (tests/e2e/promql_results.sh compares
+ * thousands more).
  */
 #include "lib/test.h"
 
@@ -447,9 +447,8 @@ UNIT_TEST(test_a_tree_keeps_the_plus_of_an_offset_that_is_a_word)
         buf_init(&text, NULL, 1 << 20);
         tree_print_json(tree->root, &text);
         buf_put_u8(&text, '\0');
-        if (strstr((const char *)text.at, cases[i].offset) == NULL) {
+        if (strstr((const char *)text.at, cases[i].offset) == NULL)
             fail_msg("%s: no %s in %s", cases[i].query, cases[i].offset, (const char *)text.at);
-        }
         promql_free(tree);
         buf_fini(&text);
         buf_fini(&error);
@@ -471,13 +470,11 @@ UNIT_TEST(test_errors_have_the_words_of_prometheus)
 static void
 nest(struct buf *to, unsigned count, const char *open, const char *inside, const char *close)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         buf_put_text(to, open);
-    }
     buf_put_text(to, inside);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         buf_put_text(to, close);
-    }
 }
 
 UNIT_TEST(test_an_expression_that_nests_too_deeply_is_refused_early)
@@ -540,9 +537,8 @@ repeat(struct buf *to, const char *begin, const char *text, uint32_t count, cons
 {
     buf_init(to, NULL, 8 << 20);
     buf_put_text(to, begin);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         buf_put_text(to, text);
-    }
     buf_put_text(to, end);
 }
 

@@ -195,9 +195,8 @@ put_call(struct buf *to, const struct node *n)
     buf_put_u8(to, '{');
     print_json_put_key(to, "argTypes");
     buf_put_u8(to, '[');
-    for (unsigned i = 0; i < f->argument_count; i++) {
+    for (unsigned i = 0; i < f->argument_count; i++)
         buf_printf(to, "%s\"%s\"", i > 0 ? "," : "", value_type_word(f->arguments[i]));
-    }
     buf_put_u8(to, ']');
     put_string(to, "name", bytes_of_text(f->name));
     put_string(to, "returnType", bytes_of_text(value_type_word(f->result)));
@@ -321,20 +320,17 @@ tree_print_number(double value, struct buf *to)
     char all[NUMBER_TEXT_BYTES];
     assert((size_t)(e - digits) <= sizeof all);
     int count = 0;
-    for (const char *c = digits; c < e; c++) {
+    for (const char *c = digits; c < e; c++)
         if (*c != '.') all[count++] = *c;
-    }
     if (exponent < 0) {
         buf_put_text(to, "0.");
-        for (int i = 1; i < -exponent; i++) {
+        for (int i = 1; i < -exponent; i++)
             buf_put_u8(to, '0');
-        }
         buf_put(to, all, (size_t)count);
         return;
     }
-    for (int i = 0; i <= exponent; i++) {
+    for (int i = 0; i <= exponent; i++)
         buf_put_u8(to, i < count ? (uint8_t)all[i] : '0');
-    }
 }
 
 static void
@@ -364,9 +360,8 @@ static void
 put_label(struct buf *to, struct bytes name)
 {
     bool is_plain = name.size > 0 && !ascii_is_digit(name.at[0]);
-    for (size_t i = 0; i < name.size && is_plain; i++) {
+    for (size_t i = 0; i < name.size && is_plain; i++)
         is_plain = ascii_is_word(name.at[i]);
-    }
     if (is_plain)
         buf_put_bytes(to, name);
     else
@@ -421,9 +416,8 @@ needs_parens(const struct node *n)
     }
     if (!is_open_binary(n)) return false;
     const struct node *first = n;
-    while (is_open_binary(first)) {
+    while (is_open_binary(first))
         first = first->duration.left;
-    }
     return has_sign || first->kind == NODE_NUMBER || !first->duration.in_parens;
 }
 
@@ -518,9 +512,8 @@ put_subquery_times(struct buf *to, const struct node *n)
     buf_put_u8(to, '[');
     put_length(to, &n->subquery.range);
     buf_put_u8(to, ':');
-    if (n->subquery.step.expr != NULL || n->subquery.step.ms != 0) {
+    if (n->subquery.step.expr != NULL || n->subquery.step.ms != 0)
         put_length(to, &n->subquery.step);
-    }
     buf_put_u8(to, ']');
     put_at(to, &n->subquery.shift);
     put_offset(to, &n->subquery.shift);
@@ -682,9 +675,8 @@ put_short(struct buf *to, const struct node *n)
     struct buf line;
     unsigned operators = 0;
     /* Each operator takes four characters: a long chain is not descended at each of its levels. */
-    for (const struct node *left = n; left->kind == NODE_BINARY; left = left->binary.left) {
+    for (const struct node *left = n; left->kind == NODE_BINARY; left = left->binary.left)
         if (++operators > LINE_MAX_BYTES / 4) return false;
-    }
     buf_init(&line, to->budget, LINE_MAX_BYTES);
     tree_print(n, &line);
     enum err e = buf_error(&line);

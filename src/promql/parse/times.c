@@ -54,14 +54,12 @@ duration_ms(struct promql_parser *p, const struct promql_token *t)
             n = n * 10 + (s.at[i] - '0');
         }
         size_t begin = i;
-        while (i < s.size && !ascii_is_digit(s.at[i])) {
+        while (i < s.size && !ascii_is_digit(s.at[i]))
             i++;
-        }
         if (begin == digits || i == begin) return bad_duration(p, t, invalid);
         struct bytes name = bytes_of(s.at + begin, i - begin);
-        while (unit < UNITS && !bytes_equal_text(name, units[unit].name)) {
+        while (unit < UNITS && !bytes_equal_text(name, units[unit].name))
             unit++;
-        }
         if (unit == UNITS) {
             parse_fail_quoted(p, t->at, "unknown unit ", name, " in duration ");
             quote_text(p->error, s);
@@ -216,9 +214,8 @@ offset_duration(struct promql_parser *p)
     if (!token_is_sign(type)) return duration_operand(p);
     struct promql_token sign = parse_take(p);
     type = parse_peek(p)->type;
-    if (!token_is_sign(type)) {
+    if (!token_is_sign(type))
         return duration_signed(p, &sign, duration_operand(p), is_duration_word(type));
-    }
     struct node *n = duration_binary(p, PRECEDENCE_SIGN);
     return duration_operators(p, duration_signed(p, &sign, n, false), 0);
 }
@@ -277,9 +274,8 @@ offset(struct promql_parser *p, struct node *n)
                           "offset modifier must be preceded by an instant vector selector or range "
                           "vector selector or a subquery") != NULL;
     }
-    if (shift->offset.ms != 0 || shift->offset.expr != NULL) {
+    if (shift->offset.ms != 0 || shift->offset.expr != NULL)
         return parse_fail(p, n->at.begin, "offset may not be set multiple times") != NULL;
-    }
     shift->offset = d;
     n->at.end = p->last_end;
     return true;
@@ -319,9 +315,8 @@ at_modifier(struct promql_parser *p, struct node *n)
                    "@ modifier must be preceded by an instant vector selector or range vector "
                    "selector or a subquery") != NULL;
     }
-    if (shift->at != AT_NONE) {
+    if (shift->at != AT_NONE)
         return parse_fail(p, n->at.begin, "@ <timestamp> may not be set multiple times") != NULL;
-    }
     shift->at = kind;
     double ms = round(seconds * 1000);
     shift->at_ms = ms >= 0x1p63 ? INT64_MAX : ms < -0x1p63 ? INT64_MIN : (int64_t)ms;
@@ -341,9 +336,8 @@ extent(struct promql_parser *p, struct node *n)
         return parse_fail(p, n->at.begin, "%s modifier is not supported for subqueries", name) !=
                NULL;
     }
-    if (s->kind != NODE_SELECTOR) {
+    if (s->kind != NODE_SELECTOR)
         return parse_fail(p, n->at.begin, "%s modifier not implemented", name) != NULL;
-    }
     if (s->selector.extent != EXTENT_PLAIN && s->selector.extent != wanted) {
         return parse_fail(p, n->at.begin,
                           "anchored and smoothed modifiers cannot be used together") != NULL;

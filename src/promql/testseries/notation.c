@@ -107,9 +107,8 @@ take_labels(struct notation_reading *r, const struct node *n, struct notation_me
             return reading_fail(r, 0, "labels of a series are set by \"=\"");
         if (has_name && i + 1 < count && (is_name || m->value.size == 0)) continue;
         struct label label = {arena_copy(r->arena, m->name), arena_copy(r->arena, m->value)};
-        if (label.name.at == NULL || (label.value.at == NULL && m->value.size > 0)) {
+        if (label.name.at == NULL || (label.value.at == NULL && m->value.size > 0))
             return reading_no_memory(r);
-        }
         ret->labels[ret->count++] = label;
     }
     return true;
@@ -158,9 +157,8 @@ static uint32_t
 metric_end(struct bytes text)
 {
     uint32_t i = 0;
-    while (i < text.size && (ascii_is_word(text.at[i]) || text.at[i] == ':')) {
+    while (i < text.size && (ascii_is_word(text.at[i]) || text.at[i] == ':'))
         i++;
-    }
     if (i == text.size || text.at[i] != '{') return i;
     for (uint8_t quote = 0; i < text.size; i++) {
         uint8_t c = text.at[i];
@@ -192,9 +190,8 @@ notation_parse_metric(struct bytes text, struct arena *arena, struct notation_me
     size_t blanks = 0;
     enum err e = check_size(text, error);
     if (e) return e;
-    while (blanks < text.size && strchr(" \t\r\n", text.at[blanks]) != NULL) {
+    while (blanks < text.size && strchr(" \t\r\n", text.at[blanks]) != NULL)
         blanks++;
-    }
     if (blanks < text.size) read_metric(&r, (uint32_t)text.size, &metric);
     if (buf_error(error)) return buf_error(error);
     if (r.failed == OK) *ret = metric;
@@ -223,9 +220,8 @@ static bool
 skip_spaces(struct notation_reading *r)
 {
     uint32_t begin = r->at;
-    while (next_byte(r) != 0 && strchr(" \t\r\n", next_byte(r)) != NULL) {
+    while (next_byte(r) != 0 && strchr(" \t\r\n", next_byte(r)) != NULL)
         r->at++;
-    }
     return r->at > begin;
 }
 
@@ -233,9 +229,8 @@ static struct bytes
 take_word(struct notation_reading *r)
 {
     uint32_t begin = r->at;
-    while (ascii_is_letter(next_byte(r)) || next_byte(r) == '_') {
+    while (ascii_is_letter(next_byte(r)) || next_byte(r) == '_')
         r->at++;
-    }
     return bytes_of(r->text.at + begin, r->at - begin);
 }
 
@@ -340,12 +335,10 @@ struct described {
 static unsigned
 find_word(struct bytes word, const char *const *words, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         if (strlen(words[i]) == word.size &&
-            strncasecmp((const char *)word.at, words[i], word.size) == 0) {
+            strncasecmp((const char *)word.at, words[i], word.size) == 0)
             return i;
-        }
-    }
     return count;
 }
 
@@ -357,9 +350,8 @@ read_list(struct notation_reading *r, struct bits_list *to)
     do {
         double value;
         if (!read_number(r, &value)) return false;
-        if (to->count == HISTOGRAM_BUCKETS_MAX) {
+        if (to->count == HISTOGRAM_BUCKETS_MAX)
             return reading_fail(r, r->at, "at most %d buckets are allowed", HISTOGRAM_BUCKETS_MAX);
-        }
         uint64_t *bits = arena_push(r->arena, to->bits, to->count, sizeof *bits);
         if (bits == NULL) return reading_no_memory(r);
         to->bits = bits;
@@ -409,9 +401,8 @@ make_side(struct notation_reading *r, const struct described *d, enum key bucket
     uint32_t count = d->list[buckets].count;
     *to = (struct hist_buckets){.span_count = count > 0, .bucket_count = count};
     if (count == 0) return true;
-    if (d->whole[offset] + count > INT32_MAX) {
+    if (d->whole[offset] + count > INT32_MAX)
         return reading_fail(r, r->at, "%s is too large", keys[offset]);
-    }
     struct hist_span *span = arena_alloc(r->arena, sizeof *span);
     if (span == NULL) return reading_no_memory(r);
     *span = (struct hist_span){(int32_t)d->whole[offset], count};
@@ -441,9 +432,8 @@ make(struct notation_reading *r, const struct described *d, const struct fhist *
                             HISTOGRAM_SCHEMA_CUSTOM);
     }
     if (!make_side(r, d, KEY_BUCKETS, KEY_OFFSET, &h.positive) ||
-        !make_side(r, d, KEY_NEGATIVE_BUCKETS, KEY_NEGATIVE_OFFSET, &h.negative)) {
+        !make_side(r, d, KEY_NEGATIVE_BUCKETS, KEY_NEGATIVE_OFFSET, &h.negative))
         return false;
-    }
     void *memory = arena_alloc(r->arena, fhist_bytes_of(&h));
     if (memory == NULL) return reading_no_memory(r);
     struct fhist *made = fhist_of(memory, &h);
@@ -467,12 +457,9 @@ read_histogram(struct notation_reading *r, const struct fhist **ret, bool *ret_h
             return reading_fail(r, begin, "bad histogram descriptor found: \"%.*s\"",
                                 (int)word.size, (const char *)word.at);
         }
-        if (!accept(r, ":")) {
-            return reading_fail(r, begin, "missing `:` for histogram descriptor");
-        }
-        if (d.given[key]) {
+        if (!accept(r, ":")) return reading_fail(r, begin, "missing `:` for histogram descriptor");
+        if (d.given[key])
             return reading_fail(r, begin, "duplicate key \"%s\" in histogram", keys[key]);
-        }
         d.given[key] = true;
         if (!read_of(r, (enum key)key, &d)) return false;
         if (!skip_spaces(r) && next_byte(r) != '}')
@@ -508,9 +495,8 @@ histogram_adds(struct notation_reading *r, const struct fhist *to, const struct 
                             "and custom bucket schemas");
     }
     bool same = to->bound_count == more->bound_count;
-    for (uint32_t i = 0; same && i < to->bound_count; i++) {
+    for (uint32_t i = 0; same && i < to->bound_count; i++)
         same = to->bounds[i] == more->bounds[i];
-    }
     if (!same) {
         return reading_fail(r, r->at,
                             "cannot apply this operation on custom buckets histograms with "
@@ -626,9 +612,8 @@ notation_next(struct notation_walk *w, struct notation_value *ret, bool *ret_mor
         w->value += item->step;
         w->current.bits = double_bits(w->value);
     }
-    while (e == OK && w->left == 0 && w->next < w->of->item_count) {
+    while (e == OK && w->left == 0 && w->next < w->of->item_count)
         e = begin_item(w, &w->of->items[w->next++]);
-    }
     if (e) return e;
     *ret_more = w->left > 0;
     if (w->left > 0) w->left--;
@@ -668,9 +653,8 @@ put_empty(struct buf *to, int64_t count)
         buf_printf(to, " (%lld empty)", (long long)count);
         return;
     }
-    while (count-- > 0) {
+    while (count-- > 0)
         buf_put_text(to, " 0");
-    }
 }
 
 /* Puts the buckets from the first one with observations to the last one. */
@@ -678,12 +662,10 @@ static void
 put_side(struct buf *to, const struct fhist_side *side, enum key buckets, enum key offset)
 {
     uint32_t first = 0, end = side->count;
-    while (first < end && side->counts[first] == 0) {
+    while (first < end && side->counts[first] == 0)
         first++;
-    }
-    while (end > first && side->counts[end - 1] == 0) {
+    while (end > first && side->counts[end - 1] == 0)
         end--;
-    }
     if (first == end) return;
     if (side->indexes[first] != 0) {
         notation_put_key(to, offset);

@@ -54,9 +54,8 @@ walk(const struct notation *notation, struct arena *arena)
 static void
 check_metric(const struct notation_metric *metric)
 {
-    for (uint32_t i = 1; i < metric->count; i++) {
+    for (uint32_t i = 1; i < metric->count; i++)
         assert(bytes_compare(metric->labels[i - 1].name, metric->labels[i].name) <= 0);
-    }
 }
 
 int

@@ -418,9 +418,8 @@ UNIT_TEST(test_each_allocation_of_a_walk_may_fail)
         struct notation_walk w = notation_begin(&notation, &arena);
         enum err e = OK;
         mem_fail_nth(nth, false);
-        while (e == OK && more) {
+        while (e == OK && more)
             e = notation_next(&w, &value, &more);
-        }
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         arena_fini(&arena);

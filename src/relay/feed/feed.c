@@ -159,9 +159,8 @@ feed_load(struct feed *f, uint64_t pos, uint32_t index, struct item *ret_item, s
         if (e) return e;
         f->read_again_pos = pos;
     }
-    if (index >= f->read_again.count) {
+    if (index >= f->read_again.count)
         return why_set(why, ERR_CORRUPT, "a record of the log has changed since it was read");
-    }
     return log_items_item(f->log, &f->read_again, index, ret_item, why);
 }
 
@@ -220,9 +219,8 @@ note_hole(struct feed *f, enum err e, uint64_t before_pos)
     if (e == ERR_CORRUPT) before_pos = log_items_damage_pos(f->log);
     bool damaged =
         e == ERR_CORRUPT && pos > before_pos; /* else it is before the start of the run */
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && e == OK; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && e == OK; kind++)
         lost += f->log_chunk.lost[kind];
-    }
     if (!damaged && lost == 0) return;
     if (f->hole.begin_pos == 0) f->hole = (struct log_hole){before_pos, before_pos, false};
     if (damaged) f->hole.end_pos = pos;
@@ -321,9 +319,8 @@ feed_count_wanted(const struct feed *f, const struct chunk *c, uint32_t from, st
 {
     uint32_t wanted = 0;
     if (log == NULL) log = f->log;
-    for (uint32_t i = from; i < c->count; i++) {
+    for (uint32_t i = from; i < c->count; i++)
         wanted += takes(f, c, i, log);
-    }
     return wanted;
 }
 
@@ -343,9 +340,8 @@ feed_count_alike(struct feed *f, bool wanted)
 {
     uint32_t i = f->next;
     if (f->untaken == 0) return wanted ? f->count - i : 0;
-    while (i < f->count && takes(f, f->chunk, i, f->log) == wanted) {
+    while (i < f->count && takes(f, f->chunk, i, f->log) == wanted)
         i++;
-    }
     return i - f->next;
 }
 
@@ -391,9 +387,8 @@ feed_read_count(const struct feed *f)
 {
     struct log_count count = *log_items_count(f->log);
     const struct chunk *c = &f->log_chunk;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && has_unread(f); kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && has_unread(f); kind++)
         count.of[kind] -= c->lost[kind] + (c->kind == kind ? c->count : 0);
-    }
     return count;
 }
 

@@ -261,9 +261,8 @@ next_tenant(struct fill_walk *w)
     struct buf *tenant = &w->place.tenant;
     do {
         buf_clear(&w->name);
-        if (!tsdb_stretch_next_tenant(o->tsdb, &o->stretch, buf_bytes(tenant), &w->name)) {
+        if (!tsdb_stretch_next_tenant(o->tsdb, &o->stretch, buf_bytes(tenant), &w->name))
             return ERR_MISSING;
-        }
         buf_clear(tenant);
         buf_put_bytes(tenant, buf_bytes(&w->name));
         enum err e = err_first(buf_error(&w->name), buf_error(tenant));
@@ -684,9 +683,8 @@ ring_grow(struct fill *f)
     uint32_t capacity = f->capacity == 0 ? 16 : 2 * f->capacity;
     struct fill_given *ring = mem_new(f->options.memory, capacity * sizeof *ring);
     if (ring == NULL) return false;
-    for (uint64_t i = f->first; i < f->next; i++) {
+    for (uint64_t i = f->first; i < f->next; i++)
         ring[i & (capacity - 1)] = *given_at(f, i);
-    }
     mem_free(f->options.memory, f->ring, f->capacity * sizeof *ring);
     f->ring = ring;
     f->capacity = capacity;
@@ -735,9 +733,8 @@ fill_close(struct fill *f)
 {
     if (f == NULL) return;
     fill_walk_fini(&f->walk);
-    while (f->first < f->next) {
+    while (f->first < f->next)
         forget_first(f);
-    }
     mem_free(f->options.memory, f->ring, f->capacity * sizeof *f->ring);
     chunk_fini(&f->loaded);
     mem_free(f->options.memory, f, sizeof *f);
@@ -819,9 +816,8 @@ void
 fill_pass(struct fill *f, uint64_t pos)
 {
     assert(pos <= f->next_pos);
-    while (f->first < f->next && given_at(f, f->first)->pos + given_at(f, f->first)->count <= pos) {
+    while (f->first < f->next && given_at(f, f->first)->pos + given_at(f, f->first)->count <= pos)
         forget_first(f);
-    }
 }
 
 uint64_t

@@ -221,9 +221,8 @@ UNIT_TEST(test_a_fill_does_not_grow_with_the_series_it_has_read)
     rq_fini(&rq);
     machine_flush(&m);
     fill = open_fill(0, fill_first_pos(1), bytes_of(NULL, 0));
-    while (fill_next(fill, &chunk, &m.why) == OK) {
+    while (fill_next(fill, &chunk, &m.why) == OK)
         given += chunk->count;
-    }
     assert_int_equal(given, ITEMS + SERIES);
     fill_pass(fill, fill_pos(fill));
     fill_rest(fill);

@@ -548,9 +548,8 @@ page_find(struct log_items *s, uint64_t segment, const struct log_series_place *
 static struct log_series *
 segment_series(struct log_items *s, uint64_t segment)
 {
-    for (uint32_t i = s->segment_count; i-- > 0;) {
+    for (uint32_t i = s->segment_count; i-- > 0;)
         if (s->segments[i]->segment == segment) return s->segments[i];
-    }
     return NULL;
 }
 
@@ -603,9 +602,8 @@ log_items_close(struct log_items *s)
 {
     if (s == NULL) return;
     wal_reader_close(s->reader);
-    while (s->segment_count > 0) {
+    while (s->segment_count > 0)
         log_series_free(s->segments[--s->segment_count]);
-    }
     while (s->page_count > 0) {
         struct label_page *p = &s->pages[--s->page_count];
         buf_fini(&p->tenant);
@@ -666,9 +664,8 @@ log_items_count(const struct log_items *s)
 void
 log_items_pass_lost(struct log_items *s, const uint64_t totals[LEDGER_KIND_COUNT])
 {
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
         if (s->count.of[kind] < totals[kind]) s->count.of[kind] = totals[kind];
-    }
 }
 
 /*
@@ -682,9 +679,8 @@ count_items(struct log_items *s, const struct wal_record *record, struct chunk *
 {
     bool compare = record->totals_known && record->commit_end_pos != s->compared_pos &&
                    record->commit_pos >= s->start_pos;
-    if (!s->count.known && s->compared_pos == 0) {
+    if (!s->count.known && s->compared_pos == 0)
         s->count.known = wal_reader_start_totals(s->reader, s->count.of);
-    }
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && compare; kind++) {
         uint64_t count = s->count.of[kind], total = record->totals[kind];
         if (s->count.known && total > count) c->lost[kind] = total - count;
@@ -771,9 +767,8 @@ bool
 log_items_takes(struct log_items *s, const struct chunk *c, uint32_t i)
 {
     assert(i < c->count);
-    if (c->kind == ITEM_METADATA) {
+    if (c->kind == ITEM_METADATA)
         return selection_takes_family(s->options.selection, c->tenant, c->families[i].family);
-    }
     struct log_series_place place;
     return !find_series(s, c, i, &place) || place.taken;
 }

@@ -198,9 +198,8 @@ UNIT_TEST(test_each_kind_of_item_is_given)
             break;
         }
     }
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
         assert_true(had[kind]);
-    }
     rig_fini(&rig);
 }
 

@@ -84,9 +84,8 @@ UNIT_TEST(test_series_in_order_cost_a_bit_each)
     must(log_series_new(&budget, 1, &s));
     for (unsigned record = 0; record < 500; record++) {
         must(log_series_begin(s, 512 + record));
-        for (unsigned i = 0; i < 2000; i++) {
+        for (unsigned i = 0; i < 2000; i++)
             must(log_series_add(s, 2000 * record + i, true));
-        }
         must(log_series_end(s));
     }
     assert_true(budget_used(&budget) < 1000000 / 8 * 2);
@@ -104,9 +103,8 @@ UNIT_TEST(test_a_record_that_found_no_memory_is_begun_again)
         mem_fail_nth(nth, false);
         for (unsigned attempt = 0; attempt < 2; attempt++) {
             e = log_series_begin(s, 512);
-            for (unsigned i = 0; i < 300 && e == OK; i++) {
+            for (unsigned i = 0; i < 300 && e == OK; i++)
                 e = log_series_add(s, i * 3, i % 2 == 0);
-            }
             if (e == OK) e = log_series_end(s);
             if (e == OK) break;
             assert_int_equal(e, ERR_NOMEM);

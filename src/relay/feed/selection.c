@@ -40,9 +40,8 @@ selection_new(const struct destination_settings *settings, struct selection **re
         s->selector_count = i + 1;
         s->sets[i] = (struct matcher_set){s->selectors[i].matchers, s->selectors[i].count};
     }
-    if (e == OK && settings->relabel_count > 0) {
+    if (e == OK && settings->relabel_count > 0)
         e = relabel_new(settings->relabel, settings->relabel_count, &s->relabel, why);
-    }
     if (e) {
         selection_free(s);
         return e;
@@ -55,9 +54,8 @@ void
 selection_free(struct selection *s)
 {
     if (s == NULL) return;
-    for (uint32_t i = 0; i < s->selector_count; i++) {
+    for (uint32_t i = 0; i < s->selector_count; i++)
         selector_fini(&s->selectors[i]);
-    }
     free(s->selectors);
     free(s->sets);
     relabel_free(s->relabel);
@@ -68,9 +66,8 @@ bool
 selection_takes_tenant(const struct selection *s, struct bytes tenant)
 {
     const struct text_list *tenants = &s->settings->tenants;
-    for (uint32_t i = 0; !s->every_tenant && i < tenants->count; i++) {
+    for (uint32_t i = 0; !s->every_tenant && i < tenants->count; i++)
         if (bytes_equal_text(tenant, tenants->items[i])) return true;
-    }
     return s->every_tenant;
 }
 

@@ -66,9 +66,8 @@ UNIT_TEST(test_pauses_of_a_millisecond_grow_too)
 
 UNIT_TEST(test_failures_during_a_pause_are_one)
 {
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 20; i++)
         backoff_failed(&t.backoff, t.env, &RETRY, 0);
-    }
     assert_int_equal(t.backoff.wait_ms, 100);
 }
 

@@ -6,9 +6,8 @@
 static void
 refuse(struct breaker *b, unsigned calls, uint32_t samples)
 {
-    for (unsigned i = 0; i < calls; i++) {
+    for (unsigned i = 0; i < calls; i++)
         breaker_call_refused(b, samples, "bad", "no");
-    }
 }
 
 UNIT_TEST(test_refused_calls_open_it_if_they_have_enough_samples)

@@ -72,9 +72,8 @@ isolate_next(const struct isolate *is)
 struct call_piece *
 isolate_taken(const struct isolate *is, uint8_t who)
 {
-    for (uint32_t i = 0; i < is->count; i++) {
+    for (uint32_t i = 0; i < is->count; i++)
         if (is->pieces[i].taken == who) return &is->pieces[i];
-    }
     return NULL;
 }
 
@@ -266,18 +265,16 @@ isolate_set_apart(struct isolate *is, struct call_item *items, const struct susp
 {
     assert(is->count == 1);
     uint32_t count = is->pieces[0].to, others = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         others += !is_suspect(suspects, items[i].series);
-    }
     if (others == count) return OK;
     is->pieces[0].suspect = others == 0;
     if (others == 0) return OK;
     enum err e = reserve(is, 1);
     struct call_item *apart = e ? NULL : mem_alloc(is->memory, count * sizeof *apart);
     if (apart == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0, other = 0, next = others; i < count; i++) {
+    for (uint32_t i = 0, other = 0, next = others; i < count; i++)
         apart[is_suspect(suspects, items[i].series) ? next++ : other++] = items[i];
-    }
     memcpy(items, apart, count * sizeof *apart);
     mem_free(is->memory, apart, count * sizeof *apart);
     const struct call_piece two[2] = {{.to = others},

@@ -55,9 +55,8 @@ static void
 end(void)
 {
     assert_int_equal(t.is.count, 0);
-    for (uint32_t i = 0; i < t.count; i++) {
+    for (uint32_t i = 0; i < t.count; i++)
         assert_true(t.settled[i]);
-    }
     isolate_fini(&t.is);
     assert_int_equal(budget_used(&t.memory), 0);
 }
@@ -98,9 +97,8 @@ answer(uint8_t who)
 {
     struct call_piece *p = isolate_taken(&t.is, who);
     uint32_t bad = 0, size = p->to - p->from;
-    for (uint32_t i = p->from; i < p->to; i++) {
+    for (uint32_t i = p->from; i < p->to; i++)
         bad += t.bad[t.items[i].index];
-    }
     t.calls++;
     if (bad == 0 || size == 1 || (t.says_all && bad == size)) {
         settle(p);
@@ -175,9 +173,8 @@ UNIT_TEST(test_a_series_that_is_refused_as_a_whole_takes_a_few_calls)
     for (uint32_t bad = 0; bad < 40; bad++) {
         begin(4000, 40);
         t.says_all = true;
-        for (uint32_t i = 0; i < t.count; i++) {
+        for (uint32_t i = 0; i < t.count; i++)
             t.bad[i] = t.series[i] == bad;
-        }
         run();
         assert_in_range(t.calls, 2, 14);
     }
@@ -187,13 +184,11 @@ UNIT_TEST(test_items_stay_in_order_where_they_have_to)
 {
     begin(1000, 50);
     t.in_order = true;
-    for (uint32_t i = 0; i < t.count; i += 100) {
+    for (uint32_t i = 0; i < t.count; i += 100)
         t.bad[i] = true;
-    }
     run();
-    for (uint32_t i = 0; i < t.count; i++) {
+    for (uint32_t i = 0; i < t.count; i++)
         assert_int_equal(t.items[i].index, i);
-    }
 }
 
 UNIT_TEST(test_suspects_are_set_apart_and_forgotten)
@@ -211,13 +206,11 @@ UNIT_TEST(test_suspects_are_set_apart_and_forgotten)
     assert_int_equal(t.is.count, 2);
     assert_false(t.is.pieces[0].suspect);
     assert_true(t.is.pieces[1].suspect);
-    for (uint32_t i = 0; i < t.count; i++) {
+    for (uint32_t i = 0; i < t.count; i++)
         assert_int_equal(t.bad[t.items[i].index], i >= t.is.pieces[1].from);
-    }
     t.says_all = true;
-    for (uint32_t i = 0; i < t.count; i++) {
+    for (uint32_t i = 0; i < t.count; i++)
         suspects_forget(&suspects, t.items[i].series);
-    }
     assert_int_equal(suspects.count, 0);
     suspects_fini(&suspects, &t.memory);
     run();
@@ -228,9 +221,8 @@ UNIT_TEST(test_if_all_are_suspects_none_is_set_apart)
 {
     struct suspects suspects = {.slots = NULL};
     begin(100, 5);
-    for (uint32_t i = 0; i < t.count; i++) {
+    for (uint32_t i = 0; i < t.count; i++)
         suspects_add(&suspects, &t.memory, t.items[i].series);
-    }
     assert_int_equal(isolate_set_apart(&t.is, t.items, &suspects), OK);
     assert_int_equal(t.is.count, 1);
     assert_true(t.is.pieces[0].suspect);
@@ -242,9 +234,8 @@ UNIT_TEST(test_a_table_of_suspects_is_of_fixed_size)
 {
     struct suspects suspects = {.slots = NULL};
     budget_init(&t.memory, "test", 0, NULL);
-    for (uint64_t i = 1; i < 200000; i++) {
+    for (uint64_t i = 1; i < 200000; i++)
         suspects_add(&suspects, &t.memory, hash_mix(i, 3));
-    }
     assert_in_range(suspects.count, 16000, 16384);
     assert_in_range(budget_used(&t.memory), 1, 256 * 1024);
     suspects_fini(&suspects, &t.memory);
@@ -255,9 +246,8 @@ UNIT_TEST(test_without_memory_nothing_is_changed)
 {
     for (uint64_t nth = 1; nth < 4; nth++) {
         begin(64, 64);
-        for (uint32_t i = 0; i < t.count; i++) {
+        for (uint32_t i = 0; i < t.count; i++)
             t.bad[i] = true;
-        }
         while (t.is.count > 0) {
             struct call_piece *p = isolate_next(&t.is);
             if (p->to - p->from == 1) {

@@ -114,9 +114,8 @@ static enum err
 lane_init(struct lanes *l, struct lane *lane)
 {
     *lane = (struct lane){.queued = 0};
-    for (uint8_t i = 0; i < ATTEMPTS_MAX; i++) {
+    for (uint8_t i = 0; i < ATTEMPTS_MAX; i++)
         lane->attempts[i] = (struct attempt){.lane = lane, .number = i + 1};
-    }
     enum err e = isolate_init(&lane->pieces, l->context->options.memory);
     if (e == OK) e = call_init(l, &lane->filling);
     return e ? e : call_init(l, &lane->sending);
@@ -182,9 +181,8 @@ lane_rotate(struct lanes *l, struct lane *lane)
         swap(call, &lane->filling);
     } else {
         lane->queued--;
-        for (uint32_t i = 0; i < lane->queued; i++) {
+        for (uint32_t i = 0; i < lane->queued; i++)
             swap(&lane->queue[i], &lane->queue[i + 1]);
-        }
         swap(call, &lane->queue[lane->queued]);
         assert(call->bytes <= l->queued_bytes); /* invariant 4 */
         l->queued_bytes -= call->bytes;
@@ -232,9 +230,8 @@ lanes_offer(struct lanes *l, const struct item *item, struct call_item *at, stru
             continue;
         }
         if (!array_reserve(l->context->options.memory, &call->items, &call->capacity,
-                           call->count + 1)) {
+                           call->count + 1))
             return LANE_FULL;
-        }
         switch (call_add(l, call, item, &at->entry, why)) {
         case WRITER_ADDED:
             call_push(l, call, item, at);
@@ -259,9 +256,8 @@ static uint64_t
 count_items(const struct call *call, uint32_t to)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < to; i++) {
+    for (uint32_t i = 0; i < to; i++)
         sum += call->items[i].count;
-    }
     return sum;
 }
 
@@ -273,9 +269,8 @@ split_runs(struct lanes *l, struct lane *lane)
     struct call *call = &lane->sending;
     uint64_t samples = count_items(call, call->count);
     bool has_runs = false; /* `count` of buried items is 0 */
-    for (uint32_t i = 0; i < call->count; i++) {
+    for (uint32_t i = 0; i < call->count; i++)
         has_runs |= call->items[i].count > 1;
-    }
     if (!has_runs) return true;
     struct call_item *split = mem_alloc(l->context->options.memory, samples * sizeof *split);
     if (split == NULL) return false;
@@ -445,9 +440,8 @@ static struct attempt *
 find_attempt(const struct lanes *l, struct lane *lane, enum attempt_phase phase)
 {
     uint32_t most = l->count < ATTEMPTS_MAX ? l->count : ATTEMPTS_MAX;
-    for (uint32_t i = 0; i < most; i++) {
+    for (uint32_t i = 0; i < most; i++)
         if (lane->attempts[i].phase == phase) return &lane->attempts[i];
-    }
     return NULL;
 }
 
@@ -548,9 +542,8 @@ lanes_begin(struct lanes *l, struct writer *writer, const struct writer_limits *
     l->limits = *limits;
     l->bounds = call_bounds_of(limits, c->settings);
     call_bounds_fit(&l->bounds, limit);
-    while (e == OK && l->count < l->bounds.lanes) {
+    while (e == OK && l->count < l->bounds.lanes)
         e = lane_init(l, &l->all[l->count++]);
-    }
     throttle_init(&l->throttle, l->bounds.lanes, relay_now_ns(c));
     l->queued_bytes_max = limit > 0 && limit / 16 < QUEUED_BYTES ? limit / 16 : QUEUED_BYTES;
     return e ? e : lane_init(l, &l->replay);
@@ -561,13 +554,11 @@ lanes_end(struct lanes *l)
 {
     for (uint32_t i = 0; i <= l->count && l->writer != NULL; i++) {
         struct lane *lane = lane_at(l, i);
-        for (uint32_t k = 0; k < ATTEMPTS_MAX; k++) {
+        for (uint32_t k = 0; k < ATTEMPTS_MAX; k++)
             lane_end_attempt(l, &lane->attempts[k]);
-        }
         isolate_fini(&lane->pieces);
-        for (uint32_t k = 0; k < QUEUED_MAX; k++) {
+        for (uint32_t k = 0; k < QUEUED_MAX; k++)
             call_fini(l, &lane->queue[k]);
-        }
         call_fini(l, &lane->filling);
         call_fini(l, &lane->sending);
     }
@@ -672,9 +663,8 @@ lanes_forget_dropped(struct lanes *l)
     for (uint32_t i = 0; i < l->count; i++) {
         struct lane *lane = &l->all[i];
         forget_unsent(l, &lane->filling);
-        for (uint32_t k = 0; k < lane->queued; k++) {
+        for (uint32_t k = 0; k < lane->queued; k++)
             forget_unsent(l, &lane->queue[k]);
-        }
         uint32_t kept = 0; /* queued calls that have an item left */
         for (uint32_t k = 0; k < lane->queued; k++) {
             struct call *call = &lane->queue[k];
@@ -698,9 +688,8 @@ lanes_again(struct lanes *l)
     for (uint32_t i = 0; i < l->count; i++) {
         struct lane *lane = &l->all[i];
         lane->pause = (struct backoff){0};
-        for (uint32_t k = 0; k < ATTEMPTS_MAX; k++) {
+        for (uint32_t k = 0; k < ATTEMPTS_MAX; k++)
             if (lane->attempts[k].phase == ATTEMPT_PENDING) give_up(l, &lane->attempts[k]);
-        }
     }
     l->throttle.pause = (struct backoff){0};
 }
@@ -729,9 +718,8 @@ lanes_validate(struct lanes *l)
 {
     uint32_t pending = 0;
     uint64_t queued_bytes = 0;
-    for (uint32_t i = 0; i <= l->count; i++) {
+    for (uint32_t i = 0; i <= l->count; i++)
         lane_validate(lane_at(l, i), &pending, &queued_bytes);
-    }
     assert(pending == l->pending);           /* invariant 3 */
     assert(queued_bytes == l->queued_bytes); /* invariant 4 */
 }
@@ -750,9 +738,8 @@ lanes_send(struct lanes *l)
 #endif
     uint32_t count = l->count + 1, first = l->turn++ % count;
     l->has_room = false;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         lane_go_on(l, lane_at(l, (first + i) % count), false);
-    }
     for (uint32_t i = 0; i < count; i++) {
         while (lane_go_on(l, lane_at(l, (first + i) % count), true)) {
         }
@@ -792,9 +779,8 @@ uint32_t
 lanes_busy(const struct lanes *l)
 {
     uint32_t busy = 0;
-    for (uint32_t i = 0; i < l->count; i++) {
+    for (uint32_t i = 0; i < l->count; i++)
         busy += !lane_is_idle(&l->all[i]);
-    }
     return busy;
 }
 
@@ -809,9 +795,8 @@ lane_next_ns(const struct lanes *l, const struct lane *lane)
     int64_t now_ns = relay_now_ns(l->context);
     if (lane->pause.next_ns > now_ns) return lane->pause.next_ns;
     bool ready = isolate_next(&lane->pieces) != NULL;
-    for (uint32_t i = 0; i < ATTEMPTS_MAX; i++) {
+    for (uint32_t i = 0; i < ATTEMPTS_MAX; i++)
         ready |= lane->attempts[i].phase == ATTEMPT_READY;
-    }
     if (!ready) return INT64_MAX;
     return l->breaker->state != BREAKER_CLOSED ? l->breaker->probe_ns
                                                : now_ns + BUSY_MS * NS_PER_MS;

@@ -134,9 +134,8 @@ void prepare_answered(struct preparation *preparation, const struct http_call_an
 static inline bool
 series_seen_has(const struct table *seen, uint64_t hash)
 {
-    for (uint32_t at = TABLE_START, id; table_next(seen, hash, &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(seen, hash, &at, &id);)
         if (id == hash >> 33) return true;
-    }
     return false;
 }
 

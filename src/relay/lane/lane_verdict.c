@@ -112,9 +112,8 @@ uint32_t
 lane_piece_samples(const struct lane *lane, const struct call_piece *piece)
 {
     uint64_t sum = 0;
-    for (uint32_t i = piece->from; i < piece->to; i++) {
+    for (uint32_t i = piece->from; i < piece->to; i++)
         sum += lane->sending.items[i].count;
-    }
     return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
 }
 
@@ -177,9 +176,8 @@ bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
 {
     struct call_piece *piece = piece_of(a);
     /* Series that were found by a search become suspects. */
-    for (uint32_t i = piece->from; i < piece->to && piece->found && !l->limits.one_lane; i++) {
+    for (uint32_t i = piece->from; i < piece->to && piece->found && !l->limits.one_lane; i++)
         suspects_add(&l->suspects, l->context->options.memory, a->lane->sending.items[i].series);
-    }
     for (; piece->from < piece->to; piece->from++) {
         struct call_item *run = &a->lane->sending.items[piece->from];
         enum err e = OK;
@@ -236,9 +234,8 @@ take_delivered(struct lanes *l, struct attempt *a)
         breaker_judged(l->breaker, lane_piece_samples(lane, piece), 0, NULL, NULL);
         breaker_accepted(l->breaker);
     }
-    for (uint32_t i = piece->from; i < piece->to && piece->suspect; i++) {
+    for (uint32_t i = piece->from; i < piece->to && piece->suspect; i++)
         suspects_forget(&l->suspects, lane->sending.items[i].series);
-    }
     for (; piece->from < piece->to; piece->from++) {
         if (settle_item(l->settling, &lane->sending.items[piece->from], FATE_DELIVERED) == OK)
             continue;
@@ -296,9 +293,8 @@ take_too_large(struct lanes *l, struct attempt *a, const struct writer_call *bod
                  KV("bytes_max", l->bounds.bytes), KV("answer", step->answer));
     }
     a->built = false;
-    if (isolate_cut(&lane->pieces, piece, piece->from + (piece->to - piece->from) / 2) != OK) {
+    if (isolate_cut(&lane->pieces, piece, piece->from + (piece->to - piece->from) / 2) != OK)
         lane_back_off(l, lane, 0);
-    }
 }
 
 /* Tries the piece again later, or gives it up after retry.give_up_after; while most samples are

@@ -58,9 +58,8 @@ advice_on(const char *reason)
         {"configuration", "fix the settings"},
         {"directory", "create it, or make it writable for the user that runs the server"},
     };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(reason, known[i].reason) == 0) return known[i].advice;
-    }
     return "";
 }
 
@@ -412,9 +411,8 @@ breaker_judged(struct breaker *b, uint32_t judged, uint32_t refused, const char 
     }
     if (refused > 0) b->good_probes = 0;
     uint64_t sum = 0;
-    for (unsigned i = 0; i < REFUSALS_SLOTS; i++) {
+    for (unsigned i = 0; i < REFUSALS_SLOTS; i++)
         sum += b->refusals[i];
-    }
     if (sum <= REFUSALS_MAX || b->state != BREAKER_CLOSED || b->senders_wait) return;
     trip(b, BREAKER_REFUSING, reason, answer);
     log_error("relay: destination refuses most samples, sending only one every 10 s until it "

@@ -78,9 +78,8 @@ UNIT_TEST(test_a_response_that_repeats_a_secret_is_kept_without_it)
         prepare_begin(&p, NULL, &limits);
         prepare_early(&p, 0);
         assert_int_equal(p.pending, fetches ? PREPARE_FETCH : PREPARE_CHECK);
-        while (!http_calls_done(context.http, &answer)) {
+        while (!http_calls_done(context.http, &answer))
             http_calls_poll(context.http, 1000);
-        }
         prepare_answered(&p, &answer);
         assert_non_null(strstr(player.seen, "Authorization: Basic "));
         assert_non_null(strstr(breaker.error, "no user has '"));

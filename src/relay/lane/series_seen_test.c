@@ -51,13 +51,11 @@ UNIT_TEST(test_without_memory_what_is_known_stays)
     struct table seen = {.slots = NULL};
     budget_init(&memory, "test", 4096, NULL); /* a table of 512 */
     uint32_t count = 0;
-    while (table_reserve(&seen, &memory, 1)) {
+    while (table_reserve(&seen, &memory, 1))
         series_seen_add(&seen, hash_of(count++));
-    }
     assert_in_range(count, 1, 256);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         assert_true(series_seen_has(&seen, hash_of(i)));
-    }
     table_fini(&seen, &memory);
     assert_int_equal(budget_used(&memory), 0);
 }

@@ -86,9 +86,8 @@ UNIT_TEST(test_parts_of_calls_count_as_parts)
 {
     struct throttle t;
     begin(&t, 16);
-    for (unsigned i = 0; i < 6000; i++) {
+    for (unsigned i = 0; i < 6000; i++)
         throttle_answered(&t, now_ns += NS_PER_S / 100, 0.2);
-    }
     assert_in_range(throttle_allows(&t), 4, 6);
 }
 

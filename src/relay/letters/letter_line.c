@@ -129,9 +129,8 @@ static uint64_t
 scan_uint(struct bytes digits, size_t *at)
 {
     uint64_t v = 0;
-    for (; *at < digits.size && digits.at[*at] >= '0' && digits.at[*at] <= '9'; ++*at) {
+    for (; *at < digits.size && digits.at[*at] >= '0' && digits.at[*at] <= '9'; ++*at)
         v = 10 * v + (digits.at[*at] - '0');
-    }
     return v;
 }
 
@@ -178,10 +177,9 @@ read_members(struct letter_reader *r, struct bytes line, struct dead_letter *let
         } else if (i == TYPE) {
             struct bytes word = scan_text(&s);
             item->family_type = METRIC_UNKNOWN;
-            for (unsigned type = 0; type < METRIC_TYPE_COUNT; type++) {
+            for (unsigned type = 0; type < METRIC_TYPE_COUNT; type++)
                 if (bytes_equal_text(word, metric_type_word((enum metric_type)type)))
                     item->family_type = (enum metric_type)type;
-            }
         } else {
             scan_skip(&s);
         }
@@ -206,9 +204,8 @@ build(struct buf *to, struct label *labels, uint32_t count)
 {
     buf_clear(to);
     if (count > 0) qsort(labels, count, sizeof *labels, by_name);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         labels_put(to, labels[i]);
-    }
     if (buf_error(to)) return ERR_NOMEM;
     return labels_valid(buf_bytes(to)) ? OK : ERR_CORRUPT;
 }

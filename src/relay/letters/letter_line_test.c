@@ -60,9 +60,8 @@ check(const struct dead_letter *letter)
     assert_true(bytes_equal(a->unit, b->unit));
     if (a->kind == ITEM_METADATA) assert_int_equal(a->family_type, b->family_type);
     /* No part of a line is a letter. */
-    for (size_t size = 0; size + 1 < line.size; size++) {
+    for (size_t size = 0; size + 1 < line.size; size++)
         assert_int_equal(letter_reader_line(reader, bytes_of(line.at, size), &got), ERR_CORRUPT);
-    }
     letter_reader_free(reader);
     buf_fini(&line);
 }
@@ -177,9 +176,8 @@ UNIT_TEST(test_other_lines_are_refused)
     struct letter_reader *reader;
     struct dead_letter got;
     must(letter_reader_new(NULL, &reader));
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         assert_int_equal(letter_reader_line(reader, bytes_of_text(lines[i]), &got), ERR_CORRUPT);
-    }
     letter_reader_free(reader);
 }
 

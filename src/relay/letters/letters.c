@@ -263,9 +263,8 @@ letters_add(struct letters *l, const struct dead_letter *letter, bool replayed,
     if (l->lines.size >= AHEAD_BYTES) e = spill(l, why);
     if (e) return e;
     if (!array_reserve(l->context->options.memory, &l->ahead, &l->ahead_capacity,
-                       l->ahead_count + 1)) {
+                       l->ahead_count + 1))
         return why_set(why, ERR_NOMEM, "not enough memory for a dead letter");
-    }
     size_t before = l->lines.size;
     letter_line_put(&l->lines, letter);
     e = buf_error(&l->lines);
@@ -343,9 +342,8 @@ read_line(struct letters_replay *p, uint64_t at, size_t size_known, struct why *
     for (;;) {
         size_t size = 0;
         buf_clear(&p->line);
-        if (!buf_reserve(&p->line, wanted)) {
+        if (!buf_reserve(&p->line, wanted))
             return why_set(why, ERR_NOMEM, "not enough memory for a dead letter");
-        }
         enum err e = file_read_some(&p->text, p->line.at, wanted, at, &size, why);
         if (e) return e;
         const uint8_t *end = memchr(p->line.at, '\n', size);
@@ -405,9 +403,8 @@ letters_replay_next(struct letters *l, struct dead_letter *ret_letter, uint32_t 
         p->number = l->list.files[0].number;
         p->next_at = l->list.replay_at;
     }
-    while (e == OK && !p->waits) {
+    while (e == OK && !p->waits)
         e = give_line(l, why);
-    }
     if (e == ERR_MISSING && p->number != 0 && letters_replay_cursor(l) == p->first + p->count)
         save_want(l->saving, SAVE_SOON); /* all of the file is settled */
     if (e) return e;
@@ -568,9 +565,8 @@ letters_write(struct letters *l, struct relay_cursor cursor, struct why *why)
     enum err e = OK;
     uint32_t next = 0, replayed = letters_replay_cursor(l);
     bool any = false;
-    for (uint32_t i = 0; i < l->ahead_count && !any; i++) {
+    for (uint32_t i = 0; i < l->ahead_count && !any; i++)
         any = is_passed(&l->ahead[i], cursor, replayed);
-    }
     if (any) {
         struct buf text;
         buf_init(&text, l->context->options.memory, LETTER_LINE_BYTES_MAX + WRITE_BYTES);

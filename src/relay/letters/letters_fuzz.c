@@ -80,9 +80,8 @@ try_old(struct bytes content)
     struct relay_state state = {.cursor.pos = 1 << 20, .letters = bytes_of("\1\1\0", 3)};
     enum err e = env_mkdir(env, "/east", NULL);
     if (e == OK) e = env_mkdir(env, "/east/dead-letters", NULL);
-    if (e == OK) {
+    if (e == OK)
         e = env_write_whole(env, "/east/dead-letters", "00000001.letters", buf_bytes(&file), NULL);
-    }
     assert(e == OK);
     e = letters_old_convert(env, "/east", NULL, &state, true, &list, NULL);
     if (e == OK) {

@@ -190,9 +190,8 @@ is_counted(const struct relay_state *s, const struct item *item)
 static struct old_file *
 find_file(struct old_letters *o, uint32_t number)
 {
-    for (uint32_t i = 0; i < o->count; i++) {
+    for (uint32_t i = 0; i < o->count; i++)
         if (o->files[i].number == number) return &o->files[i];
-    }
     return NULL;
 }
 
@@ -267,9 +266,8 @@ each_entry(struct old_letters *o,
         struct old_entry entry = {.number = 0};
         uint64_t offset = HEADER_BYTES;
         e = read_file(o, &o->files[i], why);
-        while (e == OK && next_entry(o, &offset, &entry)) {
+        while (e == OK && next_entry(o, &offset, &entry))
             e = each(o, &o->files[i], &entry, context, why);
-        }
     }
     return e;
 }
@@ -390,9 +388,8 @@ static void
 old_close(struct old_letters *o)
 {
     if (o == NULL) return;
-    for (uint32_t i = 0; i < o->count; i++) {
+    for (uint32_t i = 0; i < o->count; i++)
         array_free(o->memory, o->files[i].letters, o->files[i].capacity);
-    }
     array_free(o->memory, o->files, o->capacity);
     buf_fini(&o->bytes);
     arena_fini(&o->arena);

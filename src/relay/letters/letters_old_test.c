@@ -142,9 +142,8 @@ make_old(struct env *env, struct buf *texts)
     must(env_mkdir(env, DIR, NULL));
     must(env_mkdir(env, DIR "/dead-letters", NULL));
     begin_file(&w);
-    for (uint32_t i = 0; i < 18; i++) {
+    for (uint32_t i = 0; i < 18; i++)
         put_letter(&w, i, 100 + i, 0, 0, i == 1 ? "bad" : "conflict");
-    }
     put_letter(&w, 18, 2000, 0, 0, "conflict");
     put_mark(&w, 1, 1, 10, 5);
     put_mark(&w, 4, 1, 16, 1);

@@ -46,9 +46,8 @@ letters_decide(struct letters *l, enum letters_wish wish)
     save_want(l->saving, SAVE_SOON);
     if (wish == LETTERS_REPLAY) return letter_list_replay(&l->list);
     letter_list_close(&l->list);
-    for (uint32_t i = l->list.count; i-- > 0 && !letter_list_replays(&l->list, i);) {
+    for (uint32_t i = l->list.count; i-- > 0 && !letter_list_replays(&l->list, i);)
         lines += give_up(l, i, DROP_BY_OPERATOR);
-    }
     return lines;
 }
 
@@ -89,9 +88,8 @@ give_up_oldest(struct letters *l)
     uint64_t lines = 0;
     /* The sizes of files change when they are packed and removed; only then they are looked up. */
     if (!l->looked) l->bytes = 0;
-    for (uint32_t at = 0; at < list->count && !l->looked; at++) {
+    for (uint32_t at = 0; at < list->count && !l->looked; at++)
         l->bytes += bytes_of_file(l, list->files[at].number);
-    }
     l->looked = true;
     uint64_t bytes = l->bytes;
     for (uint32_t at = 0; at < list->count;) {
@@ -265,9 +263,8 @@ dead_letters_each(struct env *env, const char *dir, struct budget *memory, dead_
                                            .again = letter_list_replays(&list, i)};
         struct letter_file read = {.number = file->number};
         e = letter_range_each(&range, &read, why);
-        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
             report->lines[kind] += read.lines[kind];
-        }
         uint64_t lines = kinds_sum(file->lines), found = kinds_sum(read.lines);
         if (e || found >= lines) continue;
         if (!is_still_listed(env, dir, memory, file->number)) continue;

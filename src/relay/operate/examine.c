@@ -62,9 +62,8 @@ static const struct destination_settings *
 find_settings(const struct examining *x)
 {
     const struct destinations *all = x->o->destinations;
-    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
+    for (uint32_t i = 0; all != NULL && i < all->count; i++)
         if (strcmp(all->items[i].name, x->name) == 0) return &all->items[i];
-    }
     return NULL;
 }
 
@@ -256,10 +255,9 @@ examine_gone(struct examining *x, uint64_t pos)
     }
     if (count->known) {
         const uint64_t *begin = extents(x, &extent_count)->totals;
-        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
             if (begin[kinds[i]] > count->of[kinds[i]])
                 lost += begin[kinds[i]] - count->of[kinds[i]];
-        }
         if (lost == 0) return;
         snprintf(text, sizeof text, "at most %" PRIu64 " samples", lost);
     }
@@ -302,9 +300,8 @@ examine_place(struct examining *x, struct why *why)
                x->dir, pos, end);
         return OK;
     }
-    while (all[i].end_pos < pos) {
+    while (all[i].end_pos < pos)
         i++;
-    }
     struct log_look looking = {pos, pos == all[i].base_pos || pos == all[i].end_pos};
     if (pos > all[i].base_pos && !looking.there) { /* there may be gaps between segments */
         struct wal_inspector inspector = {
@@ -479,14 +476,12 @@ examine_account(struct examining *x, struct why *why)
             taken == fates_settled(&s->fates, kind) && counted_letters == fates[FATE_DEAD_LETTERED];
         holds |= x->is_old; /* the files say more than the state */
         char text[64] = "";
-        if (counted && kind != ITEM_METADATA) {
+        if (counted && kind != ITEM_METADATA)
             snprintf(text, sizeof text, "; %" PRIu64 " queued in the log", waiting[kind]);
-        }
         if (taken == 0 && holds && waiting[kind] == 0 && s->counted[kind] == 0) continue;
         if (!holds) x->report->wrong++;
-        if (counted && kind != ITEM_METADATA) {
+        if (counted && kind != ITEM_METADATA)
             report_missing(x, (enum item_kind)kind, taken + waiting[kind]);
-        }
         report(x, NOTE,
                "%s: taken %" PRIu64 " = delivered %" PRIu64 " + dead-lettered %" PRIu64
                " (counted %" PRIu64 ") + dropped %" PRIu64 ": %s%s",

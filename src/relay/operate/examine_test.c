@@ -65,9 +65,8 @@ expect_said(struct world *w, uint64_t wrong, const char *text)
 {
     struct said said;
     must(examine(w, w->m.env, true, &said));
-    if (said.report.wrong != wrong || strstr(said.text, text) == NULL) {
+    if (said.report.wrong != wrong || strstr(said.text, text) == NULL)
         fail_msg("%llu findings: %s", (unsigned long long)said.report.wrong, said.text);
-    }
 }
 
 /* Stops everything, as after SIGTERM or, with `crash_instead`, after a power loss. */
@@ -76,9 +75,8 @@ rest(struct world *w, bool crash_instead)
 {
     if (!crash_instead) {
         relay_stop(w->relay);
-        while (!relay_is_idle(w->relay)) {
+        while (!relay_is_idle(w->relay))
             world_turn(w, 1);
-        }
         must(relay_close(w->relay, &w->m.why));
         w->relay = NULL;
     }
@@ -142,9 +140,8 @@ static void
 run_for(struct world *w, int64_t seconds)
 {
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S) {
+    while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S)
         world_turn(w, 1);
-    }
 }
 
 /* Letters that are removed while the cursor is before them are read as items again: the saved
@@ -283,9 +280,8 @@ UNIT_TEST(test_queued_samples_are_counted_for_the_selection)
         w->moods.retry = 100;
         relay_wish(w->relay, true);
         world_turn(w, 2);
-        for (unsigned i = 0; i < 10; i++) {
+        for (unsigned i = 0; i < 10; i++)
             world_log(w, 500, 0);
-        }
         for (unsigned i = 0; i < 200; i++) {
             world_turn(w, 1);
             sim_env_advance_ns(w->m.sim, 50 * NS_PER_MS);
@@ -432,9 +428,8 @@ UNIT_TEST(test_each_changed_byte_of_each_file_is_found)
             store(w, paths.at[i], buf_bytes(&content));
             must(examine(w, w->m.env, false, &said));
             content.at[at] ^= bit;
-            if (said.report.wrong == 0 || strstr(said.text, paths.at[i]) == NULL) {
+            if (said.report.wrong == 0 || strstr(said.text, paths.at[i]) == NULL)
                 fail_msg("%s, byte %zu: %s", paths.at[i], at, said.text);
-            }
         }
         store(w, paths.at[i], buf_bytes(&content));
         expect_said(w, 0, "balanced");
@@ -599,9 +594,8 @@ UNIT_TEST(test_a_state_that_does_not_fit_is_found)
         struct said said;
         must(examine(w, w->m.env, false, &said));
         if (said.report.wrong < cases[i].wrong || (cases[i].wrong == 0 && said.report.wrong > 0) ||
-            strstr(said.text, cases[i].text) == NULL) {
+            strstr(said.text, cases[i].text) == NULL)
             fail_msg("case %u: %s", i, said.text);
-        }
     }
     store(w, "relay/there/state", buf_bytes(&whole));
     expect_said(w, 0, "balanced");
@@ -725,9 +719,8 @@ go_on_without_a_destination(struct world *w, uint64_t pos)
         must(tsdb_maintain(w->m.db, &w->m.why));
     }
     wal_stats(tsdb_wal(w->m.db), &log);
-    for (unsigned i = 0; i < 64 && ends[i] <= log.begin_pos; i++) {
+    for (unsigned i = 0; i < 64 && ends[i] <= log.begin_pos; i++)
         given_up = logged[i];
-    }
     machine_close(&w->m);
     assert_true(log.begin_pos > pos);
     assert_true(log.segment_count > 1);

@@ -71,9 +71,8 @@ is_new_host(struct trial *t, const char *url)
     if (size >= HOST_BYTES || memchr(url, '@', size) != NULL) return false;
     char *host = t->hosts[t->host_count];
     snprintf(host, HOST_BYTES, "%.*s", (int)size, url);
-    for (uint32_t i = 0; i < t->host_count; i++) {
+    for (uint32_t i = 0; i < t->host_count; i++)
         if (strcmp(t->hosts[i], host) == 0) return false;
-    }
     t->host_count++;
     return true;
 }
@@ -213,9 +212,8 @@ check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
         if (e) return e;
         bool unprepared = step.verdict == VERDICT_UNPREPARED;
         /* A step that was skipped for lack of credentials is not reported. */
-        if (!again && (was_sent || !unprepared)) {
+        if (!again && (was_sent || !unprepared))
             trial_report(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
-        }
         t->unreachable |= !again && unprepared; /* nothing else will succeed either */
     }
     return OK;
@@ -300,9 +298,8 @@ write_sample(struct trial *t, struct why *why)
     char what[256], time[TIME_TEXT_BYTES];
     bool ready = true;
     enum err e = OK;
-    if (t->class->need_prepare != NULL && t->class->need_prepare(t->writer)) {
+    if (t->class->need_prepare != NULL && t->class->need_prepare(t->writer))
         e = prepare(t, &ready, why);
-    }
     if (e || !ready) return e;
     buf_init(&labels, NULL, LABELS_BYTES_MAX);
     labels_put(&labels, (struct label){bytes_of_text("__name__"),
@@ -351,13 +348,11 @@ trial_run(const struct trial_options *options, uint32_t *ret_failed, struct why 
     };
     buf_init(&t.state, options->memory, STATE_BYTES_MAX);
     enum err e = writer_new(t.class, &writer, &t.writer, why);
-    if (e == OK) {
+    if (e == OK)
         e = http_calls_new(options->env, options->memory, options->user_agent, &t.http, why);
-    }
     bool there = e == OK && t.class->check != NULL;
-    for (uint32_t number = 0; there && e == OK && !t.unreachable; number++) {
+    for (uint32_t number = 0; there && e == OK && !t.unreachable; number++)
         e = check(&t, number, &there, why);
-    }
     if (e == OK && options->write && t.failed == 0) e = write_sample(&t, why);
     http_calls_free(t.http);
     writer_free(t.class, t.writer);

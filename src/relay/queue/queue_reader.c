@@ -23,9 +23,8 @@ static bool
 is_settled(const struct taken_write *t)
 {
     uint32_t open = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
         open += t->open[kind];
-    }
     return t->next == t->write->items.count && open == 0;
 }
 

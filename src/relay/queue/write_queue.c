@@ -224,9 +224,8 @@ copy_series(struct write_copy *c, const struct rw_series *s, struct bytes *last_
      * other. */
     struct metadata m = {.type = s->type, .help = s->help, .unit = s->unit};
     struct rw_label_walk walk = rw_labels(c->request, s);
-    for (struct label label; rw_label_next(&walk, &label);) {
+    for (struct label label; rw_label_next(&walk, &label);)
         if (bytes_equal_text(label.name, "__name__")) m.family = label.value;
-    }
     if (bytes_equal(m.family, *last_family)) return OK;
     *last_family = m.family;
     return copy_metadata(c, &m);
@@ -247,9 +246,8 @@ copy_all(struct write_copy *c)
     to->items = arena_alloc(&to->arena, (most + 1) * sizeof *to->items);
     if (to->series == NULL || to->items == NULL) return ERR_NOMEM;
     enum err e = OK;
-    for (uint32_t i = 0; i < r->series_count && e == OK; i++) {
+    for (uint32_t i = 0; i < r->series_count && e == OK; i++)
         e = copy_series(c, &r->series[i], &last_family);
-    }
     for (uint32_t i = 0; i < r->metadata_count && e == OK; i++) {
         const struct rw_metadata *m = &r->metadata[i];
         e = copy_metadata(c, &(struct metadata){m->family, m->type, m->help, m->unit});
@@ -426,9 +424,8 @@ void
 write_queue_await(struct write_queue *q, int64_t until_ns)
 {
     lock_take(&q->lock);
-    while (q->slot_count < q->expected && env_monotonic_ns(q->options.env) < until_ns) {
+    while (q->slot_count < q->expected && env_monotonic_ns(q->options.env) < until_ns)
         cond_wait_until(&q->joined, &q->lock, until_ns);
-    }
     lock_drop(&q->lock);
 }
 
@@ -566,9 +563,8 @@ write_slot_end(struct write_slot *slot, struct queued_write *write, const struct
         snprintf(w->left_by, sizeof w->left_by, "%s", slot->name);
         snprintf(w->left_text, sizeof w->left_text, "%s", part->text);
         atomic_store_explicit(&w->over, true, memory_order_relaxed);
-        for (struct write_slot *s = q->slots; s != NULL; s = s->next) {
+        for (struct write_slot *s = q->slots; s != NULL; s = s->next)
             if (s != slot) s->wake(s->context);
-        }
     }
     bool ended = w->open_parts == 0;
     if (ended) {
@@ -690,9 +686,8 @@ write_queue_collect(struct metric_sink *sink, void *queue)
     memcpy(ended[0], q->writes_total, sizeof ended[0]);
     memcpy(ended[1], q->samples_total, sizeof ended[1]);
     lock_drop(&q->lock);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         metric_put_u64(sink, &waiting[i], NULL, 0, now[i]);
-    }
     for (unsigned i = 0; i < 2; i++) {
         for (unsigned k = 0; k < OUTCOMES; k++) {
             struct metric_pair pair = {"outcome", bytes_of_text(outcomes[k])};

@@ -133,9 +133,8 @@ account_lost(struct account *account, const struct chunk *c, unsigned kind)
 {
     struct read_ahead *a = &account->ahead;
     assert(account_is_ahead(account, c)); /* invariant 4 */
-    for (unsigned k = 0; k < ITEM_KIND_COUNT && account->context->options.tsdb != NULL; k++) {
+    for (unsigned k = 0; k < ITEM_KIND_COUNT && account->context->options.tsdb != NULL; k++)
         assert(account->window->open[k] == 0); /* invariant 6 */
-    }
     /* Before the first record that is read, the log has removed its oldest ones. */
     bool oldest = account->feed->state == FEED_OLDEST;
     enum drop reason = oldest ? DROP_LOG_BUDGET : DROP_DAMAGED;
@@ -292,10 +291,9 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
             uint32_t from = feed_settled_before(feed, &a->chunk);
             uint32_t wanted = feed_count_wanted(feed, &a->chunk, from, a->log);
             /* Adds the lost items before a chunk, which are in no count so far. */
-            for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+            for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
                 if (account->ahead.margin[kind] != UINT64_MAX)
                     account->ahead.margin[kind] += a->chunk.lost[kind];
-            }
             a->count[a->chunk.kind] += wanted;
             take_news(account, a->chunk.kind, wanted, a->chunk.pos);
             note_pos(a, a->chunk.end_pos);
@@ -391,9 +389,8 @@ static bool
 is_short_of(const struct log_count *count, const struct log_count *end)
 {
     bool is_short = false;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && count->known && end->known; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && count->known && end->known; kind++)
         is_short |= count->of[kind] < end->of[kind];
-    }
     return is_short;
 }
 
@@ -461,12 +458,11 @@ account_expected(const struct account *account, const struct fates *before,
 void
 account_widen(const struct log_count *to, struct log_count *count, uint64_t margin[ITEM_KIND_COUNT])
 {
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
         if (!to->known || !count->known || to->of[kind] < count->of[kind])
             margin[kind] = UINT64_MAX;
         else if (margin[kind] != UINT64_MAX)
             margin[kind] += to->of[kind] - count->of[kind];
-    }
     *count = *to;
 }
 
@@ -532,9 +528,8 @@ void
 account_found(struct account *account, const struct relay_state *state)
 {
     if (account->is_whole || !knows_all(account)) return;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
         if (account->ahead.margin[kind] != 0) return; /* more items may come, or be lost */
-    }
     account->is_whole = true;
     bool same = state->counted_pos == 0 ||
                 state->selection == destination_selection_hash(account->context->settings);

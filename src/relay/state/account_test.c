@@ -45,9 +45,8 @@ any_begin(struct writer *writer, struct writer_call *c, struct writer_step *step
         fake_say(step, VERDICT_RETRY, "timeout");
         return;
     }
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; i < c->count; i++)
         arrived[c->numbers[i]]++;
-    }
     fake_say(step, VERDICT_DELIVERED, "");
 }
 
@@ -87,12 +86,10 @@ put_some(const struct some *x, struct rq *rq)
     struct rng rng = {shifted_seed(17)};
     snprintf(labels, sizeof labels, "__name__=f,name=%s", x->name);
     rq_series(rq, labels);
-    for (uint32_t i = 0; i < x->of[ITEM_FLOAT]; i++) {
+    for (uint32_t i = 0; i < x->of[ITEM_FLOAT]; i++)
         rq_float(rq, x->from_ms + i * 1000, double_bits(i * 1.7 + x->variant), 0);
-    }
-    for (uint32_t i = 0; i < x->of[ITEM_EXEMPLAR]; i++) {
+    for (uint32_t i = 0; i < x->of[ITEM_EXEMPLAR]; i++)
         rq_exemplar(rq, x->from_ms + i * 1000, double_bits(i * 3.1), "trace_id=abc");
-    }
     snprintf(labels, sizeof labels, "__name__=h,name=%s", x->name);
     rq_series(rq, labels);
     for (uint32_t i = 0; i < x->of[ITEM_HISTOGRAM]; i++) {
@@ -106,9 +103,8 @@ put_some(const struct some *x, struct rq *rq)
         snprintf(family, sizeof family, "m%u", i);
         rq_metadata(rq, METRIC_GAUGE, family, x->from_ms == T_NEW ? "first" : "then", "");
     }
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
         sent[kind] += x->of[kind];
-    }
 }
 
 static void
@@ -116,9 +112,8 @@ send_some(struct world *w, const struct some *x, unsigned count)
 {
     struct rq rq;
     rq_init(&rq, RW_V1);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         put_some(&x[i], &rq);
-    }
     must(machine_send(&w->m, "anonymous", &rq));
     assert_int_equal(w->m.result.rejected_total, 0);
     machine_commit(&w->m);
@@ -142,9 +137,8 @@ merge_all(struct world *w)
 {
     struct tsdb_merge_options merge = {.mode = TSDB_MERGE_FULL};
     struct tsdb_merge_result merged = {.input_count = 1};
-    while (merged.input_count > 0) {
+    while (merged.input_count > 0)
         must(tsdb_merge(w->m.db, &merge, &merged, &w->m.why));
-    }
 }
 
 static void
@@ -161,9 +155,8 @@ settle_all(struct world *w)
         world_turn(w, 1);
         struct relay_status s = world_status(w);
         uint64_t open = 0;
-        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
             open += s.fates.count[kind][FATE_OPEN];
-        }
         if (i > 30 && open == 0 && s.behind_bytes == 0) return;
     }
     fail_msg("never settled: %s", world_status(w).error);
@@ -355,10 +348,9 @@ lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
     relay_wish(w->relay, true);
     world_turn(w, 30);
     lose_some(w, kind, 6, "lost", apart ? "more" : "keep");
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT && !apart; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT && !apart; k++)
         sent[k] -= 3; /* duplicates are not new */
-    }
-    world_crash(w); /* the head no longer has it */
+    world_crash(w);   /* the head no longer has it */
     lose_some(w, kind, 9, "there", "last");
     relay_wish(w->relay, false);
     for (unsigned i = 0; i < 200; i++) {
@@ -452,9 +444,8 @@ UNIT_TEST(test_items_damaged_after_they_were_counted_are_taken_once)
         send_some(w, &later, 1);
         send_some(w, &(struct some){"end", {2000, 3, 3}, T_NEW}, 1);
         send_some(w, &(struct some){"last", {3, 3, 3}, T_NEW}, 1);
-        for (unsigned i = 0; i < 100 && world_status(w).taken[kind] == 0; i++) {
+        for (unsigned i = 0; i < 100 && world_status(w).taken[kind] == 0; i++)
             world_turn(w, 1);
-        }
         assert_int_equal(world_status(w).taken[kind], sent[kind] - 6);
         world_spoil_log(w, pos, types[kind], 1);
         relay_wish(w->relay, false);
@@ -478,9 +469,8 @@ UNIT_TEST(test_unreadable_items_are_counted_once_even_if_memory_is_short)
         for (uint64_t nth = 1; nth < 12; nth++) {
             begin_without_store(w, 1);
             w->moods = (struct moods){.retry = 100};
-            for (unsigned i = 0; i < records; i++) {
+            for (unsigned i = 0; i < records; i++)
                 send_some(w, &(struct some){"keep", {1}, T_NEW + 1000 * i}, 1);
-            }
             world_turn(w, 2);
             uint64_t pos = wal_end(tsdb_wal(w->m.db));
             send_some(w, &(struct some){"lost", {6, 5, 0}, T_NEW}, 1);

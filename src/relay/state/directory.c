@@ -26,9 +26,8 @@ relay_entry_of(const char *name)
         {RELAY_LETTERS_NAME, RELAY_ENTRY_LETTERS}, {RELAY_RESET_NAME, RELAY_ENTRY_RESET},
         {RELAY_LOCK_NAME, RELAY_ENTRY_LOCK},       {RELAY_DAMAGED_NAME, RELAY_ENTRY_DAMAGED},
     };
-    for (unsigned i = 0; i < sizeof entries / sizeof *entries; i++) {
+    for (unsigned i = 0; i < sizeof entries / sizeof *entries; i++)
         if (strcmp(name, entries[i].name) == 0) return entries[i].entry;
-    }
     return text_ends_with(name, ".tmp") ? RELAY_ENTRY_UNFINISHED : RELAY_ENTRY_OTHER;
 }
 

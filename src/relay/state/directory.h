@@ -29,7 +29,8 @@ enum relay_entry {
     RELAY_ENTRY_LOCK,       /* of earlier versions, not copied */
     RELAY_ENTRY_DAMAGED,    /* a state that was set aside */
     RELAY_ENTRY_UNFINISHED, /* of an interrupted write */
-    RELAY_ENTRY_OTHER, /* belongs to the destination's type (backend/writer.h), or to another program */
+    RELAY_ENTRY_OTHER,      /* belongs to the destination's type (backend/writer.h), or to another
+                               program */
 };
 
 /* Classifies a name in relay/NAME. */

@@ -85,9 +85,8 @@ letter_list_put(const struct letter_list *list, struct buf *to)
     const struct fields fields = {.to = to};
     struct letter_list head = *list;
     list_fields(&fields, &head);
-    for (uint32_t i = 0; i < list->count; i++) {
+    for (uint32_t i = 0; i < list->count; i++)
         file_fields(&fields, &list->files[i]);
-    }
 }
 
 void
@@ -100,9 +99,8 @@ letter_list_fini(struct letter_list *list)
 struct letter_file *
 letter_list_find(const struct letter_list *list, uint32_t number)
 {
-    for (uint32_t i = list->count; i-- > 0;) {
+    for (uint32_t i = list->count; i-- > 0;)
         if (list->files[i].number == number) return &list->files[i];
-    }
     return NULL;
 }
 
@@ -151,11 +149,9 @@ letter_list_remove(struct letter_list *list, uint32_t at)
 void
 letter_list_lines(const struct letter_list *list, uint64_t counts[ITEM_KIND_COUNT])
 {
-    for (uint32_t i = 0; i < list->count; i++) {
-        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+    for (uint32_t i = 0; i < list->count; i++)
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
             counts[kind] += list->files[i].lines[kind];
-        }
-    }
 }
 
 bool
@@ -168,9 +164,8 @@ uint64_t
 letter_list_replaying(const struct letter_list *list)
 {
     uint64_t lines = 0;
-    for (uint32_t i = 0; letter_list_replays(list, i); i++) {
+    for (uint32_t i = 0; letter_list_replays(list, i); i++)
         lines += kinds_sum(list->files[i].lines);
-    }
     return lines;
 }
 
@@ -236,20 +231,17 @@ drop_word(enum drop reason)
 void
 fates_add(struct fates *to, const struct fates *change)
 {
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
+        for (unsigned fate = 0; fate < FATE_COUNT; fate++)
             to->count[kind][fate] += change->count[kind][fate];
-        }
-    }
 }
 
 uint64_t
 fates_dropped(const struct fates *fates, enum item_kind kind)
 {
     uint64_t sum = 0;
-    for (unsigned reason = 0; reason < DROP_COUNT; reason++) {
+    for (unsigned reason = 0; reason < DROP_COUNT; reason++)
         sum += fates->count[kind][FATE_DROPPED + reason];
-    }
     return sum;
 }
 
@@ -290,11 +282,9 @@ fates_fields(const struct fields *f, struct fates *fates)
 {
     if (f->to != NULL) {
         uint64_t nonzero = 0;
-        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-            for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
+            for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++)
                 nonzero += fates->count[kind][fate] > 0;
-            }
-        }
         buf_put_varint(f->to, nonzero);
         for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
             for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
@@ -390,9 +380,8 @@ state_fields(const struct fields *f, struct relay_state *s)
         field_counted(f, &s->fill.place);
     }
     field_varint(f, &s->expected.until_pos);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && s->expected.until_pos > 0; kind++) {
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && s->expected.until_pos > 0; kind++)
         field_zigzag(f, &s->expected.count[kind]);
-    }
     if (s->expected.until_pos > 0) field_le64(f, &s->expected.selection);
     field_varint(f, &s->gone.deleted);
     field_varint(f, &s->gone.expired);
@@ -404,9 +393,8 @@ state_fields(const struct fields *f, struct relay_state *s)
     if (fields_follow(f)) field_counted(f, &s->letters);
     if (f->to == NULL) {
         s->drop_reason = DROP_LOG_BUDGET;
-        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++)
             s->taken[kind] = s->counted[kind] = fates_settled(&s->fates, kind);
-        }
     }
     added_fields(f, s);
 }
@@ -458,9 +446,8 @@ relay_state_make(struct env *env, const char *parent, const char *name, struct b
     char dir[256], making[256]; /* no destination's name begins with a dot */
     enum err e = path_join(dir, sizeof dir, parent, name);
     if (e == OK &&
-        snprintf(making, sizeof making, "%s/.%s.new", parent, name) >= (int)sizeof making) {
+        snprintf(making, sizeof making, "%s/.%s.new", parent, name) >= (int)sizeof making)
         e = ERR_LIMIT;
-    }
     if (e) return why_set(why, e, "%s/%s: path is too long", parent, name);
     e = env_mkdir(env, making, why);
     if (e == OK) e = state_pack(state, making, scratch, why);

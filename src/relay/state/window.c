@@ -66,9 +66,8 @@ window_free(struct window *w)
 #ifdef LOCK_CHECK
     window_validate(w);
 #endif
-    for (; w->first < w->next; w->first++) {
+    for (; w->first < w->next; w->first++)
         forget_fates(w, record_at(w, w->first));
-    }
     mem_free(w->memory, w->ring, w->capacity * sizeof *w->ring);
     mem_free(w->memory, w, sizeof *w);
 }
@@ -81,9 +80,8 @@ ring_grow(struct window *w)
     uint32_t capacity = w->capacity == 0 ? 64 : 2 * w->capacity;
     struct window_record *ring = mem_new(w->memory, capacity * sizeof *ring);
     if (ring == NULL) return ERR_NOMEM;
-    for (uint64_t i = w->first; i < w->next; i++) {
+    for (uint64_t i = w->first; i < w->next; i++)
         ring[i & (capacity - 1)] = *record_at(w, i);
-    }
     mem_free(w->memory, w->ring, w->capacity * sizeof *w->ring);
     w->ring = ring;
     w->capacity = capacity;
@@ -214,9 +212,8 @@ count_settled(const struct window_record *r, struct fates *to)
         return r->count;
     }
     uint32_t i = 0;
-    for (; i < r->count && r->fates[i] != FATE_OPEN; i++) {
+    for (; i < r->count && r->fates[i] != FATE_OPEN; i++)
         to->count[r->kind][r->fates[i]]++;
-    }
     return i;
 }
 

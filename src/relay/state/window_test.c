@@ -90,9 +90,8 @@ settle_some(struct window *w, struct rng *rng, uint32_t from)
         first = (uint32_t)rng_below(rng, count);
         count = 1 + (uint32_t)rng_below(rng, count - first);
     }
-    for (uint32_t i = first; i < first + count; i++) {
+    for (uint32_t i = first; i < first + count; i++)
         if (model.fates[record][i] != FATE_OPEN) return;
-    }
     uint8_t fate = fates[rng_below(rng, sizeof fates)];
     must(window_settle(w, record, first, count, fate));
     memset(model.fates[record] + first, fate, count);
@@ -111,9 +110,8 @@ UNIT_TEST(test_the_cursor_follows_the_first_open_item)
         while (model.pushed < RECORDS) {
             push(w, &rng);
             uint32_t oldest = model.pushed - (uint32_t)(w->next - w->first);
-            for (unsigned i = 0; i < 6 && oldest < model.pushed; i++) {
+            for (unsigned i = 0; i < 6 && oldest < model.pushed; i++)
                 settle_some(w, &rng, oldest);
-            }
             check_cursor(w);
         }
         window_free(w);

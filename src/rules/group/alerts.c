@@ -45,9 +45,8 @@ alert_free(struct alerts *a, struct alert *alert)
 void
 alerts_fini(struct alerts *a)
 {
-    for (uint32_t i = 0; i < a->count; i++) {
+    for (uint32_t i = 0; i < a->count; i++)
         alert_free(a, a->items[i]);
-    }
     assert(a->count <= a->capacity);
     array_free(a->budget, a->items, a->capacity);
     table_fini(&a->table, a->budget);
@@ -58,9 +57,8 @@ alerts_find(const struct alerts *a, struct bytes labels)
 {
     if (a->count == 0) return NULL;
     uint64_t hash = hash_bytes(labels, a->seed);
-    for (uint32_t at = TABLE_START, id; table_next(&a->table, hash, &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(&a->table, hash, &at, &id);)
         if (bytes_equal(a->items[id]->labels, labels)) return a->items[id];
-    }
     return NULL;
 }
 
@@ -93,9 +91,8 @@ annotations_new(struct alerts *a, const struct alert_found *found)
     size_t bytes =
         sizeof(struct alert_annotations) + found->annotation_count * sizeof(struct label);
     size_t texts = bytes;
-    for (uint32_t i = 0; i < found->annotation_count; i++) {
+    for (uint32_t i = 0; i < found->annotation_count; i++)
         bytes += found->annotations[i].name.size + found->annotations[i].value.size;
-    }
     struct alert_annotations *made = mem_alloc(a->budget, bytes);
     if (made == NULL) return NULL;
     made->bytes = bytes;
@@ -148,19 +145,16 @@ static void
 forget_marked(struct alerts *a)
 {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < a->count; i++) {
-        if (a->items[i]->labels.at != NULL) {
+    for (uint32_t i = 0; i < a->count; i++)
+        if (a->items[i]->labels.at != NULL)
             a->items[kept++] = a->items[i];
-        } else {
+        else
             alert_free(a, a->items[i]);
-        }
-    }
     if (kept == a->count) return;
     a->count = kept;
     table_clear(&a->table);
-    for (uint32_t i = 0; i < kept; i++) {
+    for (uint32_t i = 0; i < kept; i++)
         table_add(&a->table, a->items[i]->hash, i);
-    }
 }
 
 void
@@ -296,15 +290,12 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
         return e;
     }
     a->evaluations++;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         *ret_changed |= p[i].alert == NULL || !alert_is_active(p[i].alert);
-    }
-    for (uint32_t i = 0; i < a->count; i++) {
+    for (uint32_t i = 0; i < a->count; i++)
         skip_outage(a->items[i], terms, at_ns);
-    }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         alerts_take(a, &found[i], &p[i], at_ns);
-    }
     mem_free(a->budget, p, bytes == 0 ? 1 : bytes);
     for (uint32_t i = 0; i < a->count; i++) {
         struct alert *alert = a->items[i];
@@ -313,9 +304,8 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
          * again, so that nothing waits until the clock is there again. */
         int64_t *times[] = {&alert->active_at_ns, &alert->fired_at_ns, &alert->resolved_at_ns,
                             &alert->keep_firing_since_ns};
-        for (size_t k = 0; k < sizeof times / sizeof *times; k++) {
+        for (size_t k = 0; k < sizeof times / sizeof *times; k++)
             if (*times[k] > at_ns) *times[k] = at_ns;
-        }
         if (alert->sent_at_ns > at_ns) alert->sent_at_ns = 0;
         active += alerts_step(alert, alert->found_in == a->evaluations, terms, at_ns);
         *ret_changed |= alert->state != state || alert->labels.at == NULL;
@@ -324,9 +314,8 @@ alerts_evaluate(struct alerts *a, const struct alert_terms *terms, int64_t at_ns
     forget_marked(a);
     *ret_active = active;
     if (terms->limit == 0 || active <= terms->limit) return OK;
-    for (uint32_t i = 0; i < a->count; i++) {
+    for (uint32_t i = 0; i < a->count; i++)
         a->items[i]->labels.at = NULL;
-    }
     forget_marked(a);
     return ERR_LIMIT;
 }

@@ -74,9 +74,8 @@ add_to_list(struct recorded *r, struct bytes name, struct bytes label, struct by
         !array_reserve(budget, &r->lists, &r->list_capacity, (size_t)r->keys.count + 1) ||
         !array_reserve(budget, &r->links, &r->link_capacity, (size_t)r->link_count + 1) ||
         kept_series_add(&r->keys, buf_bytes(&r->key), &is_new) ||
-        !kept_series_find(&r->keys, buf_bytes(&r->key), &index)) {
+        !kept_series_find(&r->keys, buf_bytes(&r->key), &index))
         return ERR_NOMEM;
-    }
     assert(!is_new || index == r->keys.count - 1); /* invariant 4 */
     if (is_new) r->lists[index] = (struct recorded_list){NONE, 0};
     assert(is_new || r->lists[index].first < r->link_count); /* invariant 5 */
@@ -174,14 +173,12 @@ reads(const struct rule_at_work *reader, const struct rule_at_work *writer)
     const struct matcher_set *sets = promql_selectors(reader->tree, &count);
     const struct named_texts *texts[] = {&reader->text->labels, &reader->text->annotations};
     for (size_t k = 0; k < 2 && reader->text->kind == RULE_ALERTING; k++) {
-        for (uint32_t i = 0; i < texts[k]->count; i++) { /* templates may run any query */
+        for (uint32_t i = 0; i < texts[k]->count; i++) /* templates may run any query */
             if (strstr(texts[k]->items[i].value, "query") != NULL) return true;
-        }
     }
     for (uint32_t i = 0; i < count; i++) {
-        for (size_t k = 0; k < 2 && writer->writes[k].at != NULL; k++) {
+        for (size_t k = 0; k < 2 && writer->writes[k].at != NULL; k++)
             if (recorded_may_select(&sets[i], writer->writes[k])) return true;
-        }
     }
     return false;
 }
@@ -251,9 +248,8 @@ enum err
 group_add_recorded(const struct group *g, struct recorded *to)
 {
     enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++)
         e = add_recorded(&g->rules[i], to);
-    }
     return e;
 }
 
@@ -272,9 +268,8 @@ reads_recorded(const struct rule_at_work *rule, struct recorded *recorded, uint3
 bool
 group_reads_recorded(const struct group *g, struct recorded *recorded, uint32_t *tries)
 {
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+    for (uint32_t i = 0; i < g->text.rule_count; i++)
         if (reads_recorded(&g->rules[i], recorded, tries)) return true;
-    }
     return false;
 }
 

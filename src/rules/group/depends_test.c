@@ -46,9 +46,8 @@ UNIT_TEST(test_rules_run_together_until_one_uses_the_output_of_another)
     };
     static const uint32_t batches[] = {0, 0, 1, 1, 2, 3, 4, 5, 5, 6};
     struct group *g = group_of(rules, 10);
-    for (uint32_t i = 0; i < 10; i++) {
+    for (uint32_t i = 0; i < 10; i++)
         assert_int_equal(g->rules[i].batch, batches[i]);
-    }
     group_free(g);
 }
 
@@ -70,9 +69,8 @@ UNIT_TEST(test_rules_of_one_kind_with_one_name_are_known)
                            RECORD("a", "1"), RECORD("a", "1"), ALERT("a", "1")};
     static const int before[] = {-1, -1, -1, 0, 3, 1};
     struct group *g = group_of(rules, 6);
-    for (uint32_t i = 0; i < 6; i++) {
+    for (uint32_t i = 0; i < 6; i++)
         assert_ptr_equal(g->rules[i].same_before, before[i] < 0 ? NULL : &g->rules[before[i]]);
-    }
     group_free(g);
 }
 

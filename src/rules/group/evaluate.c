@@ -37,9 +37,8 @@ relabelled_sort(struct label *over, uint32_t count)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {
         bool is_new = true;
-        for (uint32_t k = 0; k < kept && is_new; k++) {
+        for (uint32_t k = 0; k < kept && is_new; k++)
             is_new = !bytes_equal(over[k].name, over[i].name);
-        }
         if (is_new) over[kept++] = over[i];
     }
     if (kept > 1) qsort(over, kept, sizeof *over, relabelled_compare_names);
@@ -56,11 +55,10 @@ relabelled_put(struct buf *to, struct bytes labels, const struct label *over, ui
     while (more || i < count) {
         assert(i + 1 >= count || bytes_compare(over[i].name, over[i + 1].name) < 0);
         int order = !more ? 1 : i == count ? -1 : bytes_compare(label.name, over[i].name);
-        if (order < 0) {
+        if (order < 0)
             labels_put(to, label);
-        } else if (over[i].value.size > 0) {
+        else if (over[i].value.size > 0)
             labels_put(to, over[i]);
-        }
         if (order >= 0) i++;
         if (order <= 0) more = labels_next(&c, &label);
     }
@@ -135,9 +133,8 @@ write_built(const struct rules_host *host, struct bytes tenant, struct rw_build 
     struct bytes message;
     *ret = (struct rules_written){.ticket = 0};
     if (rw_build_counts(build).series == 0) return OK;
-    if (rw_build_end(build, &message)) {
+    if (rw_build_end(build, &message))
         return why_set(why, ERR_NOMEM, "not enough memory for the rule");
-    }
     return host->write(host->context, tenant, message, ret, why);
 }
 
@@ -214,9 +211,8 @@ record(struct rule_work *w, struct promql_result *result)
                                "vector contains metrics with the same labelset after applying "
                                "rule labels");
     }
-    if (e == OK && limit > 0 && w->written.count > limit) {
+    if (e == OK && limit > 0 && w->written.count > limit)
         e = exceeds(w, w->written.count, "series");
-    }
     return e;
 }
 
@@ -251,9 +247,7 @@ add_alert_series(struct rule_work *w, const struct alert *alert, const char *sta
 {
     const char *name = state == NULL ? "ALERTS_FOR_STATE" : "ALERTS";
     struct label more[2] = {{bytes_of_text("__name__"), bytes_of_text(name)}};
-    if (state != NULL) {
-        more[1] = (struct label){bytes_of_text("alertstate"), bytes_of_text(state)};
-    }
+    if (state != NULL) more[1] = (struct label){bytes_of_text("alertstate"), bytes_of_text(state)};
     buf_clear(&w->labels);
     put_alert_labels(w, alert->labels, more, state == NULL ? 1 : 2, &w->labels);
     if (buf_error(&w->labels)) return work_no_memory(w);
@@ -380,9 +374,8 @@ work_begin(struct evaluating *ev, struct rule_work *w, struct rule_at_work *rule
     kept_series_init(&w->written, ev->host->memory, ev->host->seed);
     buf_init(&w->labels, ev->host->memory, RULE_FILE_BYTES_MAX);
     buf_init(&w->sentence, ev->host->memory, RULE_ERROR_BYTES_MAX);
-    if (!is_skipped && rw_build_new(RW_V1, ev->host->memory, &w->build)) {
+    if (!is_skipped && rw_build_new(RW_V1, ev->host->memory, &w->build))
         err_ignore(work_no_memory(w), "reported when the batch ends");
-    }
 }
 
 /* --- effects on the group --------------------------------------------------------------------- */
@@ -511,9 +504,8 @@ send_range(struct group_sending *s, uint32_t first, uint32_t end)
         for (uint32_t k = 0; k < rule->alerts.count; k++, number++) {
             struct alert *alert = rule->alerts.items[k];
             if (number < first || number >= end) continue;
-            if (alert_is_due(alert, s->at_ns, g->schedule.interval_ns, s->terms->resend_ns)) {
+            if (alert_is_due(alert, s->at_ns, g->schedule.interval_ns, s->terms->resend_ns))
                 send_alert(s, rule, alert);
-            }
         }
     }
 }
@@ -527,9 +519,8 @@ group_send(struct group *g, const struct rules_host *host, const struct rules_te
     struct group_sending s = {.group = g, .host = host, .terms = terms, .at_ns = at_ns};
     if (host->send == NULL) return;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+    for (uint32_t i = 0; i < g->text.rule_count; i++)
         count += g->rules[i].alerts.count;
-    }
     /* A queue that overflows keeps only the first and the last of the alerts sent at once: with a
      * constant order it would always lose the same ones. Multiples of the golden ratio spread the
      * beginnings evenly, for any number of alerts, so that no alert is lost for long. The factor is
@@ -556,9 +547,8 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
     assert(ev->ticket == 0); /* invariant 1 */
     ask_control(ev, host->memory, &control);
     ev->is_in_doubt = false;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         work_begin(ev, &works[i], &ev->g->rules[first + i]);
-    }
     enum err e = ev->terms->open(ev->terms->open_context, &control, &ev->view, &why);
     if (e == OK) {
         int64_t sum_ns = 0; /* other threads are woken only for rules that took long, or are new */
@@ -567,13 +557,11 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
             if (works[i].stage == RULE_SKIPPED) continue;
             sum_ns += rule->evaluated_at_ns == 0 ? LONG_NS : rule->evaluated_for_ns;
         }
-        if (count > 1 && host->together != NULL && sum_ns >= LONG_NS) {
+        if (count > 1 && host->together != NULL && sum_ns >= LONG_NS)
             host->together(host->context, count, evaluate_rule, works);
-        } else {
-            for (uint32_t i = 0; i < count; i++) {
+        else
+            for (uint32_t i = 0; i < count; i++)
                 evaluate_rule(works, i);
-            }
-        }
         view_free(ev->view);
     }
     for (uint32_t i = 0; e == OK && i < count; i++) {
@@ -624,9 +612,8 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
     g->facts.rules_took_ns = 0;
     g->facts.iterations++;
     g->facts.evaluated_at_ns = at_ms * NS_PER_MS;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         alerts_forget_over(&g->rules[i].alerts, how->at_ns);
-    }
     lock_drop(&g->lock);
     if (ev.works == NULL) {
         log_warn("not enough memory to evaluate a group of rules", KV("file", g->text.file),
@@ -635,9 +622,8 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         return;
     }
     for (uint32_t first = 0, next; first < count; first = next) {
-        for (next = first + 1; next < count && g->rules[next].batch == g->rules[first].batch;) {
+        for (next = first + 1; next < count && g->rules[next].batch == g->rules[first].batch;)
             next++;
-        }
         assert(next == count || g->rules[next].batch > g->rules[first].batch); /* invariant 1 */
         evaluate_batch(&ev, first, next - first);
     }

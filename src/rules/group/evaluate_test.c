@@ -164,9 +164,8 @@ group_of(struct rule *rules, uint32_t count)
     const struct rule_group text = {.file = "f", .name = "g", .rules = rules, .rule_count = count};
     fake = (struct fake_host){.tickets = 0};
     host.env = env_real();
-    if (group_new(&host, bytes_of_text("t"), &text, &defaults, &group, &why)) {
+    if (group_new(&host, bytes_of_text("t"), &text, &defaults, &group, &why))
         fail_msg("%s", why.text);
-    }
     return group;
 }
 
@@ -197,9 +196,8 @@ expect_error(struct group *g, uint32_t rule, const char *words)
     char text[256];
     struct bytes error = group_rule_error(g, rule);
     snprintf(text, sizeof text, "%.*s", (int)error.size, (const char *)error.at);
-    if (strstr(text, words) == NULL || (words[0] == '\0' && text[0] != '\0')) {
+    if (strstr(text, words) == NULL || (words[0] == '\0' && text[0] != '\0'))
         fail_msg("rule %u: '%s' is not in '%s'", rule, words, text);
-    }
 }
 
 UNIT_TEST(test_each_batch_is_settled_before_the_next_one_begins)
@@ -212,9 +210,8 @@ UNIT_TEST(test_each_batch_is_settled_before_the_next_one_begins)
     assert_int_equal(fake.settled_count, 2);
     assert_int_equal(fake.settled[0], 2);
     assert_int_equal(fake.settled[1], 3);
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 3; i++)
         expect_error(g, i, "");
-    }
     group_free(g);
 }
 

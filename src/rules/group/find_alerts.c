@@ -98,9 +98,8 @@ find_alert(struct expanding *x, struct bytes metric, const struct promql_point *
     struct cursor c = cursor_of(metric);
     struct label *labels = arena_alloc(&x->w->arena, (labels_count(metric) + 1) * sizeof *labels);
     if (labels == NULL) return work_no_memory(x->w);
-    for (struct label label; labels_next(&c, &label);) {
+    for (struct label label; labels_next(&c, &label);)
         labels[count++] = label;
-    }
     x->data.labels = labels;
     x->data.label_count = count;
     found->value_bits = point->histogram == NULL ? double_bits(point->value) : 0;

@@ -34,9 +34,8 @@ schedule_of(const char *file, const char *name, int64_t interval_ns, struct sche
     uint64_t hash = 0;
     buf_init(&labels, NULL, LABELS_BYTES_MAX);
     buf_init(&scratch, NULL, LABELS_BYTES_MAX);
-    if (file[0] != '\0') {
+    if (file[0] != '\0')
         labels_put(&labels, (struct label){bytes_of_text("file"), bytes_of_text(file)});
-    }
     labels_put(&labels, (struct label){bytes_of_text("name"), bytes_of_text(name)});
     enum err e = buf_error(&labels);
     if (e == OK) e = labels_prometheus_hash(buf_bytes(&labels), &scratch, &hash);
@@ -165,12 +164,10 @@ same_rule(const struct rule_at_work *a, const struct rule_at_work *b)
 {
     if (a->text->kind != b->text->kind || strcmp(a->text->name, b->text->name) != 0) return false;
     if (a->label_count != b->label_count) return false;
-    for (uint32_t i = 0; i < a->label_count; i++) {
+    for (uint32_t i = 0; i < a->label_count; i++)
         if (!bytes_equal(a->labels[i].name, b->labels[i].name) ||
-            !bytes_equal(a->labels[i].value, b->labels[i].value)) {
+            !bytes_equal(a->labels[i].value, b->labels[i].value))
             return false;
-        }
-    }
     return true;
 }
 
@@ -251,9 +248,8 @@ group_set_up(struct group *g, const struct rule_group *text, struct why *why)
     g->rules = arena_new(&g->arena, (text->rule_count + 1) * sizeof *g->rules);
     if (g->rules == NULL) e = ERR_NOMEM;
     if (e) g->text.rule_count = 0;
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+    for (uint32_t i = 0; i < g->text.rule_count; i++)
         rule_init(g, &g->rules[i], &g->text.rules[i]);
-    }
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         e = gather_labels(g, &g->rules[i]) ? parse_rule(g, &g->rules[i], why) : ERR_NOMEM;
         g->records |= g->rules[i].text->kind == RULE_RECORDING;
@@ -298,9 +294,8 @@ group_new(const struct rules_host *host, struct bytes tenant, const struct rule_
         return OK;
     }
     group_free(g);
-    if (why != NULL && why->text[0] == '\0') {
+    if (why != NULL && why->text[0] == '\0')
         why_set(why, e, "not enough memory for the group of rules");
-    }
     return e;
 }
 
@@ -507,9 +502,8 @@ group_find_ended(struct group *g, struct group *const *others, uint32_t count,
         }
         lock_drop(&others[i]->lock);
     }
-    for (uint32_t i = 0; e == OK && i < series.count; i++) {
+    for (uint32_t i = 0; e == OK && i < series.count; i++)
         if (!is_alive[i]) e = kept_series_add(to, kept_series_at(&series, i), &is_new);
-    }
     mem_free(g->memory, is_alive, bytes);
     kept_series_fini(&series);
     kept_series_fini(&names);
@@ -526,9 +520,8 @@ group_mark_stale(const struct group *g, const struct rules_host *host,
     int64_t t_ms = at_ns / NS_PER_MS - g->query_offset_ms;
     if (ended->count == 0) return OK;
     enum err e = rw_build_new(RW_V1, host->memory, &build);
-    for (uint32_t i = 0; e == OK && i < ended->count; i++) {
+    for (uint32_t i = 0; e == OK && i < ended->count; i++)
         put_stale_marker(build, kept_series_at(ended, i), t_ms);
-    }
     if (e == OK) e = write_durably(host, g->tenant, build, &written, &why);
     rw_build_free(build);
     return e;

@@ -17,9 +17,8 @@ group_of(const struct rule_group *text)
     struct group *group = NULL;
     struct why why = {""};
     host.env = env_real();
-    if (group_new(&host, bytes_of_text("t"), text, &defaults, &group, &why)) {
+    if (group_new(&host, bytes_of_text("t"), text, &defaults, &group, &why))
         fail_msg("%s", why.text);
-    }
     return group;
 }
 
@@ -51,9 +50,8 @@ UNIT_TEST(test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs)
     offset.query_offset_ms++;
     assert_true(group_is(g, bytes_of_text("t"), &text, &defaults));
     assert_false(group_is(g, bytes_of_text("u"), &text, &defaults));
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         assert_false(group_is(g, bytes_of_text("t"), &others[i], &defaults));
-    }
     assert_false(group_is(g, bytes_of_text("t"), &text, &interval));
     assert_false(group_is(g, bytes_of_text("t"), &text, &offset));
     group_free(g);
@@ -119,9 +117,8 @@ UNIT_TEST(test_alerts_go_to_rules_with_the_same_name_and_labels)
 {
     struct named_text high = {"than", "high"};
     struct rule rules[5];
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 5; i++)
         rules[i] = (struct rule){.kind = RULE_ALERTING, .name = "A", .expression = "1"};
-    }
     rules[1].labels = (struct named_texts){&high, 1};
     rules[3].kind = RULE_RECORDING;
     rules[4].name = "B";

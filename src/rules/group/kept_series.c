@@ -41,9 +41,8 @@ static bool
 kept_series_look_up(const struct kept_series *k, struct bytes labels, uint64_t hash,
                     uint32_t *ret_index)
 {
-    for (uint32_t at = TABLE_START; table_next(&k->table, hash, &at, ret_index);) {
+    for (uint32_t at = TABLE_START; table_next(&k->table, hash, &at, ret_index);)
         if (bytes_equal(kept_series_at(k, *ret_index), labels)) return true;
-    }
     return false;
 }
 
@@ -68,9 +67,8 @@ kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
     *ret_new = !kept_series_look_up(k, labels, hash, &index);
     if (!*ret_new) return OK;
     if (!array_reserve(k->budget, &k->places, &k->capacity, (size_t)k->count + 1) ||
-        !table_reserve(&k->table, k->budget, 1)) {
+        !table_reserve(&k->table, k->budget, 1))
         return ERR_NOMEM;
-    }
     struct kept_place place = {k->text.size, (uint32_t)labels.size};
     buf_put_bytes(&k->text, labels);
     enum err e = buf_error(&k->text);
@@ -91,9 +89,8 @@ kept_series_add_all(struct kept_series *k, const struct kept_series *more)
 {
     enum err e = OK;
     bool is_new;
-    for (uint32_t i = 0; e == OK && i < more->count; i++) {
+    for (uint32_t i = 0; e == OK && i < more->count; i++)
         e = kept_series_add(k, kept_series_at(more, i), &is_new);
-    }
     return e;
 }
 
@@ -102,12 +99,10 @@ kept_series_mark(const struct kept_series *k, const struct kept_series *others, 
 {
     uint32_t index;
     if (others->count < k->count) {
-        for (uint32_t i = 0; i < others->count; i++) {
+        for (uint32_t i = 0; i < others->count; i++)
             if (kept_series_find(k, kept_series_at(others, i), &index)) which[index] = true;
-        }
         return;
     }
-    for (uint32_t i = 0; i < k->count; i++) {
+    for (uint32_t i = 0; i < k->count; i++)
         which[i] |= kept_series_has(others, kept_series_at(k, i));
-    }
 }

@@ -45,13 +45,11 @@ check_marks(const struct kept_series *kept, unsigned first, unsigned end)
     bool which[200] = {[7] = true};
     assert_int_equal(kept->count, 200);
     kept_series_init(&others, NULL, 1);
-    for (unsigned i = first; i < end; i++) {
+    for (unsigned i = first; i < end; i++)
         assert_int_equal(add(&others, i), OK);
-    }
     kept_series_mark(kept, &others, which);
-    for (unsigned i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < 200; i++)
         assert_int_equal(which[i], i == 7 || (i >= first && i < end));
-    }
     kept_series_fini(&others);
 }
 
@@ -59,9 +57,8 @@ UNIT_TEST(test_series_of_both_of_two_sets_are_marked_whichever_is_larger)
 {
     struct kept_series kept;
     kept_series_init(&kept, NULL, 1);
-    for (unsigned i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < 200; i++)
         assert_int_equal(add(&kept, i), OK);
-    }
     check_marks(&kept, 0, 0);
     check_marks(&kept, 190, 210);
     check_marks(&kept, 150, 1000);

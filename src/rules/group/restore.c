@@ -94,9 +94,8 @@ past_look(const struct rules_past *past, const struct past_look *look, struct wh
     query_control_warn(&control, set);
     series_set_free(set);
     view_free(own);
-    for (uint32_t i = 0; i < matched.count; i++) {
+    for (uint32_t i = 0; i < matched.count; i++)
         matcher_free(matchers[i]);
-    }
     return e;
 }
 

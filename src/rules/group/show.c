@@ -25,9 +25,8 @@ show_put_time(struct json *to, const char *key, int64_t ns)
     int64_t fraction = ns % NS_PER_S;
     if (fraction > 0) {
         size += (size_t)snprintf(text + size, sizeof text - size, ".%09lld", (long long)fraction);
-        while (text[size - 1] == '0') {
+        while (text[size - 1] == '0')
             size--;
-        }
     }
     memcpy(text + size, "Z", 2);
     json_member_text(to, key, text);
@@ -109,9 +108,8 @@ put_alerts_locked(struct json *to, const struct rule_at_work *rule,
         put_pairs(to, "annotations", alert->annotations->items, alert->annotations->count);
         json_member_text(to, "state", alert_state_word(alert->state));
         show_put_time(to, "activeAt", alert->active_at_ns);
-        if (alert->keep_firing_since_ns != 0) {
+        if (alert->keep_firing_since_ns != 0)
             show_put_time(to, "keepFiringSince", alert->keep_firing_since_ns);
-        }
         show_put_value(to, alert->value_bits);
         json_object_close(to);
     }
@@ -121,9 +119,8 @@ void
 group_print_alerts(struct group *g, const struct permitted *permitted, struct json *to)
 {
     lock_take(&g->lock);
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+    for (uint32_t i = 0; i < g->text.rule_count; i++)
         put_alerts_locked(to, &g->rules[i], permitted);
-    }
     lock_drop(&g->lock);
 }
 
@@ -132,9 +129,8 @@ group_each_alert(struct group *g, uint32_t rule,
                  void (*each)(void *context, const struct alert *alert), void *context)
 {
     const struct alerts *alerts = &g->rules[rule].alerts;
-    for (uint32_t i = 0; i < alerts->count; i++) {
+    for (uint32_t i = 0; i < alerts->count; i++)
         each(context, alerts->items[i]);
-    }
 }
 
 /* --- rules ------------------------------------------------------------------------------------ */
@@ -176,9 +172,8 @@ put_rule_locked(struct json *to, const struct rule_at_work *rule,
     if (!records) {
         const struct named_texts *texts = hides ? &none : &rule->text->annotations;
         json_member_object(to, "annotations");
-        for (uint32_t i = 0; i < texts->count; i++) {
+        for (uint32_t i = 0; i < texts->count; i++)
             json_member_text(to, texts->items[i].name, texts->items[i].value);
-        }
         json_object_close(to);
         json_key(to, "alerts");
         if (question->without_alerts) {
@@ -220,19 +215,16 @@ show_is_wanted_locked(const struct rule_at_work *rule, const struct group_questi
 {
     if (!(rule->text->kind == RULE_RECORDING ? q->recording : q->alerting)) return false;
     bool any_shown = q->permitted == NULL;
-    for (uint32_t i = 0; i < rule->alerts.count && !any_shown; i++) {
+    for (uint32_t i = 0; i < rule->alerts.count && !any_shown; i++)
         any_shown = is_shown(rule->alerts.items[i], q->permitted);
-    }
     if (!any_shown) return false;
     /* Labels that are hidden are not matched either: selectors would find out their texts. */
     uint32_t label_count = q->permitted != NULL ? 0 : rule->label_count;
     bool named = q->names.count == 0, held = q->set_count == 0;
-    for (uint32_t i = 0; i < q->names.count && !named; i++) {
+    for (uint32_t i = 0; i < q->names.count && !named; i++)
         named = strcmp(q->names.items[i], rule->text->name) == 0;
-    }
-    for (uint32_t i = 0; i < q->set_count && named && !held; i++) {
+    for (uint32_t i = 0; i < q->set_count && named && !held; i++)
         held = holds(&q->sets[i], rule, label_count);
-    }
     return named && held;
 }
 
@@ -241,9 +233,8 @@ group_answers(struct group *g, const struct group_question *question)
 {
     bool any = false;
     lock_take(&g->lock);
-    for (uint32_t i = 0; i < g->text.rule_count && !any; i++) {
+    for (uint32_t i = 0; i < g->text.rule_count && !any; i++)
         any = show_is_wanted_locked(&g->rules[i], question);
-    }
     lock_drop(&g->lock);
     return any;
 }

@@ -145,11 +145,10 @@ put_where(const struct checked *c, struct rule_place at)
     const char *name = c->group->name;
     buf_clear(to);
     buf_printf(to, "%s:%u:%u: group ", c->file->in.file_name, at.line, at.column);
-    if (name == NULL || name[0] == 0) {
+    if (name == NULL || name[0] == 0)
         buf_printf(to, "%u", c->group_number);
-    } else {
+    else
         buf_put_text(to, shown_of(bytes_of_text(name)).text);
-    }
     if (c->rule != NULL) {
         name = name_of_rule(c->rule);
         buf_printf(to, ", rule %u", c->rule_number);
@@ -326,9 +325,8 @@ rules_keep_texts(struct arena *arena, const struct drafted_texts *from, struct n
     if (from->count == 0) return true;
     struct named_text *items = arena_alloc(arena, from->count * sizeof *items);
     if (items == NULL) return false;
-    for (uint32_t i = 0; i < from->count; i++) {
+    for (uint32_t i = 0; i < from->count; i++)
         items[i] = (struct named_text){from->items[i].name, from->items[i].value};
-    }
     *ret = (struct named_texts){items, from->count};
     named_texts_sort(ret);
     return true;
@@ -535,9 +533,8 @@ read_pair(struct config_reader *in, void *context)
 {
     struct drafting_texts *d = context;
     struct drafted_texts *texts = &d->texts;
-    if (texts->count == RULE_TEXTS_MAX) {
+    if (texts->count == RULE_TEXTS_MAX)
         return reader_complain(in, "%s: at most %d entries are allowed", d->name, RULE_TEXTS_MAX);
-    }
     struct drafted_text *items =
         arena_push(&d->file->scratch, texts->items, texts->count, sizeof *items);
     if (items == NULL) return reader_no_memory(in);
@@ -597,14 +594,12 @@ unknown_field(struct drafting *d)
         return e ? e : reader_skip(in);
     }
     suggest_begin(&near, word);
-    for (const struct rule_field *field = d->fields; field->name != NULL; field++) {
+    for (const struct rule_field *field = d->fields; field->name != NULL; field++)
         suggest_try(&near, field->name);
-    }
     struct hint hint = suggest_hint(&near, "");
     const char *known = NULL;
-    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (bytes_equal_text(word, foreign[i].name)) known = foreign[i].sentence;
-    }
     return reader_complain(in, "unknown key %s%s%s%s%s", shown_of(word).text,
                            d->list == NULL ? "" : " in '", d->list == NULL ? "" : d->list,
                            d->list == NULL ? "" : "'", known != NULL ? known : hint.text);
@@ -616,9 +611,8 @@ rule_files_read_field(struct config_reader *in, void *context)
     struct drafting *d = context;
     struct rule_file *f = d->file;
     const struct rule_field *field = d->fields;
-    while (field->name != NULL && !bytes_equal_text(reader_scalar(in), field->name)) {
+    while (field->name != NULL && !bytes_equal_text(reader_scalar(in), field->name))
         field++;
-    }
     if (field->name == NULL) return unknown_field(d);
     size_t index = (size_t)(field - d->fields);
     if (d->lines[index] != 0) {
@@ -688,9 +682,8 @@ read_rules(struct rule_file *f, struct drafted_group *group)
     for (;;) {
         enum err e = next_entry(f, &more);
         if (e || !more) return e;
-        if (group->rule_count == RULES_MAX) {
+        if (group->rule_count == RULES_MAX)
             return reader_complain(in, "rules: at most %d entries are allowed", RULES_MAX);
-        }
         struct drafted_rule *rules =
             arena_push(&f->scratch, group->rules, group->rule_count, sizeof *rules);
         if (rules == NULL) return reader_no_memory(&f->in);
@@ -712,9 +705,8 @@ rules_read_groups(struct rule_file *f)
     for (;;) {
         enum err e = next_entry(f, &more);
         if (e || !more) return e;
-        if (f->groups.count == RULE_GROUPS_MAX) {
+        if (f->groups.count == RULE_GROUPS_MAX)
             return reader_complain(in, "groups: at most %d entries are allowed", RULE_GROUPS_MAX);
-        }
         struct drafted_group group = {.name = NULL};
         e = read_entry(f, group_fields, "groups", &group, &group.places);
         if (e == OK) e = rule_file_add_group(f, &group);
@@ -769,9 +761,8 @@ parse_rules(const char *file, struct bytes text, const struct rule_file_options 
     e = is_group ? reader_document(&f.in, read_lone_group, &f)
                  : reader_document_expanded(&f.in, RULE_FILE_BYTES_MAX, ANCHORED_VALUES_MAX,
                                             rules_read_root, &f);
-    if (e == OK && is_group && f.groups.count == 0) {
+    if (e == OK && is_group && f.groups.count == 0)
         e = why_set(&reading, ERR_INPUT, "%s:1:1: expected the keys of a group, got nothing", file);
-    }
     if (e == ERR_INPUT) rule_file_report(&f, bytes_of_text(reading.text));
     if (e == OK && f.error_count > 0) e = ERR_INPUT;
     if (e == OK) *ret_groups = f.groups;

@@ -210,11 +210,9 @@ UNIT_TEST(test_the_hash_changes_with_all_that_is_said_and_with_nothing_else)
         "groups: [{name: a, rules: [{alert: b, expr: c}, {alert: b, expr: c}]}]",
     };
     enum { COUNT = sizeof texts / sizeof *texts };
-    for (size_t i = 0; i < COUNT; i++) {
-        for (size_t k = 0; k < i; k++) {
+    for (size_t i = 0; i < COUNT; i++)
+        for (size_t k = 0; k < i; k++)
             assert_true(hash_of(texts[i]) != hash_of(texts[k]));
-        }
-    }
     assert_true(hash_of("groups:\n# x\n- labels: {c: d, a: b}\n  name: a\n") ==
                 hash_of("groups: [{name: a, limit: 0, labels: {a: b, c: d}}]"));
 }
@@ -468,9 +466,8 @@ UNIT_TEST(test_hostile_texts_are_read_or_refused_soon)
         for (size_t f = 0; f < sizeof fills / sizeof *fills; f++) {
             size_t head = strlen(heads[h]), fill = strlen(fills[f]);
             memcpy(text, heads[h], head);
-            for (size_t i = head; i < BYTES; i++) {
+            for (size_t i = head; i < BYTES; i++)
                 text[i] = fills[f][(i - head) % fill];
-            }
             struct rule_groups groups = {NULL};
             struct why why = {""};
             struct arena arena;
@@ -657,12 +654,11 @@ check_many(const char *open, const char *part, unsigned count, const char *close
     buf_init(&text, NULL, 64 << 20);
     buf_put_text(&text, open);
     for (unsigned i = 0; i < count; i++) {
-        for (const char *c = part; *c != '\0'; c++) {
+        for (const char *c = part; *c != '\0'; c++)
             if (*c == '#')
                 buf_printf(&text, "%u", i);
             else
                 buf_put_u8(&text, (uint8_t)*c);
-        }
     }
     buf_put_text(&text, close);
     buf_put_u8(&text, '\0');

@@ -13,9 +13,8 @@ enum { SIMPLE_KEY_BYTES_MAX = 128, INDENT = 4 };
 static void
 put_blanks(struct buf *to, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         buf_put_u8(to, ' ');
-    }
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -27,9 +26,8 @@ rule_print_is_plain(const char *text)
 {
     static const char *const words[] = {"null", "true", "false", "yes", "no",
                                         "on",   "off",  "y",     "n"};
-    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
         if (strcasecmp(text, words[i]) == 0) return false; /* some parsers do not read a text */
-    }
     if (!ascii_is_letter((uint8_t)text[0]) && text[0] != '_') return false;
     for (const char *p = text; *p != '\0'; p++) {
         if (*p < ' ' || *p > '~') return false;
@@ -46,9 +44,8 @@ is_block(const char *text)
     const char *end = text + strlen(text);
     if (strchr(text, '\n') == NULL || text[0] == ' ' || text[0] == '\n') return false;
     if (end - text > 1 && end[-1] == '\n' && end[-2] == '\n') return false;
-    for (const char *p = text; *p != '\0'; p++) {
+    for (const char *p = text; *p != '\0'; p++)
         if ((*p < ' ' || *p > '~') && *p != '\n') return false;
-    }
     return true;
 }
 
@@ -114,9 +111,8 @@ put_texts_field(struct buf *to, const char *name, const struct named_texts *text
     uint32_t below = (indent / INDENT + 1) * INDENT;
     print_key(to, name, indent);
     buf_put_u8(to, '\n');
-    for (uint32_t i = 0; i < texts->count; i++) {
+    for (uint32_t i = 0; i < texts->count; i++)
         put_text_field(to, texts->items[i].name, texts->items[i].value, below);
-    }
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */
@@ -126,9 +122,7 @@ rule_group_print(const struct rule_group *group, struct buf *to)
 {
     put_text_field(to, "name", group->name, 0);
     if (group->interval_ms != 0) put_duration_field(to, "interval", group->interval_ms, 0);
-    if (group->has_query_offset) {
-        put_duration_field(to, "query_offset", group->query_offset_ms, 0);
-    }
+    if (group->has_query_offset) put_duration_field(to, "query_offset", group->query_offset_ms, 0);
     if (group->limit != 0) buf_printf(to, "limit: %u\n", group->limit);
     buf_put_text(to, "rules:\n");
     for (uint32_t i = 0; i < group->rule_count; i++) {
@@ -141,9 +135,8 @@ rule_group_print(const struct rule_group *group, struct buf *to)
         buf_put_u8(to, '\n');
         put_text_field(to, "expr", rule->expression, KEYS);
         if (rule->for_ms != 0) put_duration_field(to, "for", rule->for_ms, KEYS);
-        if (rule->keep_firing_for_ms != 0) {
+        if (rule->keep_firing_for_ms != 0)
             put_duration_field(to, "keep_firing_for", rule->keep_firing_for_ms, KEYS);
-        }
         put_texts_field(to, "labels", &rule->labels, KEYS);
         put_texts_field(to, "annotations", &rule->annotations, KEYS);
     }

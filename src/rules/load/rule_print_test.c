@@ -232,9 +232,8 @@ UNIT_TEST(test_entries_of_a_list_say_what_the_documents_say)
     arena_init(&arena, NULL, 0, 0);
     assert_int_equal(rule_file_parse("l", buf_bytes(&list), &options, &arena, &groups, &why), OK);
     assert_int_equal(groups.count, 2);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         assert_true(groups.items[i].hash == hashes[i]);
-    }
     arena_fini(&arena);
     buf_clear(&list);
     rules_print_namespace("a: b", &list);

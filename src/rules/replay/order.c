@@ -88,9 +88,8 @@ add_recorded(struct order *o, uint32_t g)
         if (group->rules[i].text->kind != RULE_RECORDING) continue;
         if (!array_reserve(o->memory, &o->recorded, &o->recorded_capacity, recorded) ||
             !array_reserve(o->memory, &o->items, &o->item_capacity, sets) ||
-            recorded_add(&o->sets, group->rules[i].writes[0], &index, &is_new)) {
+            recorded_add(&o->sets, group->rules[i].writes[0], &index, &is_new))
             return ERR_NOMEM;
-        }
         assert(index < o->item_capacity);
         struct recorded_set *n = &o->items[index];
         if (is_new) *n = (struct recorded_set){0, 0, NONE, INT64_MIN, INT64_MAX};
@@ -133,9 +132,8 @@ add_read(struct order *o, uint32_t g)
 {
     const struct group *group = o->members[g].group;
     enum err e = OK;
-    for (uint32_t i = first_recorded(o, g); i < o->members[g].end; i++) {
+    for (uint32_t i = first_recorded(o, g); i < o->members[g].end; i++)
         o->items[o->recorded[i]].last = g + 1;
-    }
     for (uint32_t i = 0; i < group->text.rule_count; i++) {
         uint32_t count, index;
         const struct matcher_set *sets = promql_selectors(group->rules[i].tree, &count);
@@ -205,9 +203,8 @@ replay_rounds(struct group *const *groups, uint32_t count, uint32_t *ret_rounds,
         o.members[g].group = groups[g];
         e = add_recorded(&o, g);
     }
-    for (uint32_t g = 0; e == OK && g < count; g++) {
+    for (uint32_t g = 0; e == OK && g < count; g++)
         e = add_read(&o, g);
-    }
     /* Writers of sets that groups by time read wait for ever, too. */
     for (uint32_t g = 0; e == OK && g < o.count; g++) {
         int64_t offset_ms = o.members[g].group->query_offset_ms;

@@ -50,9 +50,8 @@ check(const struct given *given, uint32_t count, uint32_t round_count)
 {
     struct group **groups = calloc(count, sizeof *groups);
     uint32_t *rounds = calloc(count, sizeof *rounds), found;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         groups[i] = group_of(&given[i]);
-    }
     assert_int_equal(replay_rounds(groups, count, rounds, &found), OK);
     for (uint32_t i = 0; i < count; i++) {
         if (rounds[i] != given[i].round) fail_msg("%u: %s has %u", i, given[i].name, rounds[i]);
@@ -177,9 +176,8 @@ UNIT_TEST(test_refused_memory_is_an_error_and_nothing_else)
     uint32_t rounds[3], count;
     uint64_t nth = 0;
     enum err e;
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 3; i++)
         groups[i] = group_of(&given[i]);
-    }
     do {
         mem_fail_nth(++nth, false);
         e = replay_rounds(groups, 3, rounds, &count);
@@ -189,9 +187,8 @@ UNIT_TEST(test_refused_memory_is_an_error_and_nothing_else)
     assert_true(nth > 5);
     assert_int_equal(rounds[0], 0);
     assert_int_equal(rounds[1], REPLAY_TOGETHER);
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 3; i++)
         group_free(groups[i]);
-    }
 }
 
 int

@@ -340,12 +340,10 @@ put_result(struct replay_part *t, struct promql_result *result)
     while (e == OK && promql_next_series(result, &metric)) {
         e = begin_result(t, metric);
         if (e) return e;
-        while (promql_next_point(result, true, &point)) {
+        while (promql_next_point(result, true, &point))
             take_result(t, point.t_ms, (struct step_result){HISTOGRAM, 0});
-        }
-        while (promql_next_point(result, false, &point)) {
+        while (promql_next_point(result, false, &point))
             take_result(t, point.t_ms, (struct step_result){FLOAT, double_bits(point.value)});
-        }
         e = put_series(t, result);
     }
     return e;
@@ -502,9 +500,8 @@ try_part(struct replay_part *t)
         all->stored_before += t->counts.stored_before;
         all->different += t->counts.different;
         all->rejected += t->counts.rejected;
-        for (uint32_t i = 0; r->differs != NULL && i < t->difference_count; i++) {
+        for (uint32_t i = 0; r->differs != NULL && i < t->difference_count; i++)
             r->differs(r->context, t->of->ev.g, t->rule->text, &t->differences[i]);
-        }
         exchange_series(t->of->ev.g, t->rule, &t->last);
     }
     rw_build_free(t->build);
@@ -673,9 +670,8 @@ replay_group(const struct replay *replay, struct replay_from *it, int64_t max_ns
              struct replay_counts *counts, struct why *why)
 {
     enum err e = OK;
-    while (e == OK && is_left(it, max_ns)) {
+    while (e == OK && is_left(it, max_ns))
         e = replay_next(replay, it, false, max_ns, counts, why);
-    }
     return e;
 }
 
@@ -715,9 +711,8 @@ replay_all(const struct replay *replay, struct replay_from *items, uint32_t coun
     if (e == OK) e = replay_rounds(groups, count, rounds, &round_count);
     if (e) e = why_set(why, e, "not enough memory for groups of rules");
     for (uint32_t round = 0; e == OK && round < round_count; round++) {
-        for (uint32_t i = 0; e == OK && i < count; i++) {
+        for (uint32_t i = 0; e == OK && i < count; i++)
             if (rounds[i] == round) e = replay_group(replay, &items[i], max_ns, counts, why);
-        }
     }
     mem_free(memory, groups, bytes);
     mem_free(memory, rounds, round_bytes);
@@ -743,10 +738,9 @@ uint32_t
 replay_recorded(const struct group *g, struct buf *to)
 {
     uint32_t plain = 0, others = 0;
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+    for (uint32_t i = 0; i < g->text.rule_count; i++)
         if (is_plain(&g->rules[i]))
             buf_printf(to, "%s%s", plain++ == 0 ? "{__name__=~\"" : "|", g->rules[i].text->name);
-    }
     if (plain > 0) buf_put(to, "\"}", sizeof "\"}");
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         const struct rule_at_work *rule = &g->rules[i];

@@ -196,9 +196,8 @@ UNIT_TEST(test_rules_that_fail_have_no_series)
     struct rules_past past = {&host, &terms, g, NULL};
     struct why why = {""};
     assert_int_equal(group_series_at(&past, 30, &why), OK);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         assert_int_equal(g->rules[i].series.count, i == 4);
-    }
     group_free(g);
 }
 

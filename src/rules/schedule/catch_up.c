@@ -164,9 +164,8 @@ catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
 void
 scheduler_cancel_fills(struct scheduler *s)
 {
-    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next)
         atomic_store(&t->cancel, "the server is stopping");
-    }
 }
 
 /* --- filling ---------------------------------------------------------------------------------- */

@@ -204,12 +204,10 @@ checkpoint_open(struct checkpoint_reader *r, struct bytes file, struct why *why)
     r->place.version = load_le32(file.at + 8);
     head_fields(&f, &r->head);
     const struct cursor first = r->from;
-    while (checkpoint_next(r, &record)) {
+    while (checkpoint_next(r, &record))
         r->counts[record.kind]++;
-    }
-    if (r->from.bad) {
+    if (r->from.bad)
         return why_set(why, ERR_CORRUPT, "the file is damaged: its content is inconsistent");
-    }
     r->from = first;
     r->place = (struct checkpoint_place){.version = r->place.version};
     r->is_checked = true;

@@ -82,9 +82,8 @@ check_read(struct checkpoint_reader *reader)
 {
     struct buf expected, again;
     size_t count = 0;
-    for (unsigned kind = 0; kind < COUNT(reader->counts); kind++) {
+    for (unsigned kind = 0; kind < COUNT(reader->counts); kind++)
         count += reader->counts[kind];
-    }
     encode(count, &expected);
     buf_init(&again, NULL, CHECKPOINT_BYTES_MAX);
     must(checkpoint_copy(reader, &again));
@@ -229,9 +228,8 @@ UNIT_TEST(test_a_malformed_file_is_refused)
                                                              "\1\1u\0" GROUP),
                 true);
     check_piece(TEXT(HEAD "\1\x96\1" LONG150 "\0"), true);
-    for (uint32_t i = 0; i < COUNT(wrong); i++) {
+    for (uint32_t i = 0; i < COUNT(wrong); i++)
         check_piece(wrong[i], false);
-    }
 }
 
 UNIT_TEST(test_texts_and_numbers_of_labels_have_limits)
@@ -352,9 +350,8 @@ UNIT_TEST(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new)
         if (kind == FAULT_THREAD) continue;
         for (unsigned way = 0; way < 8; way++) {
             struct fault fault = {(enum fault_kind)kind, 1, way % 2 == 0};
-            while (replace_with_fault(fault, way < 4, way % 4 < 2)) {
+            while (replace_with_fault(fault, way < 4, way % 4 < 2))
                 assert_true(fault.nth++ < 100);
-            }
         }
     }
 }

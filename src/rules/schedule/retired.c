@@ -40,9 +40,8 @@ retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
     if (e->fills) atomic_store(&e->tenant->cancel, "the rules are reloaded");
     assert(s->unknown >= e->is_unknown);
     s->unknown -= e->is_unknown;
-    while (**link != NULL && scheduled_compare(**link, e) < 0) {
+    while (**link != NULL && scheduled_compare(**link, e) < 0)
         *link = &(**link)->next;
-    }
     e->next = **link;
     **link = e;
 }
@@ -50,9 +49,8 @@ retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
 static bool
 has_alerts(const struct scheduled *e)
 {
-    for (uint32_t i = 0; i < e->group->text.rule_count; i++) {
+    for (uint32_t i = 0; i < e->group->text.rule_count; i++)
         if (e->group->rules[i].alerts.count > 0) return true;
-    }
     return false;
 }
 
@@ -176,15 +174,13 @@ void
 retired_give(struct scheduler *s, struct scheduled_tenant *t)
 {
     struct scheduled *from = t->retired;
-    for (const struct scheduled *e = from; e != NULL; e = e->next) {
+    for (const struct scheduled *e = from; e != NULL; e = e->next)
         if (scheduled_is_used(e)) return;
-    }
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         if (e->state != SCHEDULED_NEW) continue;
-        while (from != NULL && scheduled_compare(from, e) < 0) {
+        while (from != NULL && scheduled_compare(from, e) < 0)
             from = from->next;
-        }
         for (struct scheduled *f = from; f != NULL && scheduled_compare(f, e) == 0; f = f->next) {
             if (f->next_slot >= 0) {
                 assert(e->next_slot < 0); /* invariants 1 and 2 */
@@ -214,9 +210,8 @@ retired_give(struct scheduler *s, struct scheduled_tenant *t)
     table_fini(&givers.rules, s->host->memory);
     for (struct scheduled *e = t->retired; e != NULL; e = e->next) {
         bool has_series = e->last_slot >= 0;
-        for (uint32_t i = 0; i < e->group->text.rule_count && !has_series; i++) {
+        for (uint32_t i = 0; i < e->group->text.rule_count && !has_series; i++)
             has_series = e->group->rules[i].series.count > 0;
-        }
         /* Others have no series to be marked stale. */
         if (has_series || e->mark_ns == NEVER_NS || scheduled_is_used(e)) continue;
         assert(s->unmarked > 0);
@@ -234,9 +229,8 @@ find_ended(struct scheduler *s, struct scheduled *e, struct kept_series *to)
     uint32_t count = e->tenant->end - e->tenant->first;
     struct group **others = mem_alloc(s->host->memory, (count + 1) * sizeof *others);
     if (others == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         others[i] = s->items[e->tenant->first + i]->group;
-    }
     enum err error = group_find_ended(e->group, others, count, to);
     mem_free(s->host->memory, others, (count + 1) * sizeof *others);
     return error;

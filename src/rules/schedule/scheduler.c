@@ -87,9 +87,8 @@ compare_entries(const struct scheduled *a, const struct scheduled *b)
 static struct scheduled_tenant *
 seek_tenant(struct scheduled_tenant ***link, struct bytes name)
 {
-    while (**link != NULL && bytes_compare((**link)->name, name) < 0) {
+    while (**link != NULL && bytes_compare((**link)->name, name) < 0)
         *link = &(**link)->next;
-    }
     return **link != NULL && bytes_equal((**link)->name, name) ? **link : NULL;
 }
 
@@ -203,9 +202,8 @@ scheduler_free(struct scheduler *s)
 {
     if (s == NULL) return;
     struct budget *memory = s->host->memory;
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         scheduled_free(s, s->items[i]);
-    }
     retired_forget(s, true);
     for (struct scheduled_tenant *t = s->tenants, *next; t != NULL; t = next) {
         next = t->next;
@@ -243,9 +241,8 @@ static void
 change_free(struct scheduler_change *c)
 {
     struct budget *memory = c->scheduler->host->memory;
-    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
+    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++)
         tenant_free(memory, c->plan[i].tenant);
-    }
     mem_free(memory, c->items, list_bytes(c->count));
     mem_free(memory, c->due, due_bytes(c->count));
     mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
@@ -256,9 +253,8 @@ void
 scheduler_abandon(struct scheduler_change *c)
 {
     if (c == NULL) return;
-    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
+    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++)
         if (c->plan[i].is_new) scheduled_free(c->scheduler, c->plan[i].entry);
-    }
     change_free(c);
 }
 
@@ -278,9 +274,8 @@ plan_readers(struct scheduler_change *c, uint32_t first, uint32_t end)
     struct recorded recorded;
     enum err e = OK;
     recorded_init(&recorded, host->memory, host->seed);
-    for (uint32_t i = first; e == OK && i < end; i++) {
+    for (uint32_t i = first; e == OK && i < end; i++)
         e = group_add_recorded(c->plan[i].entry->group, &recorded);
-    }
     for (uint32_t i = first; e == OK && i < end; i++) {
         struct planned_entry *p = &c->plan[i];
         p->reads_recorded = group_reads_recorded(p->entry->group, &recorded, &tries);
@@ -297,9 +292,8 @@ plan_tenants(struct scheduler_change *c)
     enum err e = OK;
     for (uint32_t first = 0, end; e == OK && first < c->count; first = end) {
         struct bytes name = c->plan[first].entry->group->tenant;
-        for (end = first + 1; end < c->count; end++) {
+        for (end = first + 1; end < c->count; end++)
             if (!bytes_equal(c->plan[end].entry->group->tenant, name)) break;
-        }
         if (seek_tenant(&link, name) == NULL) {
             c->plan[first].tenant = tenant_new(s->host->memory, name);
             if (c->plan[first].tenant == NULL) e = ERR_NOMEM;
@@ -315,9 +309,8 @@ scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uin
                   struct why *why)
 {
     struct budget *memory = s->host->memory;
-    if (count > GROUPS_MAX) {
+    if (count > GROUPS_MAX)
         return why_set(why, ERR_INPUT, "more than %d groups of rules", GROUPS_MAX);
-    }
     struct scheduler_change *c = mem_new(memory, sizeof *c);
     if (c == NULL) return scheduler_no_memory(why);
     *c = (struct scheduler_change){.scheduler = s, .count = count};
@@ -363,9 +356,8 @@ retire_others(struct scheduler *s, const struct scheduler_change *c)
     struct scheduled **link = NULL;
     for (uint32_t i = 0, at = 0; i < s->count; i++) {
         struct scheduled *e = s->items[i];
-        while (at < c->count && compare_entries(c->items[at], e) < 0) {
+        while (at < c->count && compare_entries(c->items[at], e) < 0)
             at++;
-        }
         if (at < c->count && c->items[at] == e) continue;
         if (e->state == SCHEDULED_NEW) {
             scheduled_free(s, e);
@@ -382,9 +374,8 @@ static void
 place_tenants(struct scheduler *s, struct scheduler_change *c)
 {
     struct scheduled_tenant **link = &s->tenants, *t;
-    for (t = s->tenants; t != NULL; t = t->next) {
+    for (t = s->tenants; t != NULL; t = t->next)
         t->first = t->end = 0;
-    }
     for (uint32_t i = 0; i < s->count; i++) {
         struct scheduled *e = s->items[i];
         assert(i == 0 || compare_entries(s->items[i - 1], e) < 0); /* invariant 1 */
@@ -427,9 +418,8 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
     c->items = NULL;
     c->due = NULL;
     place_tenants(s, c);
-    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next)
         retired_give(s, t);
-    }
     retired_forget(s, false);
     s->catch_up_ns = 0;
     scheduler_place_all(s);
@@ -500,9 +490,8 @@ scheduler_each_tenant(struct scheduler *s,
                       void (*each)(void *context, struct bytes tenant, enum catch_up state),
                       void *context)
 {
-    for (const struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+    for (const struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next)
         if (t->end > t->first) each(context, t->name, t->state);
-    }
 }
 
 void

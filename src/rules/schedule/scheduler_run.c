@@ -156,9 +156,8 @@ replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *
     }
     enum err e =
         replay_all(replay, items, job->fill.count, job->fill.until_ns, &job->fill.counts, why);
-    for (uint32_t i = 0; i < job->fill.count; i++) {
+    for (uint32_t i = 0; i < job->fill.count; i++)
         job->fill.items[i].next_slot = items[i].next;
-    }
     mem_free(replay->host->memory, items, bytes);
     return e;
 }

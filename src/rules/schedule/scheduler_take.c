@@ -143,9 +143,8 @@ catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_
     uint64_t missed = 0;
     /* Without recording rules no cursor can be late. */
     if (!e->group->records && e->refused_ns != 0 &&
-        s->seen_ns - e->refused_ns >= scheduled_patience_ns(e)) {
+        s->seen_ns - e->refused_ns >= scheduled_patience_ns(e))
         catch_up_begin(s, e->tenant, e->refused_ns, CATCH_UP_GAP, monotonic_ns);
-    }
     if (e->group->alarms && e->alert_slot <= slot) {
         bool gap = is_gap(s, e, e->alert_slot, false);
         if (gap)
@@ -250,9 +249,8 @@ take_due(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
         assert(e->place == SCHEDULED_IN_HEAP && e->state == SCHEDULED_READY); /* invariant 1 */
         e->place = SCHEDULED_RESTS;
         heap->count--;
-        if (heap->count > 0) {
+        if (heap->count > 0)
             heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
-        }
         if (take_of_entry(s, e, monotonic_ns, job)) return true;
         scheduled_place(s, e);
         assert(e->place != SCHEDULED_IN_HEAP || due_ns(e) > s->seen_ns);
@@ -295,10 +293,9 @@ note_clock(struct scheduler *s, int64_t now_ns)
     }
     s->seen_ns = now_ns;
     if (!is_back) return;
-    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
+    for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next)
         if (t->gap_to_ns > now_ns)
             t->gap_to_ns = now_ns; /* later samples do not belong to the gap */
-    }
     if (s->late.max_ms > now_ns / NS_PER_MS) s->late.max_ms = now_ns / NS_PER_MS;
     scheduler_place_all(s);
 }
@@ -321,18 +318,15 @@ scheduler_take(struct scheduler *s, int64_t now_ns, int64_t monotonic_ns, struct
     *job =
         (struct scheduler_job){.limits = s->limits, .taken_ns = monotonic_ns, .now_ns = s->seen_ns};
     if (take_checkpoint(s, monotonic_ns, job) || take_due(s, monotonic_ns, job) ||
-        catch_up_take(s, monotonic_ns, job, &catch_up_at_ns) ||
-        retired_take(s, monotonic_ns, job)) {
+        catch_up_take(s, monotonic_ns, job, &catch_up_at_ns) || retired_take(s, monotonic_ns, job))
         return true;
-    }
     *ret_until_ns = s->due.count > 0 ? s->due.items[0].at_ns : NEVER_NS;
     wait_for(catch_up_at_ns, now_ns, monotonic_ns, ret_until_ns);
     if (s->unmarked > 0) wait_for(monotonic_ns + NS_PER_S, now_ns, monotonic_ns, ret_until_ns);
     if (!may_save(s)) return false;
     wait_for(s->save_due_ns, now_ns, monotonic_ns, ret_until_ns);
-    if (s->changes > s->saved_changes) {
+    if (s->changes > s->saved_changes)
         wait_for(s->save_after_ns, now_ns, monotonic_ns, ret_until_ns);
-    }
     return false;
 }
 
@@ -432,9 +426,8 @@ scheduler_release(struct scheduler *s, struct scheduled *e)
     struct scheduled_tenant *t = e->tenant;
     if (e->state != SCHEDULED_RETIRED || scheduled_is_used(e)) return;
     retired_give(s, t);
-    for (uint32_t i = t->first; i < t->end; i++) {
+    for (uint32_t i = t->first; i < t->end; i++)
         scheduled_place(s, s->items[i]);
-    }
 }
 
 void
@@ -460,9 +453,8 @@ scheduler_done(struct scheduler *s, struct scheduler_job *job, int64_t monotonic
         break;
     case WORK_FILL:
         catch_up_filled(s, job, monotonic_ns);
-        for (uint32_t i = 0; i < job->fill.count; i++) {
+        for (uint32_t i = 0; i < job->fill.count; i++)
             scheduler_release(s, job->fill.items[i].entry);
-        }
         mem_free(s->host->memory, job->fill.items, job->fill.items_bytes);
         break;
     case WORK_RETIRE:

@@ -117,9 +117,8 @@ stored_decode(struct bytes file, struct bytes tenant, struct arena *arena, struc
     enum err e = framed_open(file, MAGIC, VERSION, &piece, why);
     if (e) return e;
     e = decode_piece(piece, tenant, arena, ret);
-    if (e == ERR_CORRUPT) {
+    if (e == ERR_CORRUPT)
         return why_set(why, e, "the file is damaged: its content is inconsistent");
-    }
     return e ? why_set(why, e, "not enough memory for rules") : OK;
 }
 
@@ -217,9 +216,7 @@ give_tenant(void *context, const char *name, bool is_dir)
     const struct each_tenant *to = context;
     size_t size = strlen(name);
     (void)is_dir;
-    if (size <= SUFFIX_BYTES || strcmp(name + size - SUFFIX_BYTES, SUFFIX) != 0) {
-        return OK;
-    }
+    if (size <= SUFFIX_BYTES || strcmp(name + size - SUFFIX_BYTES, SUFFIX) != 0) return OK;
     struct bytes tenant = bytes_of(name, size - SUFFIX_BYTES);
     if (tenant_name_check(tenant, NULL)) return OK; /* not a file of groups */
     char text[TENANT_NAME_BYTES_MAX + 1];

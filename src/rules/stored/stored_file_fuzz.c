@@ -32,9 +32,8 @@ check_again(const struct stored_texts *groups)
     buf_init(&file, NULL, STORED_FILE_BYTES_MAX);
     arena_init(&arena, NULL, 0, 0);
     stored_begin(bytes_of_text("t"), groups->count, &file);
-    for (uint32_t i = 0; i < groups->count; i++) {
+    for (uint32_t i = 0; i < groups->count; i++)
         stored_add(&groups->items[i], &file);
-    }
     stored_end(&file);
     assert(buf_error(&file) == OK);
     assert(stored_decode(buf_bytes(&file), bytes_of_text("t"), &arena, &again, NULL) == OK);

@@ -21,9 +21,8 @@ encode(const char *tenant, const struct stored_text *groups, uint32_t count, str
 {
     buf_init(to, NULL, STORED_FILE_BYTES_MAX);
     stored_begin(bytes_of_text(tenant), count, to);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         stored_add(&groups[i], to);
-    }
     stored_end(to);
     must(buf_error(to));
 }
@@ -221,9 +220,8 @@ UNIT_TEST(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new)
         for (unsigned way = 0; way < 4; way++) {
             unsigned nth = 1;
             while (replace_with_fault((struct fault){(enum fault_kind)kind, nth, way % 2 == 0},
-                                      way < 2)) {
+                                      way < 2))
                 assert_true(nth++ < 100);
-            }
         }
     }
 }
@@ -298,9 +296,8 @@ UNIT_TEST(test_setting_aside_keeps_the_file_through_failures_and_power_loss)
         for (unsigned i = 0; i < 2; i++) {
             struct buf file;
             buf_init(&file, NULL, 1000);
-            if (env_read_whole(rig.env, names[i], &file, NULL) == OK) {
+            if (env_read_whole(rig.env, names[i], &file, NULL) == OK)
                 found += bytes_equal_text(buf_bytes(&file), "damaged");
-            }
             buf_fini(&file);
         }
         assert_true(found > 0);
@@ -329,9 +326,8 @@ UNIT_TEST(test_tenants_are_those_whose_file_has_its_name)
     simulated_dir_init(&rig, 1);
     must(stored_each(rig.env, "d", note_tenant, list, NULL));
     assert_string_equal(list, "");
-    for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
         must(env_write_whole(rig.env, "d", others[i], TEXT("x"), NULL));
-    }
     must(write_some(&rig, "u.groups", 1, NULL));
     must(stored_each(rig.env, "d", note_tenant, list, NULL));
     assert_string_equal(list, "u.groups ");

@@ -247,10 +247,9 @@ codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_
         stats.sum += from->sum[lane % 2];
         stats.number_count += (uint32_t)from->numbers[lane % 2];
     }
-    if (stats.number_count == count && count > 0) {
+    if (stats.number_count == count && count > 0)
         stats_ends(bits, count, &stats);
-    } else {
+    else
         stats_ends_among(bits, count, &stats);
-    }
     *ret_stats = stats;
 }

@@ -50,11 +50,10 @@ check_comes_back(bool times, uint32_t count)
 {
     struct buf out;
     buf_init(&out, NULL, 1 << 20);
-    if (times) {
+    if (times)
         codec_times_encode(scratch, (const int64_t *)values, count, &out);
-    } else {
+    else
         codec_float_encode(scratch, values, count, &out);
-    }
     assert(buf_error(&out) == OK);
     uint8_t *copy = with_slack(out.at, out.size);
     enum err e = decode(times, bytes_of(copy, out.size), count, again);
@@ -70,9 +69,8 @@ static void
 values_from(const uint8_t *data, size_t size, uint32_t count, uint64_t step)
 {
     size_t words = size / 8;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         values[i] = words == 0 ? i * step : load_le64(data + i % words * 8) + i / words * step;
-    }
 }
 
 /* Checks that a decimal view equals the value, at the hint or at the least exponent. */
@@ -104,9 +102,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (count == 0 || count > CODEC_SAMPLES_MAX) return 0;
         values_from(data, size, count, step);
         check_comes_back(use == ENCODE_TIMES, count);
-        for (uint32_t i = 0; i < count && i < 64; i++) {
+        for (uint32_t i = 0; i < count && i < 64; i++)
             check_decimal(values[i], i % 12);
-        }
         return 0;
     }
     uint8_t *copy = with_slack(data, size);

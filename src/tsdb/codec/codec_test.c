@@ -89,9 +89,8 @@ static void
 sprinkle_specials(uint64_t *bits, uint32_t count)
 {
     uint32_t one_in = 1 + (uint32_t)rng_below(&rng, 40);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (rng_below(&rng, one_in) == 0) bits[i] = special_bits[rng_below(&rng, SPECIAL_COUNT)];
-    }
 }
 
 static double
@@ -153,9 +152,8 @@ fill(uint64_t *bits, uint32_t count, enum sort sort)
         if (sort == SPECIALS_ALONE) bits[i] = special_bits[rng_below(&rng, SPECIAL_COUNT)];
         if (sort == STALE_IN_THE_MIDDLE && rng_below(&rng, 20) == 0) bits[i] = STALE_NAN_BITS;
     }
-    if (sort >= SPECIALS_AMONG_INTEGERS && sort <= SPECIALS_AMONG_REALS) {
+    if (sort >= SPECIALS_AMONG_INTEGERS && sort <= SPECIALS_AMONG_REALS)
         sprinkle_specials(bits, count);
-    }
 }
 
 /* --- round trips ------------------------------------------------------------------------------ */
@@ -222,9 +220,8 @@ check_comes_back(enum kind kind, const uint64_t *v, uint32_t count, const char *
     enum err e = decode(kind, bytes_of(copy, out.size), count, decoded);
     if (e != OK || memcmp(v, decoded, count * sizeof *v) != 0) {
         uint32_t at = 0;
-        while (at < count && v[at] == decoded[at]) {
+        while (at < count && v[at] == decoded[at])
             at++;
-        }
         fail_msg("%s sort %u, %u values, seed %#llx: error %d, unlike from %u", what, sort, count,
                  (unsigned long long)started_with, (int)e, at);
     }
@@ -315,9 +312,8 @@ UNIT_TEST(test_exceptions_of_every_height_and_number_come_back)
     for (unsigned h = 1; h <= 60; h++) {
         for (uint32_t exceptions = 1; exceptions <= 127; exceptions += 9) {
             uint64_t started_with = rng.state = 1000 * h + exceptions;
-            for (uint32_t i = 0; i < 128; i++) {
+            for (uint32_t i = 0; i < 128; i++)
                 values[i] = rng_below(&rng, 8);
-            }
             for (uint32_t i = 0; i < exceptions; i++) {
                 uint64_t high = rng_next(&rng) >> (64 - h);
                 if (i % 3 != 0) high >>= rng_below(&rng, h); /* uneven: varints */
@@ -368,33 +364,29 @@ UNIT_TEST(test_constants_cost_a_few_bytes_at_any_length)
     static const double constants[] = {0, 1, -1, 0.25, 0.1, 63, 12345.678, 1e-12};
     for (unsigned c = 0; c < 8; c++) {
         for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
-            for (uint32_t j = 0; j < boundary_counts[i]; j++) {
+            for (uint32_t j = 0; j < boundary_counts[i]; j++)
                 values[j] = double_bits(constants[c]);
-            }
             assert_in_range(float_size(values, boundary_counts[i]), 1, 5);
         }
     }
-    for (uint32_t j = 0; j < 8192; j++) {
+    for (uint32_t j = 0; j < 8192; j++)
         values[j] = NORMAL_NAN_BITS;
-    }
     assert_int_equal(float_size(values, 8192), 9);
 }
 
 UNIT_TEST(test_straight_lines_cost_a_few_bytes_at_any_length)
 {
     for (unsigned i = 0; i < BOUNDARY_COUNT; i++) {
-        for (uint32_t j = 0; j < boundary_counts[i]; j++) {
+        for (uint32_t j = 0; j < boundary_counts[i]; j++)
             values[j] = double_bits(1234.5 + 0.25 * j);
-        }
         assert_in_range(float_size(values, boundary_counts[i]), 1, 14);
     }
 }
 
 UNIT_TEST(test_a_parabola_costs_a_few_bytes)
 {
-    for (uint32_t i = 0; i < 1024; i++) {
+    for (uint32_t i = 0; i < 1024; i++)
         values[i] = double_bits((double)i * i);
-    }
     assert_in_range(float_size(values, 1024), 1, 14);
 }
 
@@ -417,9 +409,8 @@ UNIT_TEST(test_few_specials_do_not_spoil_a_block)
     rng.state = 1;
     fill(values, 1024, CPU_SECONDS);
     size_t without = float_size(values, 1024);
-    for (unsigned i = 0; i < SPECIAL_COUNT; i++) {
+    for (unsigned i = 0; i < SPECIAL_COUNT; i++)
         values[40 * i + 3] = special_bits[i];
-    }
     assert_true(float_size(values, 1024) < without + SPECIAL_COUNT * 18);
     values[0] = values[1] = NORMAL_NAN_BITS;
     assert_true(float_size(values, 1024) < without + (SPECIAL_COUNT + 2) * 18);
@@ -555,9 +546,8 @@ UNIT_TEST(test_wrong_fields_are_corrupt)
     for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++) {
         const struct refused *r = &refused[i];
         uint8_t *copy = with_slack(bytes_of(r->bytes, r->size));
-        if (decode(r->kind, bytes_of(copy, r->size), r->count, decoded) != ERR_CORRUPT) {
+        if (decode(r->kind, bytes_of(copy, r->size), r->count, decoded) != ERR_CORRUPT)
             fail_msg("accepted: %s", r->what);
-        }
         free(copy);
     }
 }
@@ -676,9 +666,8 @@ decimal_by_text(uint64_t bits, unsigned *ret_e, int64_t *ret_k)
         snprintf(text, sizeof text, "%.*f", (int)e, bits_double(bits));
         if (double_bits(strtod(text, NULL)) != bits) continue;
         size_t n = 0;
-        for (const char *c = text; *c != 0; c++) {
+        for (const char *c = text; *c != 0; c++)
             if (*c != '.') digits[n++] = *c;
-        }
         digits[n] = 0;
         if (n > 18) return false;
         *ret_k = strtoll(digits, NULL, 10);
@@ -693,9 +682,8 @@ UNIT_TEST(test_decimal_view_is_the_shortest_decimal)
     rng.state = 6;
     for (unsigned i = 0; i < 20000; i++) {
         uint64_t scale = 1;
-        for (uint64_t n = rng_below(&rng, 14); n > 0; n--) {
+        for (uint64_t n = rng_below(&rng, 14); n > 0; n--)
             scale *= 10;
-        }
         int64_t whole = (int64_t)rng_next(&rng) >> (9 + rng_below(&rng, 54));
         uint64_t bits = double_bits((double)whole / (double)scale);
         if (rng_below(&rng, 8) == 0) bits ^= 1;

@@ -54,9 +54,8 @@ UNIT_TEST(test_coded_numbers_come_back)
     for (uint64_t seed = 0; seed < 600; seed++) {
         struct rng rng = {seed};
         uint32_t count = 1 + (uint32_t)rng_below(&rng, NUMBERS);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             values[i] = some_number(&rng, seed % 6);
-        }
         size_t size = codec_coded_write(values, count, 16 * NUMBERS, out);
         assert_true(size > 0);
         assert_int_equal(decode_equal(size, count), OK);
@@ -68,9 +67,8 @@ UNIT_TEST(test_coded_numbers_come_back)
 UNIT_TEST(test_classes_that_occur_often_have_short_codes)
 {
     struct rng rng = {1};
-    for (uint32_t i = 0; i < NUMBERS; i++) {
+    for (uint32_t i = 0; i < NUMBERS; i++)
         values[i] = rng_below(&rng, 16) == 0 ? 1 + (int64_t)rng_below(&rng, 1000) : 0;
-    }
     size_t size = codec_coded_write(values, NUMBERS, 16 * NUMBERS, out);
     assert_true(8 * size < NUMBERS * 2); /* 15 of 16 take one bit, the others about 12 */
 }
@@ -78,13 +76,11 @@ UNIT_TEST(test_classes_that_occur_often_have_short_codes)
 UNIT_TEST(test_truncated_coded_streams_are_refused)
 {
     struct rng rng = {2};
-    for (uint32_t i = 0; i < 200; i++) {
+    for (uint32_t i = 0; i < 200; i++)
         values[i] = some_number(&rng, 5);
-    }
     size_t size = codec_coded_write(values, 200, 16 * NUMBERS, out);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         assert_int_equal(decode_equal(i, 200), ERR_CORRUPT);
-    }
 }
 
 UNIT_TEST(test_impossible_codes_are_refused)

@@ -144,11 +144,10 @@ guess_exponent(const uint64_t *bits, uint32_t count)
     uint32_t failed = 0;
     for (uint32_t i = 0, at = 0; i < looks; i++, at += step) {
         unsigned least = least_exponent(bits[at >> 16], e);
-        if (least != E_NONE) {
+        if (least != E_NONE)
             e = least;
-        } else if (++failed * 4 > looks) {
+        else if (++failed * 4 > looks)
             return E_NONE;
-        }
     }
     return e;
 }
@@ -169,11 +168,10 @@ convert_all(const uint64_t *bits, uint32_t count, unsigned *e, int64_t *k, int64
             if (r[i] == 0) continue;
             failed++;
             unsigned least = raises < RAISES ? least_exponent(bits[i], raised) : E_NONE;
-            if (least != E_NONE) {
+            if (least != E_NONE)
                 raised = least;
-            } else if (++hopeless > count / 8) {
+            else if (++hopeless > count / 8)
                 return VERDICT_REAL;
-            }
         }
         if (raised == *e) return failed <= count / 8 ? VERDICT_CORRECTED : VERDICT_REAL;
         *e = raised;
@@ -264,14 +262,12 @@ all_equal(const uint64_t *bits, uint32_t count)
     uint32_t i = 1;
     for (; i + 8 <= count; i += 8) {
         uint64_t unlike = 0;
-        for (unsigned lane = 0; lane < 8; lane++) {
+        for (unsigned lane = 0; lane < 8; lane++)
             unlike |= bits[i + lane] ^ first;
-        }
         if (unlike != 0) return false;
     }
-    for (; i < count; i++) {
+    for (; i < count; i++)
         if (bits[i] != first) return false;
-    }
     return true;
 }
 
@@ -298,12 +294,10 @@ static int64_t
 take_origin(int64_t *k, uint32_t count)
 {
     int64_t least = k[0];
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         least = k[i] < least ? k[i] : least;
-    }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         k[i] = (int64_t)((uint64_t)k[i] - (uint64_t)least);
-    }
     return least;
 }
 
@@ -316,15 +310,13 @@ write_moving(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const u
     if (e != E_NONE) verdict = convert_all(bits, count, &e, scratch->k, scratch->r);
     if (verdict == VERDICT_REAL) {
         uint64_t all = 0;
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             all |= bits[i];
-        }
         unsigned zeros = all == 0 ? 0 : (unsigned)__builtin_ctzll(all);
         e = choose_for_reals(bits, count, zeros);
         if (e == E_NONE) {
-            for (uint32_t i = 0; i < count; i++) {
+            for (uint32_t i = 0; i < count; i++)
                 scratch->k[i] = codec_ordered(bits[i]) >> zeros;
-            }
             *out++ = (uint8_t)(TYPE_BITS | stale);
             *out++ = (uint8_t)zeros;
             return out + codec_int_write(scratch, scratch->k, count, false, out);
@@ -449,18 +441,15 @@ read_main(struct cursor *cursor, unsigned type, unsigned e, int64_t origin, uint
         if (from >= end) continue;
         if (type != TYPE_BITS) {
             /* Converts integers to doubles, in place. */
-            for (uint32_t i = from; i < end && origin != 0; i++) {
+            for (uint32_t i = from; i < end && origin != 0; i++)
                 ret_bits[i] += (uint64_t)origin;
-            }
-            if (e == 0) {
+            if (e == 0)
                 pairs_to_bits(ret_bits + from, end - from, 1, false);
-            } else {
+            else
                 pairs_to_bits(ret_bits + from, end - from, codec_powers[e], true);
-            }
         }
-        for (uint32_t i = from; i < end && type == TYPE_BITS; i++) {
+        for (uint32_t i = from; i < end && type == TYPE_BITS; i++)
             ret_bits[i] = codec_unordered(ret_bits[i] << zeros);
-        }
     }
     return err;
 }
@@ -473,9 +462,8 @@ read_corrections(struct cursor *cursor, uint32_t count, uint64_t *bits)
     uint32_t got;
     enum err err = codec_int_head(&reader, cursor, count, r, &got);
     while (err == OK) {
-        for (uint32_t i = 0; i < got; i++) {
+        for (uint32_t i = 0; i < got; i++)
             bits[i] += r[i];
-        }
         bits += got;
         if (reader.left == 0) break;
         err = codec_int_frame(&reader, r, &got);
@@ -486,9 +474,8 @@ read_corrections(struct cursor *cursor, uint32_t count, uint64_t *bits)
 static void
 float_fill(uint64_t *bits, uint32_t count, uint64_t value)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         bits[i] = value;
-    }
 }
 
 void
@@ -512,13 +499,12 @@ read_floats(struct cursor *cursor, int64_t origin, uint32_t count, struct slice 
     if (count == 0) return first == STALE_AT_END ? OK : ERR_CORRUPT;
     if (type == TYPE_CONSTANT) {
         uint64_t bits;
-        if (e == E_RAW) {
+        if (e == E_RAW)
             bits = cursor_le64(cursor);
-        } else if (e <= E_MAX) {
+        else if (e <= E_MAX)
             bits = decimal_bits((uint64_t)cursor_zigzag(cursor), codec_powers[e]);
-        } else {
+        else
             return ERR_CORRUPT;
-        }
         if (cursor->bad) return ERR_CORRUPT;
         float_fill(ret_bits, count, bits);
         return OK;

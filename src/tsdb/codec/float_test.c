@@ -107,9 +107,8 @@ UNIT_TEST(test_values_come_back_with_their_origin)
         struct rng r = {seed};
         uint32_t count = 1 + (uint32_t)rng_below(&r, seed % 50 == 0 ? CODEC_SAMPLES_MAX : 300);
         double last = (double)rng_below(&r, 1000);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             g.bits[i] = some_value(&r, seed % 6, i, &last);
-        }
         check_round_trip(count);
     }
     rig_close();
@@ -118,9 +117,8 @@ UNIT_TEST(test_values_come_back_with_their_origin)
 UNIT_TEST(test_the_origin_is_the_least_number)
 {
     rig_open();
-    for (uint32_t i = 0; i < 100; i++) {
+    for (uint32_t i = 0; i < 100; i++)
         g.bits[i] = double_bits((double)(1000000 + (i * 37) % 100) / 100);
-    }
     assert_int_equal(encode_from(100), 1000000);
     size_t with = g.out.size;
     struct codec_shape shape = codec_float_shape(encoded());
@@ -137,9 +135,8 @@ UNIT_TEST(test_the_origin_is_the_least_number)
 static void
 check_constant(uint64_t value, uint32_t count, bool stale, int64_t k, unsigned e)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         g.bits[i] = value;
-    }
     if (stale) g.bits[count - 1] = STALE;
     assert_int_equal(encode_from(count), 0);
     struct codec_shape shape = codec_float_shape(encoded());

@@ -93,9 +93,8 @@ codec_histogram_encode(struct codec_scratch *scratch, const struct histogram *h,
     size_t size_before = out->size;
     bool is_float = h->kind == SAMPLE_HISTOGRAM_FLOAT;
     bool same_hint = true;
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         same_hint &= h[i].reset_hint == h[0].reset_hint;
-    }
     unsigned flags = is_float ? FLAG_FLOAT : 0;
     if (same_hint) flags |= FLAG_ONE_HINT | (unsigned)h->reset_hint << HINT_SHIFT;
     buf_put_u8(out, (uint8_t)flags);
@@ -111,9 +110,8 @@ codec_histogram_encode(struct codec_scratch *scratch, const struct histogram *h,
         codec_float_encode(scratch, h->custom_bits + at, piece, out);
     }
     if (!same_hint) {
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             scratch->column[i] = h[i].reset_hint;
-        }
         codec_int_encode(scratch, scratch->column, count, out);
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -123,27 +121,23 @@ codec_histogram_encode(struct codec_scratch *scratch, const struct histogram *h,
     codec_float_encode(scratch, (const uint64_t *)scratch->column, count, out);
     if (is_float) {
         uint64_t *column = (uint64_t *)scratch->column;
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             column[i] = h[i].zero_count;
-        }
         codec_float_encode(scratch, column, count, out);
         put_float_side(scratch, h, count, offsetof(struct histogram, positive), out);
         put_float_side(scratch, h, count, offsetof(struct histogram, negative), out);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             column[i] = h[i].count;
-        }
         codec_float_encode(scratch, column, count, out);
     } else {
         uint64_t *total = (uint64_t *)scratch->k;
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             total[i] = h[i].zero_count;
-        }
         codec_int_encode(scratch, scratch->k, count, out);
         put_integer_side(scratch, h, count, offsetof(struct histogram, positive), out);
         put_integer_side(scratch, h, count, offsetof(struct histogram, negative), out);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             total[i] = h[i].count - total[i];
-        }
         codec_int_encode(scratch, scratch->k, count, out);
     }
     if (buf_error(out)) out->size = size_before;
@@ -252,9 +246,8 @@ read_float_side(struct histogram_reading *reading, uint32_t bucket_count, uint64
     for (uint32_t bucket = 0; bucket < bucket_count; bucket++) {
         enum err e = codec_float_read(&reading->cursor, 0, reading->count, reading->column);
         if (e) return e;
-        for (uint32_t i = 0; i < reading->count; i++) {
+        for (uint32_t i = 0; i < reading->count; i++)
             cells[(size_t)i * bucket_count + bucket] = reading->column[i];
-        }
     }
     return OK;
 }
@@ -322,9 +315,8 @@ read_columns(struct histogram_reading *reading, unsigned flags)
     reading->column = memory;
     reading->previous = reading->column + reading->count;
     reading->total = reading->previous + reading->count;
-    for (uint32_t i = 1; i < reading->count; i++) {
+    for (uint32_t i = 1; i < reading->count; i++)
         h[i] = h[0];
-    }
     unsigned one = flags >> HINT_SHIFT;
     if ((flags & FLAG_ONE_HINT) == 0) {
         if (one != 0) return ERR_CORRUPT;
@@ -339,9 +331,8 @@ read_columns(struct histogram_reading *reading, unsigned flags)
     if (e) return e;
     e = codec_float_read(&reading->cursor, 0, reading->count, reading->column);
     if (e) return e;
-    for (uint32_t i = 0; i < reading->count; i++) {
+    for (uint32_t i = 0; i < reading->count; i++)
         h[i].sum_bits = reading->column[i];
-    }
     return read_counts(reading, (flags & FLAG_FLOAT) != 0);
 }
 
@@ -465,9 +456,8 @@ codec_histogram_columns(struct bytes encoded, uint32_t count, struct arena *aren
     e = read_hint_column(&reading, flags, &columns);
     if (e == OK) e = read_column(&reading, &pool, true, &columns.sum);
     if (e == OK) e = read_column(&reading, &pool, is_float, &columns.zero_count);
-    for (uint32_t i = 0; i < buckets && e == OK; i++) {
+    for (uint32_t i = 0; i < buckets && e == OK; i++)
         e = read_column(&reading, &pool, is_float, &to[i]);
-    }
     columns.buckets = to;
     if (e == OK) e = read_column(&reading, &pool, is_float, &columns.count);
     if (e == OK && cursor_left(&reading.cursor) > 0) e = ERR_CORRUPT;

@@ -80,16 +80,14 @@ check_columns(struct bytes encoded, uint32_t count, enum err expected)
     if (e == OK) {
         struct hist_columns right = columns_of(&arena, first, count);
         assert(histogram_same_layout(&right.layout, &c.layout));
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             assert((c.hints == NULL ? c.hint : c.hints[i]) == first[i].reset_hint);
-        }
         check_column(&right.sum, &c.sum);
         check_column(&right.zero_count, &c.zero_count);
         check_column(&right.count, &c.count);
         uint32_t buckets = first->positive.bucket_count + first->negative.bucket_count;
-        for (uint32_t i = 0; i < buckets; i++) {
+        for (uint32_t i = 0; i < buckets; i++)
             check_column(&right.buckets[i], &c.buckets[i]);
-        }
     }
     arena_fini(&arena);
 }

@@ -121,15 +121,13 @@ begin_block(struct histogram_block *b, struct histogram_rollup *rollups, uint32_
     b->column = arena_alloc(b->arena, count * sizeof *b->column);
     b->nested = arena_alloc(b->arena, count * sizeof *b->nested);
     if (b->rollups == NULL || b->times == NULL || b->forms == NULL || b->column == NULL ||
-        b->nested == NULL) {
+        b->nested == NULL)
         return ERR_LIMIT;
-    }
     for (uint32_t i = 0; i < count; i++) {
         struct histogram_rollup *r = &rollups[i];
         if (r->count == 0) continue;
-        if (b->count > 0 && !histogram_same_layout(&b->rollups[0]->last, &r->last)) {
+        if (b->count > 0 && !histogram_same_layout(&b->rollups[0]->last, &r->last))
             return ERR_CORRUPT;
-        }
         b->times[b->count] =
             (struct rollup){.first_ms = r->first_ms, .last_ms = r->last_ms, .count = r->count};
         b->rollups[b->count++] = r;
@@ -354,9 +352,8 @@ static bool
 same_bounds(const struct fhist *h, const struct histogram *layout)
 {
     if (h->bound_count != layout->custom_count) return false;
-    for (uint32_t i = 0; i < h->bound_count; i++) {
+    for (uint32_t i = 0; i < h->bound_count; i++)
         if (double_bits(h->bounds[i]) != layout->custom_bits[i]) return false;
-    }
     return true;
 }
 
@@ -412,9 +409,8 @@ put_firsts(struct codec_scratch *scratch, struct histogram_block *b, struct buf 
         if (!shift_first(b, i, SHIFT_DOWN, &b->nested[count++])) return ERR_NOMEM;
     }
     put_nested(scratch, b, count, out);
-    for (uint32_t i = 0; i < b->count; i++) {
+    for (uint32_t i = 0; i < b->count; i++)
         if (b->forms[i].first_is_single) histogram_put(out, &b->rollups[i]->first);
-    }
     return OK;
 }
 
@@ -429,9 +425,8 @@ put_sums(struct codec_scratch *scratch, struct histogram_block *b, struct buf *o
     }
     put_nested(scratch, b, count, out);
     enum err e = OK;
-    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+    for (uint32_t i = 0; i < b->count && e == OK; i++)
         if (b->forms[i].sum_is_single) e = put_single(b->arena, b->rollups[i]->sum, out);
-    }
     return e;
 }
 
@@ -504,9 +499,8 @@ codec_histogram_rollups_encode(struct codec_scratch *scratch, struct arena *aren
     if (buf_error(out) == OK) store_le16(out->at + flags_at, (uint16_t)flags);
     e = put_firsts(scratch, &b, out);
     if (e == OK) e = put_sums(scratch, &b, out);
-    for (uint32_t i = 0; i < b.count && e == OK; i++) {
+    for (uint32_t i = 0; i < b.count && e == OK; i++)
         if (has_correction(b.rollups[i])) e = put_single(arena, b.rollups[i]->correction, out);
-    }
     if (e || buf_error(out)) out->size = size_before;
     return e;
 }
@@ -519,9 +513,8 @@ rows_of_block(const struct histogram_rollup *rollups, uint32_t count)
     uint32_t n = 0;
     while (n < count && rollups[n].count > 0 &&
            histogram_same_layout(&rollups[0].last, &rollups[n].last) &&
-           codec_histogram_fits(&rollups[0].last, n + 1)) {
+           codec_histogram_fits(&rollups[0].last, n + 1))
         if (rollups[n++].is_stale) break;
-    }
     return n;
 }
 
@@ -585,9 +578,8 @@ read_firsts(struct cursor *cursor, struct histogram_block *b)
         r->first = b->nested[at++];
         if (!shift_first(b, i, SHIFT_UP, &r->first)) e = ERR_LIMIT;
     }
-    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+    for (uint32_t i = 0; i < b->count && e == OK; i++)
         if (b->forms[i].first_is_single) e = histogram_get(cursor, b->arena, &b->rollups[i]->first);
-    }
     return e;
 }
 
@@ -632,9 +624,8 @@ read_sums(struct cursor *cursor, struct histogram_block *b)
             e = histogram_check(&sum, NULL) ? ERR_CORRUPT : make_sum(b->arena, &sum, &r->sum);
         }
     }
-    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+    for (uint32_t i = 0; i < b->count && e == OK; i++)
         if (b->forms[i].sum_is_single) e = read_single(cursor, b->arena, &b->rollups[i]->sum);
-    }
     return e;
 }
 
@@ -663,11 +654,10 @@ read_block(struct cursor *cursor, struct histogram_block *b)
     enum err e = OK;
     for (unsigned column = 0; column < HISTOGRAM_COLUMNS && e == OK; column++) {
         bool is_written = (flags & 1u << column) != 0;
-        if (is_written) {
+        if (is_written)
             e = codec_int_decode(cursor, b->count, b->column);
-        } else {
+        else
             memset(b->column, 0, b->count * sizeof *b->column);
-        }
         for (uint32_t i = 0; i < b->count && e == OK; i++) {
             enum histogram_column c = (enum histogram_column)column;
             e = set_integer(b, c, i, guess_of(b, c, i) + (uint64_t)b->column[i]);
@@ -700,15 +690,13 @@ codec_histogram_rollups_decode(struct bytes first_times, struct bytes encoded,
     if (e == OK && b.count > 0) {
         e = rollups_read_times(first_times, b.resolution_ms, b.times, b.count, b.count,
                                &b.interval_ms);
-        for (uint32_t i = 0; i < b.count && e == OK; i++) {
+        for (uint32_t i = 0; i < b.count && e == OK; i++)
             b.rollups[i]->first_ms = b.times[i].first_ms;
-        }
     }
     if (e == OK && b.count > 0) e = read_block(&cursor, &b);
     if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         e = check_histogram_rollup(&ret_rollups[i]);
-    }
     if (e == OK) *ret_count = count;
     return e;
 }

@@ -119,9 +119,8 @@ read_rollups(struct arena *arena, struct cursor *cursor)
     enum err e = codec_histogram_decode(bytes_of(copy, block.size), row_count, arena, rows);
     free(copy);
     if (e) return;
-    for (uint32_t i = 0; i < row_count; i++) {
+    for (uint32_t i = 0; i < row_count; i++)
         times_ms[i] = (int64_t)(i + 1) * (step + 1) * 500;
-    }
     uint32_t count;
     struct bytes first_times = cursor_bytes(cursor, cursor_u8(cursor));
     if (cursor->bad) return;

@@ -80,9 +80,8 @@ make_counts(struct arena *arena, const struct recipe *recipe, uint64_t *counts,
         cells[i] = counts[i] - before;
         *total += counts[i];
         before = counts[i];
-        if (recipe->kind == SAMPLE_HISTOGRAM_FLOAT) {
+        if (recipe->kind == SAMPLE_HISTOGRAM_FLOAT)
             cells[i] = recipe->wild ? counts[i] : double_bits((double)counts[i] / 4);
-        }
     }
     side->deltas = recipe->kind == SAMPLE_HISTOGRAM_INT ? (const int64_t *)cells : NULL;
     side->counts = recipe->kind == SAMPLE_HISTOGRAM_INT ? NULL : cells;
@@ -94,13 +93,11 @@ static void
 make_custom(struct arena *arena, const struct recipe *recipe, struct histogram *layout)
 {
     uint32_t count = recipe->custom_count;
-    for (uint32_t i = 0; i < layout->positive.span_count; i++) {
+    for (uint32_t i = 0; i < layout->positive.span_count; i++)
         count += (uint32_t)layout->positive.spans[i].offset + layout->positive.spans[i].length;
-    }
     uint64_t *bounds = make(arena, count * sizeof *bounds);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         bounds[i] = double_bits(0.005 * (i + 1));
-    }
     layout->schema = HISTOGRAM_SCHEMA_CUSTOM;
     layout->zero_threshold_bits = 0;
     layout->custom_bits = bounds;
@@ -114,11 +111,10 @@ make_block(struct arena *arena, const struct recipe *recipe)
     struct histogram layout = {.kind = recipe->kind, .schema = (int32_t)rng_below(&rng, 13) - 4};
     layout.zero_threshold_bits = double_bits(rng_below(&rng, 2) ? 0x1p-128 : 0);
     layout.positive = make_side(arena, recipe, recipe->positive_spans);
-    if (recipe->custom_count == 0) {
+    if (recipe->custom_count == 0)
         layout.negative = make_side(arena, recipe, recipe->negative_spans);
-    } else {
+    else
         make_custom(arena, recipe, &layout);
-    }
     uint64_t *up = make(arena, (layout.positive.bucket_count + 1) * sizeof *up);
     uint64_t *down = make(arena, (layout.negative.bucket_count + 1) * sizeof *down);
     double sum = 0;
@@ -204,16 +200,14 @@ decode(struct bytes encoded, uint32_t count, struct arena *arena)
         struct hist_columns right = columns_of(&scratch_arena, decoded, count);
         assert_true(histogram_same_layout(&right.layout, &c.layout));
         assert_int_equal(c.row_count, count);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             assert_int_equal(c.hints == NULL ? c.hint : c.hints[i], decoded[i].reset_hint);
-        }
         check_column(&right.sum, &c.sum);
         check_column(&right.zero_count, &c.zero_count);
         check_column(&right.count, &c.count);
         uint32_t buckets = decoded->positive.bucket_count + decoded->negative.bucket_count;
-        for (uint32_t i = 0; i < buckets; i++) {
+        for (uint32_t i = 0; i < buckets; i++)
             check_column(&right.buckets[i], &c.buckets[i]);
-        }
     }
     arena_fini(&scratch_arena);
     return e;
@@ -231,11 +225,9 @@ check_comes_back(const struct histogram *h, uint32_t count, uint64_t started_wit
     arena_init(&arena, NULL, 0, 0);
     enum err e = decode(bytes_of(copy, out.size), count, &arena);
     if (e) fail_msg("seed %#llx: error %d", (unsigned long long)started_with, (int)e);
-    for (uint32_t i = 0; i < count; i++) {
-        if (!same(&h[i], &decoded[i])) {
+    for (uint32_t i = 0; i < count; i++)
+        if (!same(&h[i], &decoded[i]))
             fail_msg("seed %#llx: histogram %u of %u", (unsigned long long)started_with, i, count);
-        }
-    }
     size_t size = out.size;
     arena_fini(&arena);
     free(copy);
@@ -293,14 +285,12 @@ UNIT_TEST(test_blocks_of_every_count_come_back)
 UNIT_TEST(test_staleness_markers_cost_a_few_bytes)
 {
     struct histogram h[3];
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         h[i] = (struct histogram){.kind = SAMPLE_HISTOGRAM_INT, .sum_bits = STALE_NAN_BITS};
-    }
     assert_in_range(check_comes_back(h, 1, 0), 1, 16);
     assert_in_range(check_comes_back(h, 3, 0), 1, 24);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         h[i].kind = SAMPLE_HISTOGRAM_FLOAT;
-    }
     assert_in_range(check_comes_back(h, 3, 0), 1, 24);
 }
 
@@ -504,9 +494,8 @@ UNIT_TEST(test_wrong_fields_are_corrupt_and_cheap)
     for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++) {
         const struct refused *r = &refused[i];
         copy = with_slack(bytes_of(r->bytes, r->size));
-        if (decode(bytes_of(copy, r->size), r->count, &arena) != ERR_CORRUPT) {
+        if (decode(bytes_of(copy, r->size), r->count, &arena) != ERR_CORRUPT)
             fail_msg("accepted: %s", r->what);
-        }
         free(copy);
     }
     arena_fini(&arena);

@@ -92,9 +92,8 @@ int_unpack(const uint8_t *in, unsigned w, uint32_t count, uint64_t *out)
     default:
         __builtin_unreachable();
     }
-    for (uint32_t i = groups * 8; i < count; i++) {
+    for (uint32_t i = groups * 8; i < count; i++)
         out[i] = unpack_at(in, w, i);
-    }
 }
 
 /* Adds the bits above w of the exceptions. `in` has the positions, and the values if h is not
@@ -246,9 +245,8 @@ static void
 multiply(const struct codec_int_reader *reader, uint64_t *v, uint32_t count)
 {
     if (reader->divisor == 0) return;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         v[i] = v[i] * reader->divisor + reader->origin;
-    }
 }
 
 enum err
@@ -413,9 +411,8 @@ keep_frame(struct codec_int_reader *reader, struct codec_changes *to, uint32_t r
         e = f.h == 128 ? patch_varints(reader->cursor, f.patch.at, f.w, f.exceptions, u, count)
                        : patch_packed(f.patch.at, f.w, f.h, f.exceptions, u, count);
     }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         u[i] = step_of(reader, u[i]);
-    }
     keep_steps(to, row, u, count);
     return e;
 }
@@ -496,9 +493,8 @@ static inline void
 lengths_clear(struct lengths *lengths)
 {
     lanes *row = (lanes *)lengths->of;
-    for (unsigned i = 0; i < 4 * LENGTHS_VECTORS; i++) {
+    for (unsigned i = 0; i < 4 * LENGTHS_VECTORS; i++)
         row[i] = (lanes){0};
-    }
     lengths->all = 0;
 }
 
@@ -600,14 +596,12 @@ differences(const int64_t *values, uint32_t count, enum codec_mode mode, int64_t
         memcpy(x, values, count * sizeof *x);
         return count;
     case CODEC_DELTA:
-        for (uint32_t i = 1; i < count; i++) {
+        for (uint32_t i = 1; i < count; i++)
             to[i - 1] = v[i] - v[i - 1];
-        }
         return count - 1;
     case CODEC_DELTA2:
-        for (uint32_t i = 2; i < count; i++) {
+        for (uint32_t i = 2; i < count; i++)
             to[i - 2] = v[i] - 2 * v[i - 1] + v[i - 2];
-        }
         return count - 2;
     case CODEC_LINE:
         break;
@@ -740,9 +734,8 @@ plan_try(const int64_t *values, uint32_t count, enum codec_mode mode, int64_t st
 {
     struct int_choice plan = {.mode = mode, .step = step, .cost_bits = 8};
     if (mode != CODEC_PLAIN) plan.cost_bits += zigzag_cost_bits(values[0]);
-    if (mode == CODEC_DELTA2) {
+    if (mode == CODEC_DELTA2)
         plan.cost_bits += zigzag_cost_bits((int64_t)((uint64_t)values[1] - (uint64_t)values[0]));
-    }
     if (mode == CODEC_LINE) plan.cost_bits += zigzag_cost_bits(step);
     if (plan.cost_bits >= best->cost_bits) return;
     uint32_t left = differences(values, count, mode, step, x);
@@ -787,11 +780,10 @@ plan_stream(const int64_t *values, uint32_t count, bool ascending, int64_t *x)
     if (best.cost_bits < first_bits + PLAN_CHEAP_BITS) return best;
     bool standing = best.zero_count > count / 2, falling = best.any_negative;
     if (!standing && count > 2) plan_try(values, count, CODEC_DELTA2, 0, x, &best);
-    if (ascending) {
+    if (ascending)
         plan_try_lines(values, count, x, &best);
-    } else if (falling) {
+    else if (falling)
         plan_try(values, count, CODEC_PLAIN, 0, x, &best);
-    }
     return best;
 }
 
@@ -814,9 +806,8 @@ divisor_set(struct divisor *divisor, uint64_t g)
     divisor->shift = (unsigned)__builtin_ctzll(g);
     uint64_t odd = g >> divisor->shift;
     uint64_t inverse = odd * 3 ^ 2; /* correct in its low 5 bits; each step doubles their number */
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++)
         inverse *= 2 - odd * inverse;
-    }
     divisor->inverse = inverse;
     divisor->quotient_max = UINT64_MAX / odd;
 }
@@ -861,11 +852,10 @@ divisor_find(const int64_t *values, uint32_t count, struct divisor *ret_divisor,
         if (__builtin_sub_overflow(values[i], values[0], &difference)) return false;
         if (difference == 0) continue;
         uint64_t d = magnitude(difference), quotient;
-        if (divisor.g == 0) {
+        if (divisor.g == 0)
             divisor_set(&divisor, d);
-        } else if (!divisor_divides(&divisor, d, &quotient)) {
+        else if (!divisor_divides(&divisor, d, &quotient))
             divisor_set(&divisor, greatest_common_divisor(d, divisor.g));
-        }
         if (divisor.g == 1) return false;
     }
     *ret_divisor = divisor;
@@ -931,9 +921,8 @@ write_exceptions(uint8_t *out, uint8_t *ret_h, const uint64_t *positions, const 
         return int_pack(out, above, count, h);
     }
     *ret_h = 128;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         out += varint_put(out, above[i]);
-    }
     return out;
 }
 
@@ -942,9 +931,8 @@ write_frame(uint8_t *out, const int64_t *x, uint32_t count, const struct int_cho
             bool only)
 {
     uint64_t u[CODEC_FRAME];
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         u[i] = int_fold(x[i], plan->zigzag, plan->base);
-    }
     struct width width = plan->width;
     if (!only) {
         struct lengths lengths;
@@ -1013,9 +1001,8 @@ codec_int_write(struct codec_scratch *scratch, const int64_t *values, uint32_t c
         sure = (uint64_t)moved_count * (codec_bit_length(divisor.g) - 1) > 2 * head_bits;
     }
     if (!sure) plain = plan_stream(values, count, ascending, scratch->x);
-    if (plain.cost_bits <= divided.cost_bits) {
+    if (plain.cost_bits <= divided.cost_bits)
         return (size_t)(write_planned(out, values, count, &plain, scratch->x) - out);
-    }
     uint8_t *at = out;
     *at++ = CODEC_DIVIDED;
     at += varint_put(at, divisor.g);

@@ -274,9 +274,8 @@ record_damaged(const struct wal_record *record, struct why *why)
 uint32_t *
 record_ref_find(const struct record_refs *r, uint64_t ref)
 {
-    for (uint32_t at = TABLE_START, i; table_next(&r->table, hash_mix(ref, 0), &at, &i);) {
+    for (uint32_t at = TABLE_START, i; table_next(&r->table, hash_mix(ref, 0), &at, &i);)
         if (r->items[i].ref == ref) return &r->items[i].value;
-    }
     return NULL;
 }
 
@@ -284,9 +283,8 @@ uint32_t *
 record_ref_add(struct record_refs *r, uint64_t ref)
 {
     if (!table_reserve(&r->table, r->budget, 1) ||
-        !array_reserve(r->budget, &r->items, &r->capacity, r->count + 1)) {
+        !array_reserve(r->budget, &r->items, &r->capacity, r->count + 1))
         return NULL;
-    }
     table_add(&r->table, hash_mix(ref, 0), r->count);
     r->items[r->count] = (struct record_ref){.ref = ref};
     return &r->items[r->count++].value;

@@ -229,9 +229,8 @@ cut_labels(struct bytes labels, struct bytes *ret_fields)
     struct cursor c = cursor_of(labels);
     struct label label;
     uint32_t count = 0;
-    for (const uint8_t *from = c.at; labels_next(&c, &label); from = c.at) {
+    for (const uint8_t *from = c.at; labels_next(&c, &label); from = c.at)
         ret_fields[count++] = bytes_of(from, (size_t)(c.at - from));
-    }
     return count;
 }
 
@@ -241,14 +240,12 @@ put_labels(struct buf *to, struct bytes before, struct bytes labels)
     struct bytes old[2 * RECORD_MASK_BITS], now[2 * RECORD_MASK_BITS];
     uint32_t known = cut_labels(before, old), count = cut_labels(labels, now);
     uint64_t mask = 0;
-    for (uint32_t i = 0; i < count && i < RECORD_MASK_BITS; i++) {
+    for (uint32_t i = 0; i < count && i < RECORD_MASK_BITS; i++)
         if (i >= known || !bytes_equal(old[i], now[i])) mask |= UINT64_C(1) << i;
-    }
     buf_put_varint(to, count);
     buf_put_varint(to, mask);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (i >= RECORD_MASK_BITS || (mask >> i & 1) != 0) buf_put_bytes(to, now[i]);
-    }
 }
 
 enum record_kind { SERIES, HISTOGRAMS, EXEMPLARS, METADATA, RECORD_KINDS };
@@ -314,9 +311,8 @@ UNIT_TEST(test_the_other_records_come_back)
         put_record(kind, x, &to);
         assert_int_equal(read_record(kind, x, buf_bytes(&to)), OK);
         assert_int_equal(x->seen, x->count);
-        for (uint32_t cut = 1; cut < to.size && cut < 40; cut++) {
+        for (uint32_t cut = 1; cut < to.size && cut < 40; cut++)
             assert_int_equal(read_record(kind, x, bytes_of(to.at, to.size - cut)), ERR_CORRUPT);
-        }
         buf_put_u8(&to, 0);
         assert_int_equal(read_record(kind, x, buf_bytes(&to)), ERR_CORRUPT);
         buf_fini(&to);

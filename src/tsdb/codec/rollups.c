@@ -119,9 +119,8 @@ static uint32_t
 reversed(uint32_t code, unsigned bits)
 {
     uint32_t to = 0;
-    for (unsigned i = 0; i < bits; i++) {
+    for (unsigned i = 0; i < bits; i++)
         to |= (code >> i & 1) << (bits - 1 - i);
-    }
     return to;
 }
 
@@ -170,9 +169,8 @@ codec_coded_write(const int64_t *values, uint32_t count, size_t limit_bytes, uin
     enum coded_sign sign = sign_of(values, count);
     uint32_t counts[CLASSES] = {0}, codes[CLASSES];
     uint8_t bits[CLASSES];
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         counts[class_of(to_unsigned(values[i], sign))]++;
-    }
     choose_bits(counts, bits);
     unsigned first = 0, end = CLASSES;
     while (counts[first] == 0)
@@ -180,9 +178,8 @@ codec_coded_write(const int64_t *values, uint32_t count, size_t limit_bytes, uin
     while (counts[end - 1] == 0)
         end--;
     uint64_t size_bits = 0;
-    for (unsigned i = first; i < end; i++) {
+    for (unsigned i = first; i < end; i++)
         size_bits += (uint64_t)counts[i] * (bits[i] + class_rest_bits(i));
-    }
     size_t head_bytes = 3 + (end - first + 1) / 2, size = head_bytes + (size_t)(size_bits + 7) / 8;
     if (size >= limit_bytes) return 0;
     bool assigned = assign_codes(bits, codes);
@@ -191,9 +188,8 @@ codec_coded_write(const int64_t *values, uint32_t count, size_t limit_bytes, uin
     out[1] = (uint8_t)first;
     out[2] = (uint8_t)(end - first);
     memset(out + 3, 0, head_bytes - 3);
-    for (unsigned i = first; i < end; i++) {
+    for (unsigned i = first; i < end; i++)
         out[3 + (i - first) / 2] |= (uint8_t)(bits[i] << (i - first) % 2 * 4);
-    }
     struct bit_writer w = {.at = out + head_bytes};
     for (uint32_t i = 0; i < count; i++) {
         uint64_t u = to_unsigned(values[i], sign);
@@ -489,13 +485,12 @@ guess_sum(const struct rollups_form *form, const struct rollup *r)
 {
     double ends = bits_double(r->first_bits) + bits_double(r->last_bits);
     double extremes = r->least + r->greatest, twice;
-    if (form->sum_guess == 0) {
+    if (form->sum_guess == 0)
         twice = extremes;
-    } else if (form->sum_guess == 1) {
+    else if (form->sum_guess == 1)
         twice = ends;
-    } else {
+    else
         twice = (ends + extremes) * 0.5;
-    }
     return decimal_near(form, twice * 0.5 * (double)(r->count - r->nan_count));
 }
 
@@ -611,9 +606,8 @@ number_of(enum rollup_column column, const struct rollup *r)
 INLINE enum err
 set_number(enum rollup_column column, uint64_t v, struct rollup *r)
 {
-    if (is_integer(column) && (v > UINT32_MAX || (column == COLUMN_COUNT && v == 0))) {
+    if (is_integer(column) && (v > UINT32_MAX || (column == COLUMN_COUNT && v == 0)))
         return ERR_CORRUPT;
-    }
     switch (column) {
     case COLUMN_COUNT:
         r->count = (uint32_t)v;
@@ -693,9 +687,8 @@ choose_exponent(struct codec_scratch *scratch, const struct rollup *rollups, uin
                 struct buf *out)
 {
     uint32_t sampled = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (rollups[i].count > 0) scratch->column[sampled++] = (int64_t)rollups[i].last_bits;
-    }
     size_t size_before = out->size;
     codec_float_encode(scratch, (const uint64_t *)scratch->column, sampled, out);
     if (buf_error(out)) return 0;
@@ -778,9 +771,8 @@ static bool
 any_set(const int64_t *numbers, uint32_t count)
 {
     int64_t all = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         all |= numbers[i];
-    }
     return all != 0;
 }
 
@@ -820,9 +812,8 @@ choose_guess(struct codec_scratch *scratch, struct rollups_form *form, unsigned 
     for (*guess = 0; *guess < guesses && least > 0; ++*guess) {
         uint32_t n = fill_column(scratch, form, column, rollups, count);
         size_t cost = 0; /* size of the distances */
-        if (any_set(scratch->column, n)) {
+        if (any_set(scratch->column, n))
             cost = codec_int_write(scratch, scratch->column, n, false, scratch->out);
-        }
         if (cost >= least) continue;
         least = cost;
         best = *guess;
@@ -872,9 +863,8 @@ codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups
     buf_put_u8(out, (uint8_t)form.e);
     size_t form_at = out->size;
     buf_put(out, (const uint8_t[]){0, 0, 0, 0}, 4);
-    for (unsigned column = 0; column < COLUMNS; column++) {
+    for (unsigned column = 0; column < COLUMNS; column++)
         put_column(scratch, &form, (enum rollup_column)column, rollups, count, out);
-    }
     if (buf_error(out)) {
         out->size = size_before;
         return;

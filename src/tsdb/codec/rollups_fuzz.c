@@ -70,9 +70,8 @@ check_comes_back(uint32_t count, int64_t resolution_ms)
     enum err e = decode(buf_bytes(&first_times), buf_bytes(&out), resolution_ms, ROLLUP_WHOLE, rows,
                         again, &count_again);
     assert(e == OK && count_again == count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         check_same(&rollups[i], &again[i]);
-    }
     buf_fini(&first_times);
     buf_fini(&out);
 }
@@ -87,11 +86,10 @@ roll_up(struct cursor *cursor, int64_t resolution_ms)
         t_ms += 1 + load_le16(cursor_bytes(cursor, 2).at);
         struct rollup sample = rollup_of_sample(t_ms, cursor_le64(cursor));
         int64_t own_end = rollup_window_end(t_ms, resolution_ms);
-        if (own_end == end) {
+        if (own_end == end)
             rollup_join(&rollups[count - 1], &sample);
-        } else {
+        else
             rollups[count++] = sample;
-        }
         end = own_end;
     }
     if (count > 0) check_comes_back(count, resolution_ms);
@@ -131,9 +129,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (use == ROLLUP_WHOLE) e = used;
         if (use == ROLLUP_WHOLE) memcpy(rollups, again, sizeof rollups);
         assert(e || used == OK);
-        for (uint32_t i = 0; i < count && used == OK; i++) {
+        for (uint32_t i = 0; i < count && used == OK; i++)
             assert(rollup_is_valid(&again[i]));
-        }
     }
     if (e == OK) check_comes_back(count, resolution_ms);
     return 0;

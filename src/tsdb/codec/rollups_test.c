@@ -50,11 +50,10 @@ add_sample(int64_t t_ms, uint64_t bits)
     struct rollup *r = g.count > 0 ? &g.rollups[g.count - 1] : NULL;
     int64_t end = rollup_window_end(t_ms, g.resolution_ms);
     if (r != NULL &&
-        rollup_window_end(r->count > 0 ? r->last_ms : r->stale_ms, g.resolution_ms) == end) {
+        rollup_window_end(r->count > 0 ? r->last_ms : r->stale_ms, g.resolution_ms) == end)
         rollup_join(r, &sample);
-    } else {
+    else
         g.rollups[g.count++] = sample;
-    }
 }
 
 static void
@@ -73,11 +72,10 @@ coarsen(int64_t factor)
     for (uint32_t i = 0; i < g.count; i++) {
         struct rollup *r = &g.rollups[i];
         int64_t own = rollup_window_end(r->count > 0 ? r->last_ms : r->stale_ms, g.resolution_ms);
-        if (count > 0 && own == end) {
+        if (count > 0 && own == end)
             rollup_join(&g.rollups[count - 1], r);
-        } else {
+        else
             g.rollups[count++] = *r;
-        }
         end = own;
     }
     g.count = count;
@@ -146,11 +144,10 @@ assert_same(const struct rollup *a, const struct rollup *b, bool lost)
         assert_true(isnan(b->least) && isnan(b->greatest));
     }
     assert_near(precise_value(&a->sum), precise_value(&b->sum), a->count, a);
-    if (lost && a->resets > 0) {
+    if (lost && a->resets > 0)
         assert_true(isnan(b->correction));
-    } else {
+    else
         assert_near(a->correction, b->correction, a->resets, a);
-    }
 }
 
 /* True for what is no counter: it falls by more than eight more often than in half of the windows
@@ -210,12 +207,10 @@ check_comes_back(void)
     assert_int_equal(decode(&count), OK);
     assert_int_equal(count, g.count);
     bool lost = corrections_are_lost();
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         assert_same(&g.rollups[i], &g.back[i], lost);
-    }
-    for (unsigned use = ROLLUP_COUNTS; use < ROLLUP_WHOLE; use++) {
+    for (unsigned use = ROLLUP_COUNTS; use < ROLLUP_WHOLE; use++)
         check_used((enum rollup_use)use);
-    }
 }
 
 /* Changes samples of a series to specials and markers, and drops stretches of it. */
@@ -271,9 +266,8 @@ add_counter(uint32_t count, uint32_t reset_each)
 UNIT_TEST(test_a_constant_costs_its_form_only)
 {
     rig_open(300000);
-    for (uint32_t i = 0; i < 2000; i++) {
+    for (uint32_t i = 0; i < 2000; i++)
         add_double(1600000215000 + (int64_t)i * 15000, 0.1);
-    }
     check_comes_back();
     assert_true(g.first_times.size <= 2);
     assert_true(g.out.size <= 5);
@@ -299,9 +293,8 @@ UNIT_TEST(test_corrections_of_counters_are_kept_however_often_they_restart)
             add_counter(2000, restart_each[i]);
             if (coarse) coarsen(12);
             check_comes_back();
-            for (uint32_t k = 0; k < g.count; k++) {
+            for (uint32_t k = 0; k < g.count; k++)
                 assert_false(isnan(g.back[k].correction));
-            }
             rig_close();
         }
     }
@@ -311,13 +304,11 @@ UNIT_TEST(test_corrections_of_gauges_are_dropped)
 {
     struct rng rng = {7};
     rig_open(300000);
-    for (uint32_t i = 0; i < 2000; i++) {
+    for (uint32_t i = 0; i < 2000; i++)
         add_double(1600000000000 + (int64_t)i * 15000, (double)rng_below(&rng, 100));
-    }
     check_comes_back();
-    for (uint32_t i = 0; i < g.count; i++) {
+    for (uint32_t i = 0; i < g.count; i++)
         assert_true(isnan(g.back[i].correction));
-    }
     rig_close();
 }
 
@@ -343,9 +334,8 @@ UNIT_TEST(test_a_correction_that_was_lost_stays_lost)
 {
     rig_open(300000);
     add_counter(2000, 211);
-    for (uint32_t i = 0; i < g.count; i += 2) {
+    for (uint32_t i = 0; i < g.count; i += 2)
         if (g.rollups[i].resets > 0) g.rollups[i].correction = NAN;
-    }
     check_comes_back();
     rig_close();
 }
@@ -360,9 +350,8 @@ UNIT_TEST(test_a_block_that_was_written_without_corrections_stays_as_it_is)
                                    0x68, 0x98, 0xc6, 0xb8, 0xd4, 0x21, 0x9e, 0x00};
     uint32_t count;
     rig_open(300000);
-    for (uint32_t i = 0; i < 120; i++) {
+    for (uint32_t i = 0; i < 120; i++)
         add_double(1600000000000 + (int64_t)i * 15000, i % 11 * i);
-    }
     check_comes_back();
     assert_false(corrections_are_lost());
     buf_clear(&g.out);

@@ -13,9 +13,8 @@ static int64_t
 least_after(const int64_t *times, uint32_t count, uint64_t number)
 {
     int64_t least = INT64_MAX;
-    for (uint32_t i = (uint32_t)number; i < count; i++) {
+    for (uint32_t i = (uint32_t)number; i < count; i++)
         if (times[i] < least) least = times[i];
-    }
     return least;
 }
 
@@ -65,9 +64,8 @@ UNIT_TEST(test_newer_changes_have_a_finer_resolution)
 {
     struct changes c = {0};
     const int64_t count = 100000;
-    for (int64_t i = 1; i <= count; i++) {
+    for (int64_t i = 1; i <= count; i++)
         changes_add(&c, (uint64_t)i, 15 * i);
-    }
     for (int64_t i = 0; i < count; i++) {
         int64_t told = changes_after(&c, (uint64_t)i), age = 15 * (count - i);
         assert_true(told <= 15 * (i + 1) && told >= 15 * (i + 1) - age / 2);

@@ -72,9 +72,8 @@ add_chunk(struct gen *gen, struct late_index *x, const struct hchunk *c)
     uint64_t bits[HCHUNK_SAMPLES_MAX];
     bool has_starts;
     if (c->kind != SAMPLE_FLOAT || !table_reserve(&x->times, gen->budget, c->count) ||
-        !array_reserve(gen->budget, &x->chunks, &x->chunk_capacity, x->chunk_count + 1)) {
+        !array_reserve(gen->budget, &x->chunks, &x->chunk_capacity, x->chunk_count + 1))
         return false;
-    }
     struct hchunk_view view = hchunk_sealed_view(c);
     enum err e = hchunk_unpack(view.kind, view.bytes, view.count, NULL, times, starts, bits, NULL,
                                &has_starts);
@@ -103,9 +102,8 @@ late_index_sealed(struct gen *gen, struct gen_past *past, const struct hchunk *k
     }
     assert(x->owner == late); /* invariant 7 */
     if (x->broken) return;
-    for (const struct hchunk *c = past->sealed; c != known && !x->broken; c = c->next) {
+    for (const struct hchunk *c = past->sealed; c != known && !x->broken; c = c->next)
         x->broken = !add_chunk(gen, x, c);
-    }
     if (x->broken) index_empty(gen, x);
 }
 
@@ -289,9 +287,8 @@ size_t
 gen_presence_reserve(const struct gen *gen, const struct histogram *more)
 {
     size_t bytes = gen->histogram_bytes_max;
-    if (gen->before != NULL && gen->before->histogram_bytes_max > bytes) {
+    if (gen->before != NULL && gen->before->histogram_bytes_max > bytes)
         bytes = gen->before->histogram_bytes_max;
-    }
     if (more != NULL && histogram_bytes_max(more) > bytes) bytes = histogram_bytes_max(more);
     return bytes;
 }
@@ -445,9 +442,8 @@ late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
     x.list = past->sealed;
     x.sealed = 0;
     memset(x.open, 0, sizeof x.open);
-    for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++)
         sealing_clear(&x, k);
-    }
     uint32_t group = durable_epoch - LATE_GROUPS_BACK;
     enum err e = OK;
     while (e == OK && late_next_group(gen, past->late, durable_epoch, &group)) {
@@ -456,14 +452,12 @@ late_seal(struct gen *gen, struct gen_past *past, uint32_t durable_epoch)
             if (late_group(x.gen, &past->late->samples[i], durable_epoch) != group) continue;
             e = sealing_put(&x, &past->late->samples[i], group);
         }
-        for (unsigned k = 0; k < SAMPLE_KIND_COUNT && e == OK; k++) {
+        for (unsigned k = 0; k < SAMPLE_KIND_COUNT && e == OK; k++)
             e = sealing_end(&x, k);
-        }
     }
     if (e) {
-        for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++) {
+        for (unsigned k = 0; k < SAMPLE_KIND_COUNT; k++)
             sealing_clear(&x, k);
-        }
         while (x.list != past->sealed) { /* no reader has seen these chunks */
             struct hchunk *c = x.list;
             x.list = c->next;
@@ -560,9 +554,8 @@ late_reserve(const struct late *late, uint32_t count)
                    "gen.h: what gen_append_reserve() promises");
     size_t bytes = 0;
     if (late->count + count > late->capacity) bytes += late->count * 4 * sizeof(struct late_sample);
-    if (late->count + count > late_limit(late)) {
+    if (late->count + count > late_limit(late))
         bytes += late->count * seal_bytes + late->histogram_reserve;
-    }
     return bytes;
 }
 
@@ -591,9 +584,8 @@ gen_append(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_ms
     gen->series_count += first;
     if (t_ms < gen->min_ms) gen->min_ms = t_ms;
     if (t_ms > gen->max_ms) gen->max_ms = t_ms;
-    if (v->kind != SAMPLE_FLOAT && histogram_bytes_max(v->histogram) > gen->histogram_bytes_max) {
+    if (v->kind != SAMPLE_FLOAT && histogram_bytes_max(v->histogram) > gen->histogram_bytes_max)
         gen->histogram_bytes_max = histogram_bytes_max(v->histogram);
-    }
     gen->sample_count[ledger_kind_of(v->kind)]++;
     return OK;
 }
@@ -674,12 +666,10 @@ undo_series(struct gen *gen, uint32_t id, uint32_t durable_epoch, struct arena *
         const struct late *late = s->past == NULL ? NULL : s->past->late;
         const struct hchunk *c = s->past == NULL ? NULL : s->past->sealed;
         int64_t last_ms = before == NULL ? INT64_MIN : before->open.last_ms;
-        for (; c != NULL; c = c->next) {
+        for (; c != NULL; c = c->next)
             if (c->max_ms > last_ms) last_ms = c->max_ms;
-        }
-        if (late != NULL && late->count > 0 && late->samples[late->count - 1].t_ms > last_ms) {
+        if (late != NULL && late->count > 0 && late->samples[late->count - 1].t_ms > last_ms)
             last_ms = late->samples[late->count - 1].t_ms;
-        }
         s->open.last_ms = last_ms; /* the newest time that is left */
     }
     if (!gen_series_is_empty(s)) return OK;
@@ -809,13 +799,11 @@ gen_validate(const struct gen *gen)
         series_count++;
         series_validate(gen, s, counts);
     }
-    for (uint32_t i = 0; i < gen->exemplars.count; i++) {
+    for (uint32_t i = 0; i < gen->exemplars.count; i++)
         counts[LEDGER_EXEMPLAR] += !gen_exemplar(gen, i)->undone;
-    }
     assert(series_count == gen->series_count); /* invariant 4 */
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         assert(counts[k] == gen->sample_count[k]); /* invariant 3 */
-    }
     gmem_validate(&gen->gmem);
     registry_validate(gen->registry);
 }
@@ -879,16 +867,12 @@ gen_series_meets(const struct gen *gen, const struct gen_series *s, int64_t min_
     /* Mostly the last time decides, without a look into the chunk. */
     if (o->count > 0 && o->last_ms >= min_ms &&
         (o->last_ms <= max_ms || hchunk_first_ms(o) <= max_ms) &&
-        gen_open_visible(gen, s, epoch) > 0) {
+        gen_open_visible(gen, s, epoch) > 0)
         return true;
-    }
     if (s->past == NULL) return false;
-    for (const struct hchunk *c = s->past->sealed; c != NULL; c = c->next) {
-        if (c->max_ms >= min_ms && c->min_ms <= max_ms &&
-            gen_sealed_visible(gen, s, c, epoch) > 0) {
+    for (const struct hchunk *c = s->past->sealed; c != NULL; c = c->next)
+        if (c->max_ms >= min_ms && c->min_ms <= max_ms && gen_sealed_visible(gen, s, c, epoch) > 0)
             return true;
-        }
-    }
     for (uint32_t i = 0; s->past->late != NULL && i < s->past->late->count; i++) {
         const struct late_sample *l = &s->past->late->samples[i];
         if (l->t_ms > max_ms) return false;
@@ -938,9 +922,8 @@ exemplar_find(const struct gen *gen, uint32_t series, const struct gen_exemplar 
         const struct gen_exemplar *x = gen_exemplar(gen, id);
         if (!x->undone && x->series == series && x->t_ms == like->t_ms && x->bits == like->bits &&
             bytes_equal(bytes_of(x->labels, x->labels_size),
-                        bytes_of(like->labels, like->labels_size))) {
+                        bytes_of(like->labels, like->labels_size)))
             return x;
-        }
     }
     return NULL;
 }

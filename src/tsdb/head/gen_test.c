@@ -71,9 +71,8 @@ static void
 model_free(struct model *m)
 {
     if (m == NULL) return;
-    for (unsigned i = 0; i < SERIES; i++) {
+    for (unsigned i = 0; i < SERIES; i++)
         free(m->samples[i]);
-    }
     free(m);
 }
 
@@ -116,15 +115,13 @@ model_undo(struct model *m, uint32_t durable)
 {
     for (unsigned i = 0; i < SERIES; i++) {
         uint32_t kept = 0;
-        for (uint32_t j = 0; j < m->count[i]; j++) {
+        for (uint32_t j = 0; j < m->count[i]; j++)
             if (m->samples[i][j].epoch <= durable) m->samples[i][kept++] = m->samples[i][j];
-        }
         m->count[i] = kept;
     }
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < m->exemplar_count; i++) {
+    for (uint32_t i = 0; i < m->exemplar_count; i++)
         if (m->exemplars[i].epoch <= durable) m->exemplars[kept++] = m->exemplars[i];
-    }
     m->exemplar_count = kept;
 }
 
@@ -139,9 +136,7 @@ labels_of(unsigned series, uint8_t *room)
     labels_put(&to, (struct label){bytes_of_text("__name__"), bytes_of_text(text)});
     snprintf(text, sizeof text, "i%u", series);
     labels_put(&to, (struct label){bytes_of_text("instance"), bytes_of_text(text)});
-    if (series % 2 == 0) {
-        labels_put(&to, (struct label){bytes_of_text("job"), bytes_of_text("x")});
-    }
+    if (series % 2 == 0) labels_put(&to, (struct label){bytes_of_text("job"), bytes_of_text("x")});
     assert_int_equal(buf_error(&to), OK);
     return buf_bytes(&to);
 }
@@ -373,11 +368,10 @@ do_exemplar(struct world *w)
         want = 0;
     }
     assert_int_equal(e, there ? ERR_AGAIN : OK);
-    if (there) {
+    if (there)
         assert_int_equal(epoch, want);
-    } else {
+    else
         w->now->exemplars[w->now->exemplar_count++] = x;
-    }
 }
 
 /* --- comparing -------------------------------------------------------------------------------- */
@@ -400,9 +394,8 @@ check_series(struct world *w, struct interleave *m, unsigned i, uint32_t durable
         assert_int_equal(interleave_next(m, &batch, NULL), OK);
         if (batch.count == 0) break;
         for (uint32_t j = 0; j < batch.count; j++, at++) {
-            while (at < w->now->count[i] && w->now->samples[i][at].epoch > durable) {
+            while (at < w->now->count[i] && w->now->samples[i][at].epoch > durable)
                 at++;
-            }
             const struct model_sample *want = &w->now->samples[i][at];
             struct sample_value got = {batch.kind, 0, NULL};
             if (batch.kind == SAMPLE_FLOAT)
@@ -411,14 +404,12 @@ check_series(struct world *w, struct interleave *m, unsigned i, uint32_t durable
                 got.histogram = &batch.histograms[j];
             int64_t start = batch.starts_ms == NULL ? 0 : batch.starts_ms[j];
             if (at >= w->now->count[i] || batch.times_ms[j] != want->t_ms ||
-                start != want->start_ms || !same_value(&got, &want->value)) {
+                start != want->start_ms || !same_value(&got, &want->value))
                 fail_msg("seed %u: series %u, sample %u", (unsigned)w->seed, i, at);
-            }
         }
     }
-    while (at < w->now->count[i] && w->now->samples[i][at].epoch > durable) {
+    while (at < w->now->count[i] && w->now->samples[i][at].epoch > durable)
         at++;
-    }
     if (at != w->now->count[i]) fail_msg("seed %u: series %u ends", (unsigned)w->seed, i);
     assert_int_equal(m->superseded_count[LEDGER_FLOAT] + m->duplicate_count[LEDGER_FLOAT], 0);
 }
@@ -431,18 +422,15 @@ check_counts(const struct world *w)
     uint32_t series = 0;
     for (unsigned i = 0; i < SERIES; i++) {
         series += w->now->count[i] > 0;
-        for (uint32_t j = 0; j < w->now->count[i]; j++) {
+        for (uint32_t j = 0; j < w->now->count[i]; j++)
             want[ledger_kind_of(w->now->samples[i][j].value.kind)]++;
-        }
     }
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         assert_int_equal(w->gen->sample_count[k], want[k]);
-    }
     assert_int_equal(w->gen->series_count, series);
     uint32_t exemplars = 0;
-    for (uint32_t i = 0; i < w->gen->exemplars.count; i++) {
+    for (uint32_t i = 0; i < w->gen->exemplars.count; i++)
         exemplars += !gen_exemplar(w->gen, i)->undone;
-    }
     assert_int_equal(exemplars, w->now->exemplar_count);
     gen_validate(w->gen);
     if (w->frozen != NULL) gen_validate(w->frozen);
@@ -544,16 +532,14 @@ run(uint64_t seed, unsigned steps, bool memory_fails)
 
 UNIT_TEST(test_a_generation_holds_what_its_model_holds)
 {
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= 20; seed++)
         run(seed, 6000, false);
-    }
 }
 
 UNIT_TEST(test_memory_refused_anywhere_loses_and_invents_nothing)
 {
-    for (uint64_t seed = 100; seed < 112; seed++) {
+    for (uint64_t seed = 100; seed < 112; seed++)
         run(seed, 4000, true);
-    }
 }
 
 /* A generation with one series. */
@@ -694,9 +680,8 @@ UNIT_TEST(test_random_order_does_not_become_quadratic)
         added++;
     }
     int64_t middle = 1 << 29;
-    for (const struct hchunk *c = o.samples->past->sealed; c != NULL; c = c->next) {
+    for (const struct hchunk *c = o.samples->past->sealed; c != NULL; c = c->next)
         chunks += c->min_ms <= middle && c->max_ms >= middle;
-    }
     assert_int_equal(o.gen->sample_count[LEDGER_FLOAT], added);
     assert_in_range(chunks, 1, 200);
     assert_in_range(o.samples->past->late->work, 1, 100 * added); /* chunks looked into, times 16 */

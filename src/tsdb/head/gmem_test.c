@@ -26,9 +26,8 @@ random_size(struct rng *r)
 static void
 check_piece(const struct piece *p)
 {
-    for (size_t i = 0; i < p->size; i++) {
+    for (size_t i = 0; i < p->size; i++)
         assert_int_equal(p->at[i], p->fill);
-    }
 }
 
 UNIT_TEST(test_pieces_never_overlap_however_they_come_and_go)
@@ -123,13 +122,11 @@ UNIT_TEST(test_an_exhausted_budget_is_reported_and_harmless)
     assert_non_null(piece);
     memset(piece, 7, 100);
     assert_null(gmem_grow(&g, piece, 100, 100, 200 * 1024));
-    for (unsigned i = 0; i < 100; i++) {
+    for (unsigned i = 0; i < 100; i++)
         assert_int_equal(piece[i], 7);
-    }
     unsigned got = 0;
-    while (gmem_alloc(&g, 1000) != NULL) {
+    while (gmem_alloc(&g, 1000) != NULL)
         got++;
-    }
     assert_in_range(got, 80, 100);
     gmem_validate(&g);
     gmem_fini(&g);

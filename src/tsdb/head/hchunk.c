@@ -76,9 +76,8 @@ get_z(const uint8_t *p, uint64_t *ret_z)
     } else {
         unsigned n = t - 0xF0u + 4;
         uint64_t z = 0;
-        for (unsigned i = 0; i < n; i++) {
+        for (unsigned i = 0; i < n; i++)
             z |= (uint64_t)p[i] << (8 * i);
-        }
         *ret_z = z;
         p += n;
     }
@@ -194,11 +193,10 @@ row_arrays(const struct hist_buckets *like, struct arena *arena, struct hist_buc
     if (like->bucket_count == 0) return OK;
     uint64_t *words = arena_alloc(arena, like->bucket_count * 8u);
     if (words == NULL) return ERR_NOMEM;
-    if (like->deltas != NULL) {
+    if (like->deltas != NULL)
         to->deltas = (const int64_t *)words;
-    } else {
+    else
         to->counts = words;
-    }
     return OK;
 }
 
@@ -208,9 +206,8 @@ read_buckets(const uint8_t *p, const struct hist_buckets *before, bool integer,
 {
     uint64_t *words = bucket_words(to);
     const uint64_t *last = bucket_words(before);
-    for (uint32_t i = 0; i < to->bucket_count; i++) {
+    for (uint32_t i = 0; i < to->bucket_count; i++)
         p = get_word(p, last[i], integer, &words[i]);
-    }
     return p;
 }
 
@@ -250,9 +247,8 @@ static void
 row_skip(struct chunk_rows *w, uint32_t words)
 {
     const uint8_t *p = w->at + 1; /* the hint */
-    while (words > 0) {
+    while (words > 0)
         words -= *p++ < 0x80;
-    }
     w->at = p;
 }
 
@@ -459,9 +455,8 @@ time_at(const struct hchunk_view *view, uint32_t index)
 {
     if (view->kind == SAMPLE_FLOAT) {
         struct float_reader r = float_reader_of(view->bytes);
-        for (uint32_t i = 0; i <= index; i++) {
+        for (uint32_t i = 0; i <= index; i++)
             read_sample(&r);
-        }
         return r.t_ms;
     }
     struct chunk_rows w = walk_rows(view);
@@ -538,9 +533,8 @@ put_z(uint8_t *p, uint64_t z)
         unsigned n = (unsigned)(71 - __builtin_clzll(z)) / 8;
         if (n < 4) n = 4;
         *p++ = (uint8_t)(0xF0 + n - 4);
-        for (unsigned i = 0; i < n; i++) {
+        for (unsigned i = 0; i < n; i++)
             *p++ = (uint8_t)(z >> (8 * i));
-        }
     }
     return p;
 }

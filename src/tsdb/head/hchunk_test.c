@@ -114,9 +114,8 @@ static uint32_t
 put_all(struct hchunk_open *o, struct gmem *g, const struct model *m)
 {
     uint32_t i = 0;
-    for (; i < m->count && hchunk_takes(o, m->kind, m->times[i]); i++) {
+    for (; i < m->count && hchunk_takes(o, m->kind, m->times[i]); i++)
         assert_int_equal(put(o, g, m, i), OK);
-    }
     return i;
 }
 
@@ -141,9 +140,8 @@ check_samples(const struct model *m, struct bytes bytes, uint32_t count)
                         ? got.bits[i] == m->bits[i]
                         : same_histogram_bits(&m->histograms[i], &got.histograms[i]) &&
                               got.histograms[i].reset_hint == m->histograms[i].reset_hint;
-        if (!same || got.times_ms[i] != m->times[i] || got.starts_ms[i] != m->starts[i]) {
+        if (!same || got.times_ms[i] != m->times[i] || got.starts_ms[i] != m->starts[i])
             fail_msg("seed %u: sample %u of %u", (unsigned)m->seed, i, count);
-        }
         starts |= m->starts[i] != 0;
     }
     if (starts) assert_true(got.has_starts);
@@ -196,15 +194,13 @@ UNIT_TEST(test_a_chunk_finds_each_sample_and_no_other)
             arena_reset(&arena);
             assert_int_equal(hchunk_find(&view, m->times[i], &arena, &at, &bits, &h), OK);
             assert_int_equal(at, i);
-            if (m->kind == SAMPLE_FLOAT) {
+            if (m->kind == SAMPLE_FLOAT)
                 assert_int_equal(bits, m->bits[i]);
-            } else {
+            else
                 assert_true(same_histogram_bits(&h, &m->histograms[i]));
-            }
             int64_t beside = m->times[i] + 1;
-            if (m->times[i] == INT64_MAX || (i + 1 < m->count && m->times[i + 1] == beside)) {
+            if (m->times[i] == INT64_MAX || (i + 1 < m->count && m->times[i + 1] == beside))
                 continue;
-            }
             assert_int_equal(hchunk_find(&view, beside, &arena, &at, &bits, &h), OK);
             assert_int_equal(at, m->count);
         }
@@ -234,9 +230,8 @@ UNIT_TEST(test_samples_taken_back_leave_no_trace)
             assert_int_equal(hchunk_visible(o.count, o.tag, o.pending_now, o.pending_before, 9),
                              keep);
         }
-        for (uint32_t i = 0; i < keep; i++) {
+        for (uint32_t i = 0; i < keep; i++)
             assert_int_equal(put(&straight, &g, m, i), OK);
-        }
         /* The samples that follow are other ones. */
         memcpy(after->times, m->times, sizeof m->times);
         memcpy(after->bits, m->bits, sizeof m->bits);
@@ -282,17 +277,15 @@ UNIT_TEST(test_only_durable_samples_are_visible)
         while (count < MAX) {
             /* At most two epochs are pending. */
             epochs[count] = durable + (uint32_t)rng_below(&r, 3);
-            if (count > 0 && (int32_t)(epochs[count] - epochs[count - 1]) < 0) {
+            if (count > 0 && (int32_t)(epochs[count] - epochs[count - 1]) < 0)
                 epochs[count] = epochs[count - 1];
-            }
             assert_int_equal(hchunk_put_float(&o, &g, count, count, 0, epochs[count]), OK);
             count++;
             if (rng_below(&r, 10) == 0) durable = epochs[count - 1];
             for (uint32_t d = 0; d < 3; d++) {
                 uint32_t seen = 0;
-                while (seen < count && (int32_t)(epochs[seen] - (durable + d)) <= 0) {
+                while (seen < count && (int32_t)(epochs[seen] - (durable + d)) <= 0)
                     seen++;
-                }
                 assert_int_equal(
                     hchunk_visible(o.count, o.tag, o.pending_now, o.pending_before, durable + d),
                     seen);
@@ -300,9 +293,8 @@ UNIT_TEST(test_only_durable_samples_are_visible)
             for (uint32_t i = 0; i < count; i++) {
                 uint32_t told = hchunk_epoch(i, o.count, o.tag, o.pending_now, o.pending_before);
                 if ((int32_t)(epochs[i] - durable) > 0) assert_int_equal(told, epochs[i]);
-                if ((int32_t)(epochs[i] - durable) <= 0 && told != 0) {
+                if ((int32_t)(epochs[i] - durable) <= 0 && told != 0)
                     assert_true((int32_t)(told - durable) <= 0);
-                }
             }
         }
         gmem_fini(&g);

@@ -50,9 +50,8 @@ void
 views_open(struct views *views, struct head_view *view, uint32_t epoch, int64_t now_ns)
 {
     struct head_view *older = views->newest;
-    while (older != NULL && is_before(epoch, older->epoch)) {
+    while (older != NULL && is_before(epoch, older->epoch))
         older = older->older;
-    }
     *view = (struct head_view){.older = older, .opened_ns = now_ns, .epoch = epoch};
     view->newer = older == NULL ? views->oldest : older->newer;
     *(older == NULL ? &views->oldest : &older->newer) = view;
@@ -179,9 +178,8 @@ view_notes_trim(struct view_notes *notes, struct views *views)
         any = v->lost == VIEW_NOT_LOST;
         oldest = v->epoch;
     }
-    while (*link != NULL && any && is_before(oldest, (*link)->to)) {
+    while (*link != NULL && any && is_before(oldest, (*link)->to))
         link = &(*link)->older;
-    }
     struct view_notes_page *p = *link;
     *link = NULL;
     while (p != NULL) {
@@ -208,9 +206,8 @@ static uint32_t *
 views_slot_of(const struct view_notes_page *p, const void *series)
 {
     uint32_t mask = 2 * p->capacity - 1, at = (uint32_t)hash_mix(0, (uintptr_t)series) & mask;
-    while (p->slots[at] != 0 && p->notes[p->slots[at] - 1].series != series) {
+    while (p->slots[at] != 0 && p->notes[p->slots[at] - 1].series != series)
         at = (at + 1) & mask;
-    }
     return &p->slots[at];
 }
 
@@ -225,9 +222,8 @@ view_notes_append(struct view_notes *notes, struct view_notes *frozen, struct vi
         while (page_fit(notes, views) != OK) {
             /* Loses the view with the oldest epoch, which needs the most notes. */
             struct head_view *v = views->oldest;
-            while (v != NULL && v->lost != VIEW_NOT_LOST) {
+            while (v != NULL && v->lost != VIEW_NOT_LOST)
                 v = v->newer;
-            }
             if (v == NULL) return; /* all are lost */
             lose(views, v, VIEW_LOST_MEMORY);
             view_notes_trim(notes, views);
@@ -254,9 +250,8 @@ uint32_t
 view_notes_visible(const struct view_notes *notes, const void *series, const struct chunk_marks *c,
                    uint32_t epoch)
 {
-    if (chunk_marks_suffice(c, epoch)) {
+    if (chunk_marks_suffice(c, epoch))
         return hchunk_visible(c->count, c->tag, c->now, c->before, epoch);
-    }
     for (const struct view_notes_page *p = notes->newest; p != NULL; p = p->older) {
         for (uint32_t i = *views_slot_of(p, series); i != 0; i = p->notes[i - 1].older) {
             const struct view_note *n = &p->notes[i - 1];
@@ -284,9 +279,8 @@ rules_configured_equal(const struct rules_configured *a, const struct rules_conf
 static void
 rules_in_force_forget(struct rules_in_force *f, uint32_t from)
 {
-    for (uint32_t i = from; i < f->former_count; i++) {
+    for (uint32_t i = from; i < f->former_count; i++)
         series_rules_unref(f->former[i].was.rules);
-    }
     if (from < f->former_count) f->former_count = from;
 }
 
@@ -369,9 +363,8 @@ rules_in_force_change(struct rules_in_force *f, const struct rules_configured *n
     f->former_count++;
     f->now = (struct rules_configured){series_rules_ref(next->rules), next->kept_ms};
     /* One that is configured again has its grace when it is replaced again. */
-    for (uint32_t i = f->former_count; i-- > 1;) {
+    for (uint32_t i = f->former_count; i-- > 1;)
         if (rules_configured_equal(&f->former[i].was, next)) remove_former(f, i);
-    }
     rules_in_force_combine(f);
     return true;
 }
@@ -485,9 +478,8 @@ retention_settle(struct head *head)
 {
     assert(lock_is_mine(&head->lock));
     uint32_t count = head->rules.former_count, left = count;
-    while (left > 0 && grace_left_ms(head, &head->rules.former[left - 1]) == 0) {
+    while (left > 0 && grace_left_ms(head, &head->rules.former[left - 1]) == 0)
         left--;
-    }
     if (left == count) return false;
     rules_in_force_forget(&head->rules, left);
     rules_in_force_combine(&head->rules);
@@ -560,9 +552,8 @@ head_validate(const struct head *head)
     assert(head->frozen != NULL || head->cut.part == NULL);       /* invariant 3 */
     assert(head->cut.tenant_count <= head->tenant_count);         /* invariant 3 */
 
-    for (uint32_t i = 0; i < head->tenant_count; i++) {
+    for (uint32_t i = 0; i < head->tenant_count; i++)
         assert(head->tenants[i]->id == i); /* invariant 7 */
-    }
     const struct head_view *last = NULL;
     for (const struct head_view *v = head->views.oldest; v != NULL; v = v->newer) {
         assert(v->older == last);                                  /* invariant 1 */
@@ -600,9 +591,8 @@ void
 head_undo(struct head *head)
 {
     assert(lock_is_mine(&head->lock));
-    for (struct head_view *v = head->views.oldest; v != NULL; v = v->newer) {
+    for (struct head_view *v = head->views.oldest; v != NULL; v = v->newer)
         if (v->epoch != (uint32_t)head->durable_epoch) lose(&head->views, v, VIEW_LOST_COMMIT);
-    }
     assert(wal_is_down(head->wal)); /* invariant 6 */
     bool undone = gen_undo(head->active, (uint32_t)head->durable_epoch) == OK;
     head->outage = undone ? HEAD_IS_SETTLED : HEAD_UNDO_DUE;
@@ -627,13 +617,11 @@ head_epoch_state(struct head *head, uint64_t epoch)
     enum tsdb_epoch state = TSDB_EPOCH_DURABLE;
     lock_take(&head->epoch_lock);
     uint32_t known = head->void_count < VOIDS_REMEMBERED ? head->void_count : VOIDS_REMEMBERED;
-    for (uint32_t i = 0; i < known; i++) {
+    for (uint32_t i = 0; i < known; i++)
         if (epoch >= head->voids[i].first && epoch <= head->voids[i].last) state = TSDB_EPOCH_VOID;
-    }
     if (head->void_count > VOIDS_REMEMBERED &&
-        epoch < head->voids[head->void_count % VOIDS_REMEMBERED].first) {
+        epoch < head->voids[head->void_count % VOIDS_REMEMBERED].first)
         state = TSDB_EPOCH_VOID;
-    }
     if (state != TSDB_EPOCH_VOID && epoch > head->durable_epoch) state = TSDB_EPOCH_PENDING;
     lock_drop(&head->epoch_lock);
     return epoch == 0 ? TSDB_EPOCH_DURABLE : state;
@@ -663,11 +651,10 @@ head_new_gen(struct head *head, struct registry *shared, struct gen **ret_gen)
     struct registry *registry = shared;
     struct gen *gen;
     enum err e = OK;
-    if (shared != NULL) {
+    if (shared != NULL)
         registry_ref(registry);
-    } else {
+    else
         e = registry_new(&head->budget, head->next_ref, head->hash_seed, &registry);
-    }
     if (e == OK) e = gen_new(&head->budget, head->next_gen, registry, &head->views, &gen);
     registry_unref(registry);
     if (e) return e;
@@ -723,9 +710,8 @@ head_cut_locked(struct head *head, uint64_t pos)
     cut.tenant_count = head->tenant_count;
     cut.ledgers = mem_alloc(head->cut_budget, head->tenant_count * sizeof *cut.ledgers);
     if (cut.ledgers == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < head->tenant_count; i++) {
+    for (uint32_t i = 0; i < head->tenant_count; i++)
         cut.ledgers[i] = head->tenants[i]->total;
-    }
     struct registry *registry = head->active->registry;
     head->next_ref = registry->ref_base + registry->series.count;
     struct gen *next;

@@ -86,9 +86,8 @@ paged_touch(struct paged *p, struct gmem *gmem, uint32_t id, void (*begin)(void 
     uint8_t *memory = registry_page_new(p, gmem, items);
     if (memory == NULL) return ERR_NOMEM;
     memset(memory, 0, (size_t)items * p->item_bytes);
-    for (uint32_t i = 0; i < items; i++) {
+    for (uint32_t i = 0; i < items; i++)
         begin(memory + (size_t)i * p->item_bytes);
-    }
     p->pages[page] = memory;
     if (p->count < first + items) p->count = first + items;
     return OK;
@@ -118,9 +117,8 @@ enum err
 id_list_reserve(struct id_list *list, struct gmem *gmem)
 {
     if (list->count == 0) return OK;
-    if (list->last != NULL && list->last->size_bytes - list->used_bytes >= DIFFERENCE_BYTES_MAX) {
+    if (list->last != NULL && list->last->size_bytes - list->used_bytes >= DIFFERENCE_BYTES_MAX)
         return OK;
-    }
     size_t piece = PIECE_FIRST;
     if (list->last != NULL) {
         piece = 2 * (offsetof(struct id_block, bytes) + list->last->size_bytes);
@@ -130,11 +128,10 @@ id_list_reserve(struct id_list *list, struct gmem *gmem)
     if (block == NULL) return ERR_NOMEM;
     memset(block, 0, piece);
     block->size_bytes = (uint32_t)(piece - offsetof(struct id_block, bytes));
-    if (list->last == NULL) {
+    if (list->last == NULL)
         list->first = block;
-    } else {
+    else
         list->last->next = block;
-    }
     list->last = block;
     list->used_bytes = 0;
     return OK;
@@ -270,9 +267,8 @@ registry_validate(const struct registry *r)
             assert(registry_pair(r, s->pairs->ids[i])->tenant == s->tenant); /* invariant 3 */
         }
     }
-    for (uint32_t id = 0; id < r->tenants.count; id++) {
+    for (uint32_t id = 0; id < r->tenants.count; id++)
         listed += ((const struct registry_tenant *)paged_at(&r->tenants, id))->series.count;
-    }
     for (uint32_t id = 0; id < r->pair_uses.count; id++) {
         assert(registry_pair_use(r, id)->name < r->names.count); /* invariant 4 */
         used += registry_pair_use(r, id)->series.count;
@@ -295,9 +291,8 @@ struct label
 pair_label(const struct pair *pair)
 {
     const uint8_t *f = pair->field;
-    if (f[1] < 0x80) {
+    if (f[1] < 0x80)
         return (struct label){bytes_of(f + 4, f[3]), bytes_of(f + 6 + f[3], f[5 + f[3]])};
-    }
     struct cursor c = {pair->field, pair->field + pair->field_size, false};
     struct label label = {{NULL, 0}, {NULL, 0}};
     bool got = labels_next(&c, &label);
@@ -401,9 +396,8 @@ pair_find(const struct registry *r, uint32_t tenant, struct bytes field, uint32_
     uint32_t at = TABLE_START;
     while (table_next(id_table_shard(&r->pair_table, hash), hash, &at, ret_id)) {
         const struct pair *p = registry_pair(r, *ret_id);
-        if (p->tenant == tenant && bytes_equal(bytes_of(p->field, p->field_size), field)) {
+        if (p->tenant == tenant && bytes_equal(bytes_of(p->field, p->field_size), field))
             return true;
-        }
     }
     return false;
 }
@@ -435,9 +429,8 @@ static enum err
 tenant_get(struct registry *r, uint32_t tenant, struct registry_tenant **ret_tenant)
 {
     uint32_t id;
-    while (r->tenants.count <= tenant) {
+    while (r->tenants.count <= tenant)
         if (paged_push(&r->tenants, &r->gmem, &id) == NULL) return ERR_NOMEM;
-    }
     *ret_tenant = paged_at(&r->tenants, tenant);
     return OK;
 }
@@ -551,9 +544,8 @@ registry_add(struct registry *r, uint32_t tenant, struct bytes labels, struct se
     assert(r->row_at <= r->row_end);            /* invariant 3 */
     assert(r->prints.count == r->series.count); /* invariant 1 */
     id_list_push(&owner->series, id);
-    for (uint32_t i = 0; i < row->count; i++) {
+    for (uint32_t i = 0; i < row->count; i++)
         id_list_push(&registry_pair_use(r, row->ids[i])->series, id);
-    }
     table_add(table, hash, id);
     *ret_series = s;
     return OK;
@@ -565,9 +557,8 @@ size_t
 series_labels_size(const struct registry *r, const struct series *series)
 {
     size_t size = 0;
-    for (uint32_t i = 0; i < series->pairs->count; i++) {
+    for (uint32_t i = 0; i < series->pairs->count; i++)
         size += registry_pair(r, series->pairs->ids[i])->field_size;
-    }
     return size;
 }
 

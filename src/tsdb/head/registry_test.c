@@ -66,9 +66,8 @@ UNIT_TEST(test_the_index_lists_each_series_under_its_labels_once)
             assert_int_equal(id % 3, pair->tenant);
         }
     }
-    for (unsigned i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < COUNT; i++)
         pairs += i % 7 == 0 ? 3 : 4;
-    }
     assert_int_equal(listed, pairs);
     for (uint32_t t = 0; t < 3; t++) {
         in_tenants += registry_tenant(r, t)->series.count;
@@ -102,9 +101,8 @@ UNIT_TEST(test_a_series_is_found_by_every_key_it_was_seen_under)
     assert_ptr_equal(registry_find(r, 2, 12345, always, s), s);
     assert_ptr_equal(registry_find(r, 2, 12345, always, other), other);
     assert_null(registry_find(r, 1, 12345, always, NULL));
-    for (uint64_t i = 0; i < 100000; i++) {
+    for (uint64_t i = 0; i < 100000; i++)
         registry_alias(r, s, i * 77777);
-    }
     assert_in_range(r->alias_count, 1000, 1100); /* bounded */
     registry_validate(r);
     registry_unref(r);
@@ -135,13 +133,11 @@ UNIT_TEST(test_memory_refused_while_a_series_is_added_leaves_no_trace)
     }
     assert_true(refused > 20);
     uint64_t listed = 0;
-    for (uint32_t p = 0; p < r->pairs.count; p++) {
+    for (uint32_t p = 0; p < r->pairs.count; p++)
         listed += registry_pair_use(r, p)->series.count;
-    }
     uint64_t pairs = 0;
-    for (unsigned i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < COUNT; i++)
         pairs += i % 7 == 0 ? 3 : 4;
-    }
     assert_int_equal(listed, pairs);
     registry_validate(r);
     registry_unref(r);

@@ -65,22 +65,19 @@ sort_texts_from(const struct order_texts *x, struct order_key *keys, struct orde
     for (uint32_t i = 1; i < count; i++) {
         struct bytes text = text_order_at(x, &keys[i]);
         size_t at = from, most = text.size < start ? text.size : start;
-        while (at < most && text.at[at] == first.at[at]) {
+        while (at < most && text.at[at] == first.at[at])
             at++;
-        }
         start = at;
     }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         keys[i].key = eight_from(text_order_at(x, &keys[i]), start);
-    }
     order_by_key(keys, spare, count);
     for (uint32_t i = 0, run; i < count; i += run) {
         for (run = 1; i + run < count && keys[i + run].key == keys[i].key; run++) {
         }
         bool go_on = run >= KEYS_WORTH;
-        for (uint32_t k = i; k < i + run && go_on; k++) {
+        for (uint32_t k = i; k < i + run && go_on; k++)
             go_on = text_order_at(x, &keys[k]).size > start + 8;
-        }
         if (run > 1)
             sort_texts_from(x, keys + i, spare + i, run, start + 8, go_on ? depth + 1 : DEPTH_MAX);
     }
@@ -133,18 +130,16 @@ order_names(struct name_runs *runs, const struct order_key *pairs, uint32_t coun
     for (uint32_t i = 0; i < count; i++) {
         uint32_t name = (uint32_t)pairs[i].key;
         if (i == 0 || name != pairs[i - 1].key) {
-            if (!array_reserve(budget, &runs->items, &runs->capacity, runs->count + 1u)) {
+            if (!array_reserve(budget, &runs->items, &runs->capacity, runs->count + 1u))
                 return ERR_NOMEM;
-            }
             runs->items[runs->count++] = (struct name_run){name, i, 0};
         }
         runs->items[runs->count - 1].count++;
     }
     runs->order = mem_alloc(budget, 2 * runs->count * sizeof *runs->order);
     if (runs->order == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < runs->count; i++) {
+    for (uint32_t i = 0; i < runs->count; i++)
         runs->order[i].id = i;
-    }
     struct order_texts by_name = {name_of_run, runs};
     order_by_text(&by_name, runs->order, runs->order + runs->count, runs->count);
     return OK;
@@ -173,9 +168,8 @@ pairs_number(const struct registry *registry, const uint32_t *ids, uint32_t coun
     size_t size = 2 * (size_t)pair_count * sizeof(struct order_key);
     struct order_key *keys = mem_alloc(budget, size);
     if (keys == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < pair_count; i++) {
+    for (uint32_t i = 0; i < pair_count; i++)
         keys[i] = (struct order_key){registry_pair_use(registry, pairs[i])->name, pairs[i]};
-    }
     order_by_key(keys, keys + pair_count, pair_count);
     e = order_names(&runs, keys, pair_count, budget);
     for (uint32_t n = 0; n < runs.count && e == OK; n++) {
@@ -235,13 +229,11 @@ series_sort(const struct registry *registry, const uint32_t *pair_numbers, uint3
     size_t size = count * sizeof(struct order_key);
     struct sorting s = {registry, pair_numbers, mem_alloc(budget, size), mem_alloc(budget, size)};
     enum err e = s.keys == NULL || s.spare == NULL ? ERR_NOMEM : OK;
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         s.keys[i].id = ids[i];
-    }
     if (e == OK) sort_from(&s, 0, count, 0);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         ids[i] = s.keys[i].id;
-    }
     mem_free(budget, s.keys, size);
     mem_free(budget, s.spare, size);
     return e;

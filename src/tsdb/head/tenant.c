@@ -24,9 +24,8 @@ changes_add(struct changes *c, uint64_t number, int64_t from_ms)
 {
     assert(c->count <= CHANGES_KEPT);
     assert(c->count == 0 || c->items[c->count - 1].number <= number);
-    while (c->count > 0 && c->items[c->count - 1].from_ms >= from_ms) {
+    while (c->count > 0 && c->items[c->count - 1].from_ms >= from_ms)
         c->count--;
-    }
     bool is_known = c->count > 0 && c->items[c->count - 1].number == number;
     if (is_known) return; /* with an earlier time */
     assert(c->count == 0 || c->items[c->count - 1].from_ms < from_ms);
@@ -55,9 +54,8 @@ int64_t
 changes_after(const struct changes *c, uint64_t number)
 {
     uint32_t i = c->count;
-    while (i > 0 && c->items[i - 1].number > number) {
+    while (i > 0 && c->items[i - 1].number > number)
         i--;
-    }
     return i == c->count ? INT64_MAX : c->items[i].from_ms;
 }
 
@@ -96,12 +94,10 @@ head_arrival(const struct head *head, const struct rw_request *request)
         .late = {atomic_load_explicit(&head->late_min_ms, memory_order_relaxed),
                  atomic_load_explicit(&head->late_max_ms, memory_order_relaxed)},
     };
-    for (uint32_t i = 0; i < request->float_count && !is_decided(&a); i++) {
+    for (uint32_t i = 0; i < request->float_count && !is_decided(&a); i++)
         arrivals_look_at(&a, request->floats[i].t_ms);
-    }
-    for (uint32_t i = 0; i < request->histogram_count && !is_decided(&a); i++) {
+    for (uint32_t i = 0; i < request->histogram_count && !is_decided(&a); i++)
         arrivals_look_at(&a, request->histograms[i].t_ms);
-    }
     return a;
 }
 
@@ -121,9 +117,8 @@ struct tenant *
 tenant_find(struct head *head, struct bytes name)
 {
     uint64_t hash = hash_bytes(name, head->hash_seed);
-    for (uint32_t at = TABLE_START, id; table_next(&head->tenant_table, hash, &at, &id);) {
+    for (uint32_t at = TABLE_START, id; table_next(&head->tenant_table, hash, &at, &id);)
         if (bytes_equal(head->tenants[id]->name, name)) return head->tenants[id];
-    }
     return NULL;
 }
 
@@ -136,10 +131,8 @@ tenant_find_or_add(struct head *head, struct bytes name, struct tenant **ret_ten
         struct budget *budget = &head->budget;
         if (head->tenant_count >= head->options->tenants_max) return ERR_LIMIT;
         if (!table_reserve(&head->tenant_table, budget, 1) ||
-            !array_reserve(budget, &head->tenants, &head->tenant_capacity,
-                           head->tenant_count + 1)) {
+            !array_reserve(budget, &head->tenants, &head->tenant_capacity, head->tenant_count + 1))
             return ERR_NOMEM;
-        }
         t = mem_new(budget, sizeof *t + name.size);
         if (t == NULL) return ERR_NOMEM;
         memcpy(t + 1, name.at, name.size);
@@ -241,9 +234,8 @@ family_get(struct head *head, struct tenant *t, struct bytes name, struct family
     if (t->family_count >= FAMILIES_MAX) return ERR_LIMIT;
     struct budget *budget = &head->budget;
     if (!table_reserve(&t->family_table, budget, 1) ||
-        !array_reserve(budget, &t->families, &t->family_capacity, t->family_count + 1)) {
+        !array_reserve(budget, &t->families, &t->family_capacity, t->family_count + 1))
         return ERR_NOMEM;
-    }
     struct family *f = mem_new(budget, sizeof *f + name.size);
     if (f == NULL) return ERR_NOMEM;
     if (name.size > 0) memcpy(f + 1, name.at, name.size);
@@ -261,9 +253,8 @@ const struct family_text *
 family_text_at(const struct family *f, uint64_t epoch)
 {
     const struct family_text *x = f->text;
-    while (x != NULL && x->epoch > epoch) {
+    while (x != NULL && x->epoch > epoch)
         x = x->older;
-    }
     return x;
 }
 
@@ -278,9 +269,8 @@ family_set(struct head *head, struct tenant *t, const struct metadata *m, uint64
     const struct family_text *known = f->text;
     assert(known == NULL || known->epoch <= epoch); /* invariant 3 */
     if (known != NULL && known->type == m->type && bytes_equal(known->help, m->help) &&
-        bytes_equal(known->unit, m->unit)) {
+        bytes_equal(known->unit, m->unit))
         return OK;
-    }
     struct family_text *text = mem_alloc(&head->budget, sizeof *text + m->help.size + m->unit.size);
     if (text == NULL) return ERR_NOMEM;
     uint8_t *help = (uint8_t *)(text + 1), *unit = help + m->help.size;

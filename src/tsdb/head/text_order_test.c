@@ -36,9 +36,8 @@ make_texts(uint32_t count, uint32_t letters, uint32_t start, uint32_t size_max)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t size = start + below(size_max - start + 1);
-        for (uint32_t at = 0; at < size; at++) {
+        for (uint32_t at = 0; at < size; at++)
             memory[i][at] = at < start ? 'x' : (uint8_t)below(letters);
-        }
         texts[i] = bytes_of(memory[i], size);
     }
 }
@@ -54,9 +53,8 @@ test_texts_are_in_order_and_all_of_them_are_there(void **unused)
         uint32_t count = counts[n % 8], start = n / 32 * 17;
         make_texts(count, letters[n / 8 % 4], start, TEXT_BYTES_MAX);
         memset(seen, 0, sizeof seen);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             keys[i].id = i;
-        }
         struct order_texts order = {text_of, texts};
         order_by_text(&order, keys, keys + count, count);
         for (uint32_t i = 0; i < count; i++) {

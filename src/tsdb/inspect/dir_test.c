@@ -86,23 +86,18 @@ check_sums(const struct inspect_dir *d)
 {
     uint64_t samples[LEDGER_KIND_COUNT] = {0}, by_time[LEDGER_KIND_COUNT] = {0}, parts = 0;
     uint64_t bytes = 0, stored[LEDGER_KIND_COUNT] = {0};
-    for (uint32_t i = 0; i < d->part_count; i++) {
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (uint32_t i = 0; i < d->part_count; i++)
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
             samples[k] += d->parts[i].facts.sample_count[k];
-        }
-    }
     for (uint32_t i = 0; i < d->partition_count; i++) {
         parts += d->partitions[i].parts;
         bytes += d->partitions[i].data_bytes + d->partitions[i].index_bytes;
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
             by_time[k] += d->partitions[i].samples[k];
-        }
     }
-    for (uint32_t i = 0; i < d->tenant_count; i++) {
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (uint32_t i = 0; i < d->tenant_count; i++)
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
             stored[k] += d->tenants[i].totals.stored[k];
-        }
-    }
     assert_int_equal(parts, d->part_count);
     assert_int_equal(bytes, d->data_bytes + d->index_bytes);
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
@@ -246,9 +241,8 @@ UNIT_TEST(test_unnamed_entries_are_listed)
     assert_int_equal(d.remarks.count, 2);
     assert_int_equal(d.remarks.damage_count, 1);
     assert_string_equal(d.remarks.items[1].text, "damage");
-    for (unsigned i = 2; i < INSPECT_REMARKS_MAX + 3; i++) {
+    for (unsigned i = 2; i < INSPECT_REMARKS_MAX + 3; i++)
         must(inspect_dir_remark(&d, false, "a note"));
-    }
     must(inspect_dir_remark(&d, true, "damage")); /* once more: counted, kept and left out once */
     must(inspect_dir_remark(&d, true, "other damage"));
     assert_int_equal(d.remarks.count, INSPECT_REMARKS_MAX);
@@ -278,9 +272,8 @@ meddle(void *context, uint64_t done, uint64_t all)
     x->merges--;
     send(x->m, "two", 2, T0 - DAY_MS + x->merges * MINUTE_MS);
     machine_flush(x->m);
-    while (result.input_count > 0) {
+    while (result.input_count > 0)
         must(tsdb_merge(x->m->db, &options, &result, &x->m->why));
-    }
 }
 
 UNIT_TEST(test_parts_that_are_merged_meanwhile_are_not_damage)
@@ -403,9 +396,8 @@ UNIT_TEST(test_segments_together_hold_what_was_sent)
     machine_init(&m, 6);
     m.options.wal_budget_bytes = 0;
     machine_must_open(&m);
-    for (unsigned i = 0; i < SENDS; i++) {
+    for (unsigned i = 0; i < SENDS; i++)
         send(&m, "one", 40, T0 - DAY_MS + i * 20000);
-    }
     struct look l = look_of(&m);
     look_dir(&l, &d);
     assert_true(d.segment_count > 1);
@@ -426,9 +418,8 @@ UNIT_TEST(test_segments_together_hold_what_was_sent)
         assert_int_equal(s.types[WAL_COMMIT].count, s.commits);
         assert_true(s.commit_bytes_p50 <= s.commit_bytes_max);
         assert_int_equal(s.remarks.count, 0);
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
             accepted[k] += s.accepted[k];
-        }
         if (s.samples.min_ms < times.min_ms) times.min_ms = s.samples.min_ms;
         if (s.samples.max_ms > times.max_ms) times.max_ms = s.samples.max_ms;
         inspect_segment_fini(&s);

@@ -120,9 +120,8 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
     struct inspect_target t = {.kind = INSPECT_DIRECTORY};
     char plain[256], name[256];
     size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/') {
+    while (size > 1 && path[size - 1] == '/')
         size--;
-    }
     if (size == 0) return why_set(why, ERR_MISSING, "path is empty");
     if (size >= sizeof plain) return why_set(why, ERR_LIMIT, "%.200s: path is too long", path);
     snprintf(plain, sizeof plain, "%.*s", (int)size, path);
@@ -137,9 +136,8 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
                !is_storage(env, plain)) {
         t.kind = INSPECT_PART;
         snprintf(t.name, sizeof t.name, "%.60s", name);
-        if (!file_is_there(env, plain, "part")) {
+        if (!file_is_there(env, plain, "part"))
             return why_set(why, ERR_MISSING, "%s: file 'part' not found", plain);
-        }
     } else {
         enum err e = storage_check_restored(env, plain, why);
         if (e == OK && !is_storage(env, plain)) {
@@ -176,9 +174,8 @@ remark(struct inspect_remarks *r, struct arena *arena, enum remark_kind kind, co
     va_end(args);
     if (kind == REMARK_DAMAGE) {
         uint64_t hash = hash_bytes(bytes_of_text(text), 1), known = r->damage_count;
-        for (uint64_t i = 0; i < known && i < INSPECT_REMARKS_MAX; i++) {
+        for (uint64_t i = 0; i < known && i < INSPECT_REMARKS_MAX; i++)
             if (r->recent[i] == hash) return OK;
-        }
         r->recent[r->damage_count++ % INSPECT_REMARKS_MAX] = hash;
     }
     if (r->count == INSPECT_REMARKS_MAX) {
@@ -211,9 +208,7 @@ sizes_median(const struct sizes *s)
     for (unsigned row = 0; row < DOUBLINGS; row++) {
         for (unsigned step = 0; step < STEPS; step++) {
             seen += s->counts[row][step];
-            if (2 * seen >= s->count && s->count > 0) {
-                return ((uint64_t)STEPS + step) << row;
-            }
+            if (2 * seen >= s->count && s->count > 0) return ((uint64_t)STEPS + step) << row;
         }
     }
     return 0;
@@ -284,9 +279,8 @@ note_record(void *context, const struct wal_record_info *info)
     struct why why;
     x->items = type < WAL_SERIES || type > WAL_LEDGER; /* a record of another type is one item */
     enum err e = record_walk(record, &visitor, &x->scratch, &why);
-    if (e == ERR_CORRUPT) {
+    if (e == ERR_CORRUPT)
         e = remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE, "%s", why.text);
-    }
     to->count++;
     to->record_bytes += info->record_bytes;
     to->payload_bytes += info->payload_bytes;
@@ -309,13 +303,10 @@ note_commit(void *context, const struct wal_commit_info *c)
     r->last_commit_ms = c->realtime_ms;
     if (c->bytes > r->commit_bytes_max) r->commit_bytes_max = c->bytes;
     if (c->record_count > r->commit_records_max) r->commit_records_max = c->record_count;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         r->accepted[k] += c->accepted[k];
-    }
     x->done_bytes += c->bytes;
-    if (x->options->progress != NULL) {
-        x->options->progress(x->options->context, x->done_bytes, 0);
-    }
+    if (x->options->progress != NULL) x->options->progress(x->options->context, x->done_bytes, 0);
     return OK;
 }
 
@@ -335,9 +326,8 @@ segment_state_remarks(const struct inspect_options *options, const struct inspec
     struct wal_inspection again;
     static const struct wal_inspector no_inspector = {0};
     enum err e = OK;
-    if (r->log.segment.state == WAL_SEGMENT_DAMAGED) {
+    if (r->log.segment.state == WAL_SEGMENT_DAMAGED)
         e = remark(&r->remarks, &r->arena, REMARK_DAMAGE, "both copies of its header are damaged");
-    }
     if (e == OK && r->log.segment.copy_damaged) {
         e = remark(&r->remarks, &r->arena, REMARK_DAMAGE,
                    "one of the two copies of its header is damaged");
@@ -437,9 +427,8 @@ page_count(void *context, const struct page_facts *facts)
     p->stored_bytes += facts->stored_bytes;
     p->raw_bytes += facts->raw_bytes;
     if (facts->next > end) r->end_bytes -= facts->next - end; /* it reaches into the footer */
-    if (x->options->progress != NULL) {
+    if (x->options->progress != NULL)
         x->options->progress(x->options->context, facts->next, x->source.file_bytes);
-    }
 }
 
 static void
@@ -625,9 +614,8 @@ partitions_sum(struct dir_pass *x)
         if (!empty) time = partition_of(f->time.min_ms, x->options->now_ms);
         bool several = empty || !range_holds(time, f->time);
         struct inspect_partition *p = r->partitions, *end = p + r->partition_count;
-        while (p < end && (p->several != several || (!several && p->time.min_ms != time.min_ms))) {
+        while (p < end && (p->several != several || (!several && p->time.min_ms != time.min_ms)))
             p++;
-        }
         if (p == end) {
             assert(r->partition_count < r->part_count); /* each has a part at least */
             r->partition_count++;
@@ -648,9 +636,8 @@ partitions_sum(struct dir_pass *x)
             r->samples[k] += f->sample_count[k];
         }
     }
-    if (r->partition_count > 0) {
+    if (r->partition_count > 0)
         qsort(r->partitions, r->partition_count, sizeof *r->partitions, by_time);
-    }
     return OK;
 }
 
@@ -723,11 +710,10 @@ manifest_look(struct dir_pass *x)
     struct inspect_dir *r = x->result;
     struct why reason;
     enum err e = format_check(x->options->env, x->dir, &reason);
-    if (e == ERR_CORRUPT || e == ERR_MISSING) {
+    if (e == ERR_CORRUPT || e == ERR_MISSING)
         e = damage(x, reason.text);
-    } else if (e == OK) {
+    else if (e == OK)
         e = format_read(x->options->env, x->dir, &r->version, &r->min_reader, &reason);
-    }
     if (e) return why_set(x->why, e, "%s", reason.text);
     e = manifest_read(x->options->env, x->dir, &r->arena, &x->manifest, &reason);
     if (e == ERR_CORRUPT || e == ERR_MISSING) return damage(x, reason.text);
@@ -819,11 +805,10 @@ sum_each(void *context, const char *name, bool is_dir)
 {
     struct listing_pass *l = context;
     uint64_t bytes = 0;
-    if (is_dir) {
+    if (is_dir)
         l->dirs++;
-    } else if (inspect_file_bytes(l->x->options->env, l->dir, name, &bytes) == OK) {
+    else if (inspect_file_bytes(l->x->options->env, l->dir, name, &bytes) == OK)
         l->bytes += bytes;
-    }
     return OK;
 }
 
@@ -884,9 +869,8 @@ parts_each(void *context, const char *name, bool is_dir)
     const struct manifest *m = &l->x->manifest;
     uint64_t number;
     if (is_dir && storage_part_of(name, &number) == STORAGE_PART) {
-        for (uint32_t i = 0; i < m->part_count; i++) {
+        for (uint32_t i = 0; i < m->part_count; i++)
             if (m->parts[i].number == number) return OK;
-        }
     }
     return note_other(l, name, is_dir);
 }
@@ -957,9 +941,8 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
     e = manifest_look(&x);
     for (uint32_t i = 0; i < x.manifest.part_count && e == OK; i++) {
         e = part_look(&x, &x.manifest.parts[i]);
-        if (options->progress != NULL) {
+        if (options->progress != NULL)
             options->progress(options->context, i + 1, x.manifest.part_count);
-        }
     }
     if (e == OK) e = partitions_sum(&x);
     if (e == OK) e = log_look(&x);
@@ -971,9 +954,8 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
     r->rules_bytes = rules.bytes;
     /* The order of a listing is not defined. */
     if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_name);
-    if (r->snapshot_count > 0) {
+    if (r->snapshot_count > 0)
         qsort(r->snapshots, r->snapshot_count, sizeof *r->snapshots, by_name);
-    }
     *ret_again = false;
     if (e == OK && x.missing && r->manifest_whole) { /* unless MANIFEST was edited meanwhile */
         struct manifest now;

@@ -62,9 +62,8 @@ static void
 check_file(const struct inspect_part *p)
 {
     uint64_t sum = p->end_bytes + p->unreadable_bytes;
-    for (unsigned k = 0; k < INSPECT_PAGE_KINDS; k++) {
+    for (unsigned k = 0; k < INSPECT_PAGE_KINDS; k++)
         sum += p->pages[k].header_bytes + p->pages[k].stored_bytes;
-    }
     assert_int_equal(sum, p->file_bytes);
 }
 
@@ -170,9 +169,8 @@ UNIT_TEST(test_a_damaged_page_is_remarked_once_and_the_rest_is_described)
     assert_int_equal(p.remarks.damage_count, 1);
     assert_non_null(strstr(p.remarks.items[0].text, place));
     assert_int_equal(p.facts.series_count, whole.facts.series_count);
-    for (unsigned k = 0; k < INSPECT_PAGE_KINDS; k++) {
+    for (unsigned k = 0; k < INSPECT_PAGE_KINDS; k++)
         assert_int_equal(p.pages[k].count, whole.pages[k].count);
-    }
     inspect_part_fini(&p);
     inspect_part_fini(&whole);
     rig_close(&g);

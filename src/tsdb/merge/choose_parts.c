@@ -83,9 +83,8 @@ is_wide(const struct merge_planning *g, const struct plan_part *p)
 static bool
 set_has(const struct merge_planning *g, uint32_t part)
 {
-    for (uint32_t i = 0; i < g->set_count; i++) {
+    for (uint32_t i = 0; i < g->set_count; i++)
         if (g->set[i] == part) return true;
-    }
     return false;
 }
 
@@ -157,9 +156,8 @@ plan_set(struct merge_planning *g, bool last, struct merge_plan *plan)
         t = window.max_ms + 1;
     }
     assert(plan->windows[0].min_ms <= hull.time.min_ms); /* invariant 2 */
-    for (uint32_t i = 1; i < g->set_count; i++) {
+    for (uint32_t i = 1; i < g->set_count; i++)
         assert(g->set[i - 1] < g->set[i]); /* invariant 1 */
-    }
     plan->window_count = count;
     plan->inputs = g->set;
     plan->input_count = g->set_count;
@@ -198,9 +196,8 @@ static uint64_t
 largest_of(const struct merge_planning *g, const uint32_t *parts, uint32_t count)
 {
     uint64_t largest = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (g->parts[parts[i]].bytes > largest) largest = g->parts[parts[i]].bytes;
-    }
     return largest;
 }
 
@@ -248,9 +245,8 @@ is_run(const struct merge_planning *g)
     if (g->set_count < 2) return false;
     struct plan_part hull = set_hull(g);
     uint64_t largest = largest_of(g, g->set, g->set_count);
-    if (g->set_is_full && hull.memory >= g->options->memory_max / 2 && largest <= hull.bytes / 2) {
+    if (g->set_is_full && hull.memory >= g->options->memory_max / 2 && largest <= hull.bytes / 2)
         return true;
-    }
     return g->set_count >= RUN_MIN && largest <= hull.bytes / 4;
 }
 
@@ -284,9 +280,8 @@ merge_plan(const struct plan_part *parts, uint32_t count, const struct merge_pla
         if (!has_samples(p) || is_wide(&g, p)) continue;
         struct time_range partition = partition_of(p->time.min_ms, options->now_ms);
         uint32_t n = 0;
-        for (uint32_t k = 0; k < count; k++) {
+        for (uint32_t k = 0; k < count; k++)
             if (has_samples(&parts[k]) && range_holds(partition, parts[k].time)) members[n++] = k;
-        }
         assert(n > 0);                 /* part i itself */
         if (members[0] != i) continue; /* each partition is looked at once, at its first part */
         bool over = options->full || partition.max_ms < options->now_ms - GRACE_MS;
@@ -326,9 +321,8 @@ merge_plan_partition(const struct plan_part *parts, uint32_t count, uint32_t par
     g.set = arena_alloc(arena, count * sizeof *g.set);
     *ret_plan = (struct merge_plan){0};
     if (members == NULL || g.set == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (has_samples(&parts[i]) && range_holds(partition, parts[i].time)) members[n++] = i;
-    }
     for (uint32_t at = 0; at < n && members[at] <= part; at++) {
         take_run(&g, members + at, n - at, UINT64_MAX);
         if (g.set_count > 0 && set_has(&g, part)) return plan_set(&g, true, ret_plan);

@@ -34,9 +34,8 @@ static struct merge_plan_options options;
 static void
 world_clear(void)
 {
-    for (uint32_t i = 0; i < part_count; i++) {
+    for (uint32_t i = 0; i < part_count; i++)
         free(parts[i].points);
-    }
     part_count = 0;
     written = 0;
     options = (struct merge_plan_options){
@@ -106,9 +105,8 @@ static uint64_t
 points_alive(void)
 {
     uint64_t count = 0;
-    for (uint32_t i = 0; i < part_count; i++) {
+    for (uint32_t i = 0; i < part_count; i++)
         count += parts[i].count;
-    }
     return count;
 }
 
@@ -147,9 +145,8 @@ carry_out(const struct merge_plan *plan)
         parts[plan->inputs[i]].points = NULL;
     }
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < part_count; i++) {
+    for (uint32_t i = 0; i < part_count; i++)
         if (i >= first_new || parts[i].points != NULL) parts[kept++] = parts[i];
-    }
     part_count = kept;
     qsort(parts, part_count, sizeof *parts, by_pos);
     assert_int_equal(points_alive(), before);
@@ -164,9 +161,8 @@ settle(void)
     for (uint32_t merges = 0;; merges++) {
         struct arena arena;
         struct merge_plan plan;
-        for (uint32_t i = 0; i < part_count; i++) {
+        for (uint32_t i = 0; i < part_count; i++)
             list[i] = parts[i].part;
-        }
         arena_init(&arena, NULL, 0, 0);
         assert_int_equal(merge_plan(list, part_count, &options, &arena, &plan), OK);
         bool done = plan.input_count == 0;
@@ -249,9 +245,8 @@ UNIT_TEST(test_a_backfilled_year_is_split_and_leaves_todays_parts_alone)
 {
     world_clear();
     uint64_t pos = 0;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         flush(pos++, NOW0 - HOUR_MS, NOW0 - 1, 4, 4 << 20);
-    }
     for (int i = 0; i < 40; i++) {
         flush(pos++, NOW0 - 365 * DAY_MS, NOW0 - 70 * DAY_MS, 60, 6 << 20);
         settle();
@@ -279,9 +274,8 @@ UNIT_TEST(test_a_day_becomes_one_part_with_its_last_minutes)
         struct time_range yesterday = partition_of(now - DAY_MS, now);
         if (now < NOW0 + DAY_MS || now - yesterday.max_ms <= 2 * HOUR_MS) continue;
         uint32_t count = 0;
-        for (uint32_t i = 0; i < part_count; i++) {
+        for (uint32_t i = 0; i < part_count; i++)
             count += ranges_meet(parts[i].part.time, yesterday);
-        }
         assert_int_equal(count, 1);
     }
     world_clear();
@@ -332,9 +326,8 @@ UNIT_TEST(test_nothing_is_merged_across_a_border)
 {
     const uint64_t borders[] = {30, 70};
     world_clear();
-    for (uint64_t pos = 0; pos < 100; pos++) {
+    for (uint64_t pos = 0; pos < 100; pos++)
         flush(pos, NOW0 - 3 * DAY_MS, NOW0 - 2 * DAY_MS, 4, 1 << 20);
-    }
     options.borders = borders;
     options.border_count = 2;
     options.full = true;
@@ -374,9 +367,8 @@ UNIT_TEST(test_full_rewrites_a_lone_flush_once)
 UNIT_TEST(test_a_fixed_part_stays_and_nothing_is_merged_across_it)
 {
     world_clear();
-    for (uint64_t pos = 0; pos < 21; pos++) {
+    for (uint64_t pos = 0; pos < 21; pos++)
         flush(pos, NOW0 - 5 * DAY_MS, NOW0 - 5 * DAY_MS + HOUR_MS, 4, 1 << 20);
-    }
     parts[10].part.fixed = true;
     settle();
     assert_int_equal(part_count, 3);
@@ -404,9 +396,8 @@ UNIT_TEST(test_a_merge_that_would_be_too_large_is_not_planned)
 {
     world_clear();
     options.bytes_max = 10 << 20;
-    for (uint64_t pos = 0; pos < 8; pos++) {
+    for (uint64_t pos = 0; pos < 8; pos++)
         flush(pos, NOW0 - 5 * DAY_MS, NOW0 - 5 * DAY_MS + HOUR_MS, 4, 4 << 20);
-    }
     settle();
     assert_int_equal(part_count, 4);                             /* two and two */
     flush(8, NOW0 - 9 * DAY_MS, NOW0 - 7 * DAY_MS, 4, 20 << 20); /* to be split, but too large */
@@ -419,9 +410,8 @@ UNIT_TEST(test_a_merge_that_would_be_too_large_is_not_planned)
 UNIT_TEST(test_parts_without_samples_are_left_alone)
 {
     world_clear();
-    for (uint64_t pos = 0; pos < 20; pos++) {
+    for (uint64_t pos = 0; pos < 20; pos++)
         flush(pos, 0, 0, 0, 0);
-    }
     options.full = true;
     assert_int_equal(settle(), 0);
     world_clear();
@@ -495,12 +485,10 @@ UNIT_TEST(test_a_part_too_large_for_memory_keeps_no_other_from_being_merged)
     world_clear();
     options.memory_max = 500;
     flush(0, NOW0 - 9 * DAY_MS, NOW0 - 6 * DAY_MS, 600, 1 << 20); /* across midnight */
-    for (uint64_t pos = 1; pos <= 4; pos++) {
+    for (uint64_t pos = 1; pos <= 4; pos++)
         flush(pos, NOW0 - 5 * DAY_MS, NOW0 - 3 * DAY_MS, 10, 1 << 20);
-    }
-    for (uint64_t pos = 5; pos < 15; pos++) {
+    for (uint64_t pos = 5; pos < 15; pos++)
         flush(pos, NOW0 - 2 * DAY_MS, NOW0 - 2 * DAY_MS + HOUR_MS, 10, 1 << 20);
-    }
     settle();
     assert_int_equal(parts[0].count, 600);
     for (uint32_t i = 1; i < part_count; i++) {
@@ -560,9 +548,8 @@ UNIT_TEST(test_a_merge_is_worth_it_from_its_limits_on)
     const struct time_range today = {NOW0 - HOUR_MS, NOW0};
     uint64_t bytes[17], memory[17];
     world_clear();
-    for (unsigned i = 0; i < 17; i++) {
+    for (unsigned i = 0; i < 17; i++)
         bytes[i] = memory[i] = 1;
-    }
     /* A day that is over: small parts of a quarter of the largest. */
     bytes[0] = 4000;
     bytes[1] = 1000;

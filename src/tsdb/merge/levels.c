@@ -193,9 +193,8 @@ has_pieces_of(const struct part_merge *m, struct time_range time, bool histogram
     const struct merge_piece *p = merge_pieces(m, &count);
     for (uint32_t i = 0; i < count; i++) {
         bool is_kind = (block_kind(p[i].block) != SAMPLE_FLOAT) == histograms;
-        if (is_kind && ranges_meet((struct time_range){p[i].min_ms, p[i].max_ms}, time)) {
+        if (is_kind && ranges_meet((struct time_range){p[i].min_ms, p[i].max_ms}, time))
             return true;
-        }
     }
     return false;
 }
@@ -224,9 +223,8 @@ merge_levels_begin(struct part_merge *m)
             series_rules_find(level->rules, m->tenant, labels, &age_ms);
         if (rule == NULL) continue;
         bool nests = true;
-        for (uint32_t k = 0; k < m->source_count && nests; k++) {
+        for (uint32_t k = 0; k < m->source_count && nests; k++)
             nests = part_merge_nests(m->sources[k].part, level->resolution_ms);
-        }
         if (!nests) continue;
         int64_t until_ms = m->options.levels_now_ms - age_ms;
         int64_t end_ms = rollup_window_end(until_ms, level->resolution_ms);
@@ -245,9 +243,8 @@ merge_levels_want(const struct part_merge *m, const struct merge_piece *piece)
     for (uint32_t i = 0; i < l->count; i++) {
         const struct series_level *level = &l->of_series[i];
         if (level->resolution_ms > piece->block->resolution_ms &&
-            rollup_window_end(piece->min_ms, level->resolution_ms) <= level->before_ms) {
+            rollup_window_end(piece->min_ms, level->resolution_ms) <= level->before_ms)
             return true;
-        }
     }
     return false;
 }
@@ -257,12 +254,10 @@ static bool
 may_replace(const struct part_merge *m, struct time_range window)
 {
     if (!range_holds(m->options.window, window)) return false;
-    if (m->levels->has_both && has_pieces_of(m, window, true) && has_pieces_of(m, window, false)) {
+    if (m->levels->has_both && has_pieces_of(m, window, true) && has_pieces_of(m, window, false))
         return false;
-    }
-    for (uint32_t i = 0; i < m->options.foreign_count; i++) {
+    for (uint32_t i = 0; i < m->options.foreign_count; i++)
         if (ranges_meet(m->options.foreign[i], window)) return false;
-    }
     return true;
 }
 
@@ -295,9 +290,8 @@ pending_out(struct part_merge *m)
     int64_t resolution_ms = l->pending_resolution_ms;
     l->pending_count = 0;
     if (count == 0) return OK;
-    if (!l->has_histograms) {
+    if (!l->has_histograms)
         return part_write_rollups(m->writer, l->pending, count, resolution_ms, &m->why);
-    }
     enum err e = part_write_histogram_rollups(m->writer, l->histograms->pending, count,
                                               resolution_ms, &m->why);
     arena_restart(&l->histograms->pending_arena);
@@ -431,9 +425,8 @@ make_windows(struct merge_levels *l, uint32_t until, uint32_t *ret_count)
         }
         if (n == 0) arena_restart(&h->windows_arena); /* of an earlier chunk */
         histogram_roller_clear(&h->roller);
-        for (uint32_t k = i; k < end && e == OK; k++) {
+        for (uint32_t k = i; k < end && e == OK; k++)
             e = histogram_roller_add(&h->roller, l->times[k], &h->samples[k]);
-        }
         if (e == OK)
             e = histogram_rollup_copy(&h->windows_arena, &h->roller.rollup, &h->windows[n++]);
     }
@@ -539,12 +532,10 @@ open_window(struct part_merge *m)
     enum err e = chunk_out(m, l->window_at);
     l->open = (struct rollup){.count = 0};
     if (l->has_histograms) histogram_roller_clear(&h->open);
-    for (uint32_t i = 0; i < l->sample_count && l->has_histograms && e == OK; i++) {
+    for (uint32_t i = 0; i < l->sample_count && l->has_histograms && e == OK; i++)
         e = histogram_roller_add(&h->open, l->times[i], &h->samples[i]);
-    }
-    if (l->sample_count > 0 && !l->has_histograms) {
+    if (l->sample_count > 0 && !l->has_histograms)
         l->open = roll_up(l->times, l->bits, l->sample_count);
-    }
     count_rolled(m, l->sample_count, 1, 0);
     drop_samples(l, l->sample_count);
     l->has_open = true;
@@ -641,16 +632,14 @@ take_samples(struct part_merge *m, const struct sample_batch *batch, uint32_t fr
     *ret_taken = 1;
     enum err e = enter_window(m, t_ms);
     if (e == OK && l->sample_count > 0 &&
-        (l->sample_count == chunk_most(l) || chunk_bytes(l) >= CHUNK_BYTES)) {
+        (l->sample_count == chunk_most(l) || chunk_bytes(l) >= CHUNK_BYTES))
         e = l->chunk_resolution_ms == 0 ? chunk_out(m, l->sample_count) : open_window(m);
-    }
     if (e) return e;
     if (l->has_open) {
         count_rolled(m, 1, 0, 0);
         const int64_t joined_ms = batch->times_ms[from];
-        if (l->has_histograms) {
+        if (l->has_histograms)
             return histogram_roller_add(&l->histograms->open, joined_ms, &batch->histograms[from]);
-        }
         struct rollup one = rollup_of_sample(joined_ms, batch->value_bits[from]);
         rollup_join(&l->open, &one);
         return OK;
@@ -689,9 +678,8 @@ take_rollup(struct part_merge *m, const struct sample_batch *batch, uint32_t i)
     enum err e = enter_window(m, t_ms);
     if (e == OK && !l->has_open) e = open_window(m);
     if (e) return e;
-    if (l->has_histograms) {
+    if (l->has_histograms)
         return histogram_roller_add_rollup(&l->histograms->open, &batch->histogram_rollups[i]);
-    }
     rollup_join(&l->open, &batch->rollups[i]);
     return OK;
 }
@@ -702,9 +690,8 @@ merge_levels_run(struct part_merge *m, const uint64_t *bytes, const uint64_t *sa
     enum err e = levels_make(m);
     if (e) return e;
     m->levels->taken_for_worth = 0;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         m->levels->bytes_each[k] = samples[k] == 0 ? 0 : (double)bytes[k] / (double)samples[k];
-    }
     if (!m->has_levels) m->levels->count = 0;
     return OK;
 }
@@ -717,9 +704,8 @@ merge_levels_take(struct part_merge *m, const struct sample_batch *batch)
     const struct rollup first =
         has_windows ? sample_batch_window(batch, 0) : rollup_of_sample(batch->times_ms[0], 0);
     enum err e = enter_kind(m, has_histograms, rollup_end_ms(&first));
-    for (uint32_t i = 0, taken = 1; i < batch->count && e == OK; i += taken) {
+    for (uint32_t i = 0, taken = 1; i < batch->count && e == OK; i += taken)
         e = has_windows ? take_rollup(m, batch, i) : take_samples(m, batch, i, &taken);
-    }
     return e;
 }
 

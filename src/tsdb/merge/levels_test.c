@@ -71,9 +71,8 @@ rig_new(bool histograms)
 static void
 rig_free(struct rig *g)
 {
-    for (uint32_t i = 0; i < g->part_count; i++) {
+    for (uint32_t i = 0; i < g->part_count; i++)
         part_unref(g->parts[i]);
-    }
     series_rules_unref(g->rules);
     arena_fini(&g->arena);
     page_cache_free(g->cache);
@@ -142,9 +141,8 @@ write_samples(struct rig *g)
 {
     static struct histogram histograms[SAMPLES_MAX];
     struct part_writer *w = begin_part(g);
-    for (uint32_t i = 0; i < g->count; i++) {
+    for (uint32_t i = 0; i < g->count; i++)
         histograms[i] = histogram_of(g->bits[i]);
-    }
     struct sample_batch batch = {.count = g->count, .times_ms = g->times_ms};
     batch.kind = g->histograms ? SAMPLE_HISTOGRAM_INT : SAMPLE_FLOAT;
     batch.value_bits = g->bits;
@@ -257,9 +255,8 @@ merge(struct rig *g)
     struct row_reader *rows;
     uint32_t count, bad;
     bool done = false;
-    for (uint32_t i = 0; i < g->part_count; i++) {
+    for (uint32_t i = 0; i < g->part_count; i++)
         g->inputs[i] = (struct part_merge_input){.part = g->parts[i]};
-    }
     g->options.inputs = g->inputs;
     g->options.input_count = g->part_count;
     g->options.number = ++g->number;
@@ -269,9 +266,8 @@ merge(struct rig *g)
         assert_int_equal(part_merge_step(m, 1000, &done, &bad, NULL), OK);
     assert_int_equal(part_merge_finish(m, &info, &counts, &count, NULL), OK);
     part_merge_free(m);
-    for (uint32_t i = 0; i < g->part_count; i++) {
+    for (uint32_t i = 0; i < g->part_count; i++)
         part_unref(g->parts[i]);
-    }
     g->part_count = 1;
     assert_int_equal(part_open(g->env, NULL, g->cache, "/parts", g->number, &g->parts[0], NULL),
                      OK);
@@ -280,9 +276,8 @@ merge(struct rig *g)
         part_index_load(g->parts[0], part_tenant_at(g->parts[0], 0), &g->arena, &index, NULL), OK);
     assert_int_equal(row_reader_new(&index, NULL, &rows), OK);
     assert_int_equal(row_read(rows, 0, NULL, &blocks, &count, NULL), OK);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         read_block(g, g->parts[0], &blocks[i]);
-    }
     row_reader_free(rows);
 }
 
@@ -367,9 +362,8 @@ UNIT_TEST(test_of_markers_alone_in_a_window_the_first_is_kept)
     for (unsigned i = 0; i < 2; i++) {
         struct rig *g = rig_new(i == 1);
         add_counter(g, 0, R_MS, 0);
-        for (int64_t t_ms = R_MS + STEP_MS; t_ms <= R_MS + 3 * STEP_MS; t_ms += STEP_MS) {
+        for (int64_t t_ms = R_MS + STEP_MS; t_ms <= R_MS + 3 * STEP_MS; t_ms += STEP_MS)
             add(g, t_ms, STALE_NAN_BITS);
-        }
         add_counter(g, 2 * R_MS, 3 * R_MS, 0);
         write_samples(g);
         merge(g);
@@ -403,9 +397,8 @@ UNIT_TEST(test_windows_of_a_counter_keep_corrections_however_often_it_restarts)
         double expected[4];
         g->level.resolution_ms = HOUR_MS;
         add_counter(g, 0, 4 * HOUR_MS, restart_each_ms[i / 2]);
-        for (unsigned hour = 0; hour < 4; hour++) {
+        for (unsigned hour = 0; hour < 4; hour++)
             expected[hour] = correction_of(g, hour * HOUR_MS, (hour + 1) * HOUR_MS);
-        }
         write_samples(g);
         merge(g);
         assert_int_equal(g->window_count, 4);

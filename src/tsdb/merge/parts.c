@@ -168,9 +168,8 @@ number_of(const struct merge_source *s, uint32_t pair)
     if (s->used == NULL) return pair;
     if (!bit_get(s->used, pair)) return NO_PAIR;
     uint32_t number = s->ranks[pair / RANK_PAIRS];
-    for (uint32_t i = pair / RANK_PAIRS * RANK_WORDS; i < pair / 64; i++) {
+    for (uint32_t i = pair / RANK_PAIRS * RANK_WORDS; i < pair / 64; i++)
         number += (uint32_t)__builtin_popcountll(s->used[i]);
-    }
     uint64_t before = s->used[pair / 64] & ((UINT64_C(1) << pair % 64) - 1);
     return number + (uint32_t)__builtin_popcountll(before);
 }
@@ -244,9 +243,8 @@ compare_lists(const struct buf *a, const struct buf *b)
     const uint32_t *x = (const uint32_t *)(const void *)a->at;
     const uint32_t *y = (const uint32_t *)(const void *)b->at;
     size_t common = (a->size < b->size ? a->size : b->size) / sizeof *x;
-    for (size_t i = 0; i < common; i++) {
+    for (size_t i = 0; i < common; i++)
         if (x[i] != y[i]) return x[i] < y[i] ? -1 : 1;
-    }
     return (a->size > b->size) - (a->size < b->size);
 }
 
@@ -325,9 +323,8 @@ row_next(struct part_merge *m, struct merge_source *s)
 {
     const struct part_tenant *t = s->tenant;
     assert(s->row <= t->series_count);
-    while (s->row < t->series_count && !s->whole && !bit_get(s->live, s->row)) {
+    while (s->row < t->series_count && !s->whole && !bit_get(s->live, s->row))
         s->row++;
-    }
     if (s->row == t->series_count) return OK;
     m->work += ROW_WORK;
     enum err e =
@@ -348,9 +345,8 @@ series_begin(struct part_merge *m)
         struct merge_source *s = &m->sources[i];
         if (!s->active) continue;
         enum err e = OK;
-        if (s->has_exemplars) {
+        if (s->has_exemplars)
             e = exemplar_walk_enter(&s->exemplars, s->tenant->first_series, &m->why);
-        }
         if (e) return merge_source_error(m, s, e);
         e = row_next(m, s);
         if (e) return e;
@@ -662,9 +658,8 @@ part_merge_memory(const struct part *part)
     const struct part_info *i = part_info(part);
     uint64_t page = i->level >= PART_LEVEL_LAST ? PAGE_BYTES_LAST : PAGE_BYTES_SOON;
     uint64_t samples = 0, pairs = 0, rows = 0, tenants = 0;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         samples += i->sample_count[k];
-    }
     for (uint32_t t = 0; t < part_tenant_count(part); t++) {
         const struct part_tenant *tenant = part_tenant_at(part, t);
         /* While lists of one tenant are made, the pairs of the next are numbered. */
@@ -759,9 +754,8 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     enum err e = complete ? OK : ERR_NOMEM;
     /* The cache has a fixed size, since part_merge_memory_base() includes it. */
     if (e == OK) e = times_cache_new(budget, TIMES_KEPT, &m->interleave.times);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         e = source_init(m, &m->sources[i], i);
-    }
     if (e) {
         part_merge_free(m);
         return why_set(why, e, "not enough memory to merge parts");

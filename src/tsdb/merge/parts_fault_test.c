@@ -9,9 +9,8 @@ small_world(struct merge_world *w, struct part_merge_options *o, bool touched)
     for (uint64_t seed = 1;; seed++) {
         merge_world_init(w, seed, (struct merge_world_shape){3, 3, 12, 25, false});
         const uint64_t *have = part_info(w->parts[1])->sample_count;
-        if (have[LEDGER_FLOAT] > 9 && have[LEDGER_HISTOGRAM] > 9 && have[LEDGER_EXEMPLAR] > 2) {
+        if (have[LEDGER_FLOAT] > 9 && have[LEDGER_HISTOGRAM] > 9 && have[LEDGER_EXEMPLAR] > 2)
             break;
-        }
         merge_world_fini(w);
     }
     *o = merge_world_options(w);
@@ -42,9 +41,8 @@ UNIT_TEST(test_a_merge_given_up_at_any_step_leaves_only_a_directory)
         struct part_merge *m;
         uint32_t input, names = 0;
         assert_int_equal(part_merge_new(&o, &m, NULL), OK);
-        for (uint32_t i = 0; i < steps && !done; i++) {
+        for (uint32_t i = 0; i < steps && !done; i++)
             assert_int_equal(part_merge_step(m, 1, &done, &input, NULL), OK);
-        }
         part_merge_free(m);
         assert_int_equal(budget_used(&w.budget), 0);
         assert_int_equal(env_listdir(w.env, "/parts", count_names, &names, NULL), OK);
@@ -62,9 +60,8 @@ reopen(struct merge_world *w, uint32_t input)
     part_unref(w->parts[input]);
     w->parts[input] = w->inputs[input].part = NULL;
     if (part_open(w->env, &w->cache_budget, w->cache, "/parts", input + 1, &w->parts[input],
-                  NULL) == OK) {
+                  NULL) == OK)
         w->inputs[input].part = w->parts[input];
-    }
 }
 
 static void
@@ -126,9 +123,8 @@ static bool
 merge_with_fault(struct merge_world *w, const struct part_merge_options *o,
                  const struct merge_model *m, struct fault fault, enum err want)
 {
-    for (uint32_t i = 0; i < w->shape.inputs; i++) {
+    for (uint32_t i = 0; i < w->shape.inputs; i++)
         reopen(w, i);
-    }
     fault_env_arm(w->fault, fault);
     struct merge_outcome x = merge_world_merge(o, 100, m);
     bool fired = fault_env_fired(w->fault);
@@ -159,9 +155,8 @@ UNIT_TEST(test_a_device_failure_is_reported)
         for (unsigned f = 0; f < 12; f++) {
             uint64_t nth = 1;
             struct fault fault = {faults[f / 2].kind, nth, f % 2 == 1};
-            while (merge_with_fault(&w, &o, &m, fault, faults[f / 2].want)) {
+            while (merge_with_fault(&w, &o, &m, fault, faults[f / 2].want))
                 fault.nth = ++nth;
-            }
             assert_true(nth > 1);
         }
         merge_world_merge_and_check(&w, &o, 1000);
@@ -180,9 +175,8 @@ UNIT_TEST(test_a_failed_allocation_is_reported)
         small_world(&w, &o, n % 2);
         merge_model_init(&m, &w, &o);
         for (uint64_t nth = 1; fired; nth++) {
-            for (uint32_t i = 0; i < w.shape.inputs; i++) {
+            for (uint32_t i = 0; i < w.shape.inputs; i++)
                 reopen(&w, i);
-            }
             mem_fail_nth(nth, n >= 2);
             struct merge_outcome x = merge_world_merge(&o, 100, NULL);
             fired = mem_fail_fired();

@@ -28,9 +28,8 @@ UNIT_TEST(test_a_merge_gives_what_the_model_gives)
         if (rng_below(&w.r, 2) == 0) o.window = (struct time_range){INT64_MIN, INT64_MAX};
         merge_world_delete(&w);
         const struct part_deletion *first = &w.deletions[0][0];
-        if (first->series != NULL && rng_below(&w.r, 2) == 0) { /* they touch */
+        if (first->series != NULL && rng_below(&w.r, 2) == 0) /* they touch */
             o.window = (struct time_range){first->range.max_ms, INT64_MAX};
-        }
         merge_world_merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
         o.expired_before_ms = merge_world_time(&w);
         merge_world_merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
@@ -74,9 +73,8 @@ UNIT_TEST(test_windows_share_out_every_sample_and_merge_to_the_whole)
             o.window = windows[i];
             o.number = OUTPUT + i;
             struct merge_outcome x = merge_world_merge_and_check(&w, &o, 5000);
-            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
                 counted[k] += x.counted[k];
-            }
             if (x.info.number == 0) continue;
             assert_int_equal(
                 part_open(w.env, &w.cache_budget, w.cache, "/parts", o.number, &parts[made], NULL),
@@ -84,11 +82,9 @@ UNIT_TEST(test_windows_share_out_every_sample_and_merge_to_the_whole)
             inputs[made].part = parts[made];
             made++;
         }
-        for (uint32_t i = 0; i < w.shape.inputs; i++) {
-            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        for (uint32_t i = 0; i < w.shape.inputs; i++)
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
                 given[k] += part_info(w.parts[i])->sample_count[k];
-            }
-        }
         assert_memory_equal(counted, given, sizeof given);
         o = merge_world_options(&w);
         o.inputs = inputs;
@@ -96,9 +92,8 @@ UNIT_TEST(test_windows_share_out_every_sample_and_merge_to_the_whole)
         struct merge_outcome x = merge_world_merge(&o, 5000, NULL);
         assert_int_equal(x.e, OK);
         if (made > 0) check_part(&w, OUTPUT, &whole.want);
-        for (uint32_t i = 0; i < made; i++) {
+        for (uint32_t i = 0; i < made; i++)
             part_unref(parts[i]);
-        }
         merge_model_fini(&whole);
         merge_world_fini(&w);
     }
@@ -184,9 +179,8 @@ UNIT_TEST(test_a_part_merged_alone_stays_as_it_is)
                 blocks_read(&a, a.index.tenant->first_series + i);
                 blocks_read(&b, a.index.tenant->first_series + i);
                 assert_int_equal(a.count, b.count);
-                for (uint32_t n = 0; n < a.count; n++) {
+                for (uint32_t n = 0; n < a.count; n++)
                     assert_same_block(a.part, &a.at[n], b.part, &b.at[n]);
-                }
             }
             blocks_close(&a);
             blocks_close(&b);
@@ -351,14 +345,12 @@ memory_percent(struct merge_world *w, struct part_merge_options *o)
     struct part_info info;
     const struct part_merge_counts *counts;
     assert_int_equal(part_merge_new(&options, &m, &why), OK);
-    while (!done) {
+    while (!done)
         assert_int_equal(part_merge_step(m, 1 << 20, &done, &input, &why), OK);
-    }
     assert_int_equal(part_merge_finish(m, &info, &counts, &count, &why), OK);
     part_merge_free(m);
-    for (uint32_t i = 0; i < o->input_count; i++) {
+    for (uint32_t i = 0; i < o->input_count; i++)
         part_unref(inputs[i].part);
-    }
     page_cache_free(cache);
     uint64_t peak = atomic_load(&w->budget.peak_bytes);
     if (peak > promised)
@@ -506,9 +498,8 @@ UNIT_TEST(test_merges_of_many_pairs_take_no_more_memory_than_is_promised)
         struct merge_world w;
         merge_world_machine(&w, 8000 + inputs);
         w.shape = (struct merge_world_shape){.inputs = inputs, .samples = 1};
-        for (uint32_t i = 0; i < inputs; i++) {
+        for (uint32_t i = 0; i < inputs; i++)
             write_ids(&w, i, 1000 * 1000 / inputs);
-        }
         struct part_merge_options o = merge_world_options(&w);
         print_message("%u inputs: %u %%\n", inputs, memory_percent(&w, &o));
         merge_world_delete(&w); /* with a deletion that must check each series */

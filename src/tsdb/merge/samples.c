@@ -134,9 +134,8 @@ run_end(const struct part_merge *m, const struct merge_piece *p, uint32_t at, ui
         if (next_loose && is_large(y->block)) break;
         if (loose && next_loose &&
             (x->source == y->source || !(x->block->codec == y->block->codec &&
-                                         x->block->resolution_ms == y->block->resolution_ms))) {
+                                         x->block->resolution_ms == y->block->resolution_ms)))
             break;
-        }
         end = next;
         loose = next_loose;
     }
@@ -328,9 +327,8 @@ merge_exemplars(struct part_merge *m)
     assert(m->series_count > 0);
     buf_clear(&m->exemplars);
     arena_reset(&m->exemplar_arena);
-    for (uint32_t i = 0; i < m->group_count && e == OK; i++) {
+    for (uint32_t i = 0; i < m->group_count && e == OK; i++)
         e = collect_exemplars(m, m->group[i], t_ms);
-    }
     struct equal_time *all = (struct equal_time *)(void *)m->exemplars.at;
     uint32_t count = (uint32_t)(m->exemplars.size / sizeof *all);
     if (count > 1) {

@@ -61,9 +61,8 @@ static enum err
 ring_reserve(struct times_cache *c, uint32_t count)
 {
     uint32_t samples = c->ring_samples;
-    while (samples < c->ring_samples_max && samples < c->end + count) {
+    while (samples < c->ring_samples_max && samples < c->end + count)
         samples = samples < c->ring_samples_max / 2 ? 2 * samples : c->ring_samples_max;
-    }
     if (samples == c->ring_samples) return OK;
     assert(c->end <= c->ring_samples); /* invariant 3 */
     int64_t *ring =
@@ -133,9 +132,8 @@ part_note_rollups(struct part_info *info, const struct block_ref *block)
     rollup_facts_add(info->resolutions, &info->resolution_count, &facts);
     assert(info->resolution_count <= PART_RESOLUTIONS_MAX);
     if (block_kind(block) != SAMPLE_FLOAT) info->histogram_rollup_rows += block->count;
-    if (facts.resolution_ms > info->resolution_max_ms) {
+    if (facts.resolution_ms > info->resolution_max_ms)
         info->resolution_max_ms = facts.resolution_ms;
-    }
 }
 
 static enum err
@@ -173,13 +171,11 @@ read_times(struct part *p, const struct block_ref *b, int64_t *ret_times,
     struct cursor cursor = cursor_of(bytes);
     e = codec_int_decode(&cursor, b->count, ret_times);
     if (e == OK && b->resolution_ms == 0 && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
-    if (e == OK && (ret_times[0] != b->min_ms || ret_times[b->count - 1] != b->max_ms)) {
+    if (e == OK && (ret_times[0] != b->min_ms || ret_times[b->count - 1] != b->max_ms))
         e = ERR_CORRUPT;
-    }
     bool ascends = true;
-    for (uint32_t i = 1; i < b->count && e == OK; i++) {
+    for (uint32_t i = 1; i < b->count && e == OK; i++)
         ascends &= ret_times[i] > ret_times[i - 1];
-    }
     if (!ascends) e = ERR_CORRUPT;
     if (e) {
         page_release(&p->source, *ret_page);
@@ -288,9 +284,8 @@ block_read_values(struct part *part, const struct block_ref *b, uint64_t *ret_bi
                   int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
                   struct why *why)
 {
-    if (b->codec == CODEC_FLOAT_V1) {
+    if (b->codec == CODEC_FLOAT_V1)
         return block_read_some(part, b, 0, b->count, ret_bits, ret_starts, why);
-    }
     enum err e = read_histograms(part, b, ret_histograms, arena, why);
     return e ? e : read_starts(part, b, ret_starts, why);
 }
@@ -348,12 +343,10 @@ block_hold(struct part *part, const struct block_ref *b, struct block_bytes *ret
 {
     struct block_bytes x = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, NULL, NULL}};
     enum err e = place_get(part, &b->times, PAGE_TIMES, &x.pages[0], &x.times, why);
-    if (e == OK && !b->is_constant) {
+    if (e == OK && !b->is_constant)
         e = place_get(part, &b->values, PAGE_VALUES, &x.pages[1], &x.values, why);
-    }
-    if (e == OK && block_has_third(b)) {
+    if (e == OK && block_has_third(b))
         e = place_get(part, &b->starts, PAGE_VALUES, &x.pages[2], &x.third, why);
-    }
     if (e) {
         block_release(part, &x);
         return e;
@@ -365,7 +358,6 @@ block_hold(struct part *part, const struct block_ref *b, struct block_bytes *ret
 void
 block_release(struct part *part, const struct block_bytes *bytes)
 {
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         page_release(&part->source, bytes->pages[i]);
-    }
 }

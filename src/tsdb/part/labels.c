@@ -1,8 +1,8 @@
 /*
  * labels.c - reads the labels of a part: names and values, one by one or for many rows at once.
  */
-#include "base/array.h"
 #include "model/labels.h"
+#include "base/array.h"
 #include "tsdb/part/walk.h"
 
 #include <assert.h>
@@ -80,9 +80,8 @@ label_store_note(struct label_store *s, const uint32_t *pairs, uint32_t count,
     for (uint32_t i = 0; i < count; i++) {
         uint32_t hash = pairs[i] * UINT32_C(0x9e3779b1) >> 7, at = TABLE_START;
         bool found = false;
-        while (!found && table_next(&s->table, hash, &at, &ret_entries[i])) {
+        while (!found && table_next(&s->table, hash, &at, &ret_entries[i]))
             found = entry_at(s, ret_entries[i])->pair == pairs[i];
-        }
         if (found) continue;
         struct label_entry entry = {pairs[i], 0, 0};
         if (!table_reserve(&s->table, s->budget, 1)) return ERR_NOMEM;
@@ -105,9 +104,8 @@ read_missing(struct label_store *s, struct why *why)
     buf_clear(&s->order);
     if (!buf_reserve(&s->order, 2 * (size_t)count * sizeof(uint64_t))) return ERR_NOMEM;
     uint64_t *room = (uint64_t *)(void *)s->order.at;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         room[i] = (uint64_t)entry_at(s, s->read_count + i)->pair << 32 | (s->read_count + i);
-    }
     const uint64_t *order = radix_sort(room, room + count, count, sizeof *room, 32, RADIX_WORTH);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t pair = (uint32_t)(order[i] >> 32);
@@ -288,9 +286,8 @@ value_walk_get(struct value_walk *w, uint32_t pair, struct why *why)
         /* Enters the page at the last restart up to `pair`, and moves before `pair`. */
         e = value_page(w, pair, why);
         if (e == OK) e = value_restart(w, (pair - w->page_first) / LABEL_RESTART, why);
-        while (e == OK && w->next_pair < pair) {
+        while (e == OK && w->next_pair < pair)
             e = value_step(w, why);
-        }
     }
     if (e == OK) e = value_step(w, why);
     if (e) value_forget(w); /* the position is lost */

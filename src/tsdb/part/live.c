@@ -33,9 +33,8 @@ tombstone_new(struct budget *budget, uint64_t id, struct bytes tenant,
     t->made_ms = made_ms;
     t->range = range;
     t->matcher_count = matcher_count;
-    for (uint32_t i = 0; i < matcher_count; i++) {
+    for (uint32_t i = 0; i < matcher_count; i++)
         t->matchers[i] = matchers[i];
-    }
     uint8_t *name = (uint8_t *)(t->matchers + matcher_count);
     memcpy(name, tenant.at, tenant.size);
     t->tenant = bytes_of(name, tenant.size);
@@ -50,9 +49,8 @@ tombstone_unref(struct tombstone *t)
     uint32_t before = atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before > 1) return;
-    for (uint32_t i = 0; i < t->matcher_count; i++) {
+    for (uint32_t i = 0; i < t->matcher_count; i++)
         matcher_free(t->matchers[i]);
-    }
     mem_free(t->budget, t, tombstone_bytes(t->matcher_count, t->tenant.size));
 }
 
@@ -82,9 +80,8 @@ tombstones_of(struct budget *budget, uint64_t last_id, struct tombstone *const *
     set->budget = budget;
     set->last_id = last_id;
     set->count = count;
-    for (uint32_t i = 0; items != NULL && i < count; i++) {
+    for (uint32_t i = 0; items != NULL && i < count; i++)
         set->items[i] = items[i];
-    }
     *ret_set = set;
     return OK;
 }
@@ -96,22 +93,18 @@ tombstones_new(struct budget *budget, const struct tombstones *from,
 {
     struct tombstones *set;
     uint32_t count = added_count, at = 0;
-    for (uint32_t i = 0; i < from->count; i++) {
+    for (uint32_t i = 0; i < from->count; i++)
         count += keep == NULL || keep(context, from->items[i]);
-    }
     uint64_t last_id = added_count > 0 ? added[added_count - 1]->id : from->last_id;
     enum err e = tombstones_of(budget, last_id, NULL, count, &set);
     if (e) return e;
-    for (uint32_t i = 0; i < from->count; i++) {
+    for (uint32_t i = 0; i < from->count; i++)
         if (keep == NULL || keep(context, from->items[i])) set->items[at++] = from->items[i];
-    }
-    for (uint32_t i = 0; i < added_count; i++) {
+    for (uint32_t i = 0; i < added_count; i++)
         set->items[at++] = added[i];
-    }
     assert(at == count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         atomic_fetch_add_explicit(&set->items[i]->references, 1, memory_order_relaxed);
-    }
     *ret_set = set;
     return OK;
 }
@@ -123,18 +116,16 @@ tombstones_unref(struct tombstones *set)
     uint32_t before = atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before > 1) return;
-    for (uint32_t i = 0; i < set->count; i++) {
+    for (uint32_t i = 0; i < set->count; i++)
         tombstone_unref(set->items[i]);
-    }
     mem_free(set->budget, set, set_bytes(set->count));
 }
 
 struct tombstone *
 tombstones_find(const struct tombstones *set, uint64_t id)
 {
-    for (uint32_t i = 0; i < set->count; i++) {
+    for (uint32_t i = 0; i < set->count; i++)
         if (set->items[i]->id == id) return set->items[i];
-    }
     return NULL;
 }
 
@@ -224,9 +215,8 @@ version_unref(struct version *v)
     assert(before > 0);
     if (before > 1) return;
     assert(v->part_count <= v->capacity);
-    for (uint32_t i = 0; i < v->part_count; i++) {
+    for (uint32_t i = 0; i < v->part_count; i++)
         part_unref(v->parts[i]); /* invariant 1 */
-    }
     tombstones_unref(v->tombstones);
     mem_free(v->budget, v, sizeof *v + v->capacity * sizeof v->parts[0]);
 }

@@ -89,9 +89,8 @@ add_run(struct postings_walk *w, uint32_t first, uint32_t last)
     assert(first <= last);
     assert(last <= w->to);
     if (last - first < RUN_SHORT) {
-        for (uint32_t i = first; i <= last; i++) {
+        for (uint32_t i = first; i <= last; i++)
             add_one(w, i);
-        }
         return;
     }
     batch_out(w);
@@ -111,16 +110,14 @@ postings_set(struct postings_walk *w)
             uint32_t first = w->from + (uint32_t)i * 64;
             if (bits[i] == UINT64_MAX) {
                 size_t end = i;
-                while (end + 1 < words && bits[end + 1] == UINT64_MAX) {
+                while (end + 1 < words && bits[end + 1] == UINT64_MAX)
                     end++;
-                }
                 add_run(w, first, w->from + (uint32_t)end * 64 + 63);
                 i = end;
                 continue;
             }
-            for (uint64_t left = bits[i]; left != 0; left &= left - 1) {
+            for (uint64_t left = bits[i]; left != 0; left &= left - 1)
                 add_one(w, first + (uint32_t)__builtin_ctzll(left));
-            }
         }
         mem_free(w->part->budget, bits, words * sizeof *bits);
     }
@@ -134,9 +131,8 @@ postings_set(struct postings_walk *w)
 static bool
 postings_is_wanted(struct postings_walk *w, uint32_t number)
 {
-    if (w->among != NULL && !roaring_bitmap_contains(w->among, w->tenant->first_series + number)) {
+    if (w->among != NULL && !roaring_bitmap_contains(w->among, w->tenant->first_series + number))
         return false;
-    }
     w->list_ended = w->list_left == 0;
     w->list_left -= !w->list_ended;
     return !w->list_ended;
@@ -177,9 +173,8 @@ read_runs(struct postings_walk *w, struct cursor *c, uint64_t next)
         if (last > w->to) last = w->to;
         bool all_wanted = w->among == NULL && w->list_max == UINT32_MAX;
         if (all_wanted) add_run(w, (uint32_t)first, (uint32_t)last);
-        for (uint64_t i = first; i <= last && !all_wanted && !w->list_ended; i++) {
+        for (uint64_t i = first; i <= last && !all_wanted && !w->list_ended; i++)
             if (postings_is_wanted(w, (uint32_t)i)) add_one(w, (uint32_t)i);
-        }
     }
 }
 
@@ -256,9 +251,8 @@ postings_add(struct postings_walk *w, uint32_t pair, struct why *why)
         if (e == OK) e = page_get(&p->source, w->offset, PAGE_POSTINGS, &w->page, why);
         if (e == OK) w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
     }
-    while (e == OK && w->next_pair < pair) {
+    while (e == OK && w->next_pair < pair)
         e = next_list(w, false, why);
-    }
     return e ? e : next_list(w, true, why);
 }
 
@@ -315,12 +309,9 @@ collect_scan(struct part_matching *m, const struct part_name *name, const struct
         e = value_walk_get(&m->values, pair, why);
         if (e) break;
         struct bytes value = buf_bytes(&m->values.value);
-        if (value.size < prefix.size || !bytes_equal(bytes_of(value.at, prefix.size), prefix)) {
+        if (value.size < prefix.size || !bytes_equal(bytes_of(value.at, prefix.size), prefix))
             break;
-        }
-        if (matcher_matches(matcher, value) == want) {
-            e = postings_add(&m->postings, pair, why);
-        }
+        if (matcher_matches(matcher, value) == want) e = postings_add(&m->postings, pair, why);
         work += matcher_work(matcher, value);
         if (e == OK && (pair % VALUES_PER_CHECK == 0 || work >= NS_PER_CHECK)) {
             e = query_control_check(m->index->control, why);
@@ -340,9 +331,7 @@ collect_literals(struct part_matching *m, const struct part_name *name, const st
         bool equal;
         enum err e = find_value(m, name, values[i], &pair, &equal, why);
         if (e == OK && equal) e = postings_add(&m->postings, pair, why);
-        if (e == OK && i % LOOK_UPS_PER_CHECK == 0) {
-            e = query_control_check(m->index->control, why);
-        }
+        if (e == OK && i % LOOK_UPS_PER_CHECK == 0) e = query_control_check(m->index->control, why);
         if (e) return e;
     }
     return OK;
@@ -396,9 +385,8 @@ row_passes(struct part_matching *m, const struct part_name *name, const struct m
     const uint32_t *pairs;
     uint32_t count, i = 0;
     row_pairs(rows, &pairs, &count);
-    while (i < count && pairs[i] < name->first_pair) {
+    while (i < count && pairs[i] < name->first_pair)
         i++;
-    }
     if (i == count || pairs[i] - name->first_pair >= name->pair_count) {
         *ret_passes = matcher_matches_empty(matcher);
         return OK;
@@ -441,9 +429,8 @@ match_one(struct part_matching *m, const struct matcher *matcher, roaring_bitmap
           struct why *why)
 {
     const struct part_name *name = part_find_name(m->index, matcher_name(matcher));
-    if (name != NULL && !is_cheap(m, matcher) && rows_are_cheaper(name, result)) {
+    if (name != NULL && !is_cheap(m, matcher) && rows_are_cheaper(name, result))
         return match_by_rows(m, name, matcher, result, why);
-    }
     bool excludes = matcher_matches_empty(matcher), positive = uses_positive_form(matcher);
     postings_begin(&m->postings, m->index, roaring_bitmap_minimum(result),
                    roaring_bitmap_maximum(result));

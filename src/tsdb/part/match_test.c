@@ -74,9 +74,8 @@ make_series(bool in_runs)
                               FIRST_JOB + (in_runs ? i / 16 : (uint32_t)(dice >> 32)) % JOBS},
                              4};
         }
-        for (uint32_t i = 0; i < INSTANCES * JOBS; i++) {
+        for (uint32_t i = 0; i < INSTANCES * JOBS; i++)
             series[n++] = (struct one){{name, FIRST_INSTANCE + i / JOBS, FIRST_JOB + i % JOBS}, 3};
-        }
     }
     assert_int_equal(n, SERIES);
 }
@@ -85,9 +84,8 @@ static void
 write_tenant(struct part_writer *w, const char *name)
 {
     assert_int_equal(part_write_tenant(w, bytes_of_text(name), NULL), OK);
-    for (uint32_t i = 0; i < PAIRS; i++) {
+    for (uint32_t i = 0; i < PAIRS; i++)
         assert_int_equal(part_write_pair(w, labels[i], NULL), OK);
-    }
     for (uint32_t i = 0; i < SERIES; i++) {
         int64_t t_ms = 1000;
         uint64_t bits = double_bits(i);
@@ -183,19 +181,16 @@ check(const struct part_index *index, const unsigned *which, uint32_t count)
     struct matcher *chosen[3];
     roaring_bitmap_t *found;
     uint64_t want = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         chosen[i] = matchers[which[i]];
-    }
     assert_int_equal(part_match(index, chosen, count, &found, NULL), OK);
     for (uint32_t i = 0; i < SERIES; i++) {
         bool all = true;
-        for (uint32_t m = 0; m < count; m++) {
+        for (uint32_t m = 0; m < count; m++)
             all &= passes[which[m]][i];
-        }
         want += all;
-        if (roaring_bitmap_contains(found, index->tenant->first_series + i) != all) {
+        if (roaring_bitmap_contains(found, index->tenant->first_series + i) != all)
             fail_msg("series %u, matchers %u %u of %u", i, which[0], which[count - 1], count);
-        }
     }
     assert_int_equal(roaring_bitmap_get_cardinality(found), want);
     roaring_bitmap_free(found);
@@ -219,9 +214,8 @@ check_all(int level, bool in_runs)
         }
         arena_fini(&arena);
     }
-    for (unsigned m = 0; m < WANTED; m++) {
+    for (unsigned m = 0; m < WANTED; m++)
         matcher_free(matchers[m]);
-    }
     drop_part();
 }
 

@@ -147,9 +147,8 @@ page_pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct 
     if (!buf_reserve(&w->packed, bound)) return buf_error(&w->packed);
     size_t got =
         ZSTD_compressCCtx(w->zstd, w->packed.at, bound, payload.at, payload.size, w->level);
-    if (ZSTD_isError(got)) {
+    if (ZSTD_isError(got))
         return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation ? ERR_NOMEM : OK;
-    }
     /* Unpacking costs time, so packing must save some bytes: more at low levels, whose parts are
      * merged soon. */
     if (got > payload.size - (w->level < PACK_HARD_LEVEL ? payload.size / 20 : payload.size / 64))
@@ -187,9 +186,8 @@ page_writer_close(struct page_writer *w, struct why *why)
     enum err e = write_out(w, why);
     if (e == OK) e = file_sync(&w->file, why);
     enum err closed = file_close(&w->file);
-    if (e == OK && closed) {
+    if (e == OK && closed)
         e = why_set(why, closed, "cannot close %s: %s", w->file.path, err_word(closed));
-    }
     return e;
 }
 
@@ -377,9 +375,8 @@ static struct cached_page *
 find_locked(struct page_cache *c, uint64_t cache_id, uint64_t offset)
 {
     struct cached_page *p = *pages_slot_of(c, cache_id, offset);
-    while (p != NULL && (p->cache_id != cache_id || p->offset != offset)) {
+    while (p != NULL && (p->cache_id != cache_id || p->offset != offset))
         p = p->next_in_slot;
-    }
     return p;
 }
 
@@ -478,9 +475,8 @@ page_cache_free(struct page_cache *c)
         assert(p->holders == 0); /* invariant 3 */
         mem_free(c->budget, p, p->memory_bytes);
     }
-    for (uint32_t i = 0; i < c->unpacker_count; i++) {
+    for (uint32_t i = 0; i < c->unpacker_count; i++)
         ZSTD_freeDCtx(c->unpackers[i]);
-    }
     lock_fini(&c->lock);
     mem_free(NULL, c->damaged, DAMAGED_MAX * sizeof *c->damaged);
     mem_free(NULL, c->slots, c->slot_count * sizeof *c->slots);
@@ -509,9 +505,8 @@ page_cache_note_damage(struct page_cache *cache, uint64_t part_number, uint64_t 
     if (c->damaged == NULL) c->damaged = mem_alloc(NULL, DAMAGED_MAX * sizeof *c->damaged);
     uint64_t count = c->stats.pages_damaged, i = c->damaged == NULL ? DAMAGED_MAX : 0;
     while (i < count &&
-           (c->damaged[i].part_number != part_number || c->damaged[i].offset != offset)) {
+           (c->damaged[i].part_number != part_number || c->damaged[i].offset != offset))
         i++;
-    }
     if (i == count && count < DAMAGED_MAX) {
         c->damaged[i] = (struct damaged_page){part_number, offset};
         c->stats.pages_damaged++;
@@ -548,9 +543,8 @@ header_is_good(const struct page_source *s, const uint8_t *header, uint64_t offs
 static enum err
 read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why *why)
 {
-    if (offset > s->file_bytes || s->file_bytes - offset < PAGE_HEADER_BYTES) {
+    if (offset > s->file_bytes || s->file_bytes - offset < PAGE_HEADER_BYTES)
         return bad_page(s, offset, "it lies outside the file", why);
-    }
     enum err e = read_twice(s, header, PAGE_HEADER_BYTES, offset, why);
     if (e) return e;
     return header_is_good(s, header, offset) ? OK
@@ -563,9 +557,8 @@ page_unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struc
 {
     struct page_header h = header_unpack(header);
     uint32_t raw = h.raw;
-    if (load_le32(header + 12) != page_check_of(header, stored, s->part_number, offset)) {
+    if (load_le32(header + 12) != page_check_of(header, stored, s->part_number, offset))
         return bad_page(s, offset, "its checksum does not match", why);
-    }
     memset(to + raw, 0, PAGE_SLACK_BYTES);
     if (!h.packed) {
         if (raw > 0) memcpy(to, stored.at, raw);
@@ -725,9 +718,8 @@ page_search(struct page_source *s, uint64_t from, uint64_t end, uint64_t *ret_of
         e = read_twice(s, window, size, from, why);
         if (e) break;
         size_t last = size - PAGE_HEADER_BYTES;
-        for (size_t i = 0; i <= last && found == end; i++) {
+        for (size_t i = 0; i <= last && found == end; i++)
             if (header_is_good(s, window + i, from + i)) found = from + i;
-        }
         from += last + 1;
         if (from > end) break;
     }

@@ -30,9 +30,8 @@ static void
 page_content(unsigned i, uint8_t *to, uint32_t size)
 {
     struct rng r = {i};
-    for (uint32_t j = 0; j < size; j++) {
+    for (uint32_t j = 0; j < size; j++)
         to[j] = i % 2 == 0 ? (uint8_t)rng_next(&r) : (uint8_t)(i + j / 9);
-    }
 }
 
 static enum page_kind
@@ -94,9 +93,8 @@ is_page(const struct page *page, unsigned i, uint32_t size)
 {
     static _Thread_local uint8_t content[70000];
     page_content(i, content, size);
-    for (unsigned j = 0; j < PAGE_SLACK_BYTES; j++) {
+    for (unsigned j = 0; j < PAGE_SLACK_BYTES; j++)
         if (page->at[size + j] != 0) return false;
-    }
     return page->size == size && (size == 0 || memcmp(page->at, content, size) == 0);
 }
 
@@ -115,11 +113,9 @@ UNIT_TEST(test_pages_come_back_as_written)
 {
     struct rig g;
     rig_open(&g, 1 << 20, 0);
-    for (unsigned round = 0; round < 3; round++) {
-        for (unsigned i = 0; i < PAGES; i++) {
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < PAGES; i++)
             page_release(&g.source, get(&g, i));
-        }
-    }
     struct page_cache_stats stats;
     page_cache_stats(g.cache, &stats);
     assert_int_equal(stats.misses, PAGES);
@@ -144,9 +140,8 @@ UNIT_TEST(test_the_cache_stays_within_its_capacity)
     assert_true(stats.hits > 0);
     /* The page that was used last is cached. */
     page_release(&g.source, get(&g, 1));
-    for (unsigned i = 4; i < 9; i++) {
+    for (unsigned i = 4; i < 9; i++)
         page_release(&g.source, get(&g, i));
-    }
     page_cache_stats(g.cache, &stats);
     uint64_t hits = stats.hits;
     page_release(&g.source, get(&g, 1));
@@ -190,9 +185,8 @@ UNIT_TEST(test_held_pages_outlive_eviction_and_forgetting)
     struct rig g;
     rig_open(&g, 30000, 0);
     const struct page *held[PAGES];
-    for (unsigned i = 0; i < PAGES; i++) {
+    for (unsigned i = 0; i < PAGES; i++)
         held[i] = get(&g, i);
-    }
     struct page_cache_stats stats;
     page_cache_stats(g.cache, &stats);
     assert_true(stats.bytes <= 30000);
@@ -200,13 +194,11 @@ UNIT_TEST(test_held_pages_outlive_eviction_and_forgetting)
     page_cache_stats(g.cache, &stats);
     assert_int_equal(stats.bytes, 0);
     assert_int_equal(stats.pages, 0);
-    for (unsigned i = 0; i < PAGES; i++) {
+    for (unsigned i = 0; i < PAGES; i++)
         assert_true(is_page(held[i], i, g.sizes[i]));
-    }
     const struct page *again = get(&g, 1);
-    for (unsigned i = 0; i < PAGES; i++) {
+    for (unsigned i = 0; i < PAGES; i++)
         page_release(&g.source, held[i]);
-    }
     assert_true(is_page(again, 1, g.sizes[1]));
     page_release(&g.source, again);
     page_release(&g.source, NULL);
@@ -220,9 +212,8 @@ made_content(uint64_t number)
     static uint8_t content[3000];
     struct rng r = {number};
     uint32_t size = (uint32_t)rng_below(&r, 3000);
-    for (uint32_t i = 0; i < size; i++) {
+    for (uint32_t i = 0; i < size; i++)
         content[i] = (uint8_t)rng_next(&r);
-    }
     return bytes_of(content, size);
 }
 
@@ -280,11 +271,9 @@ UNIT_TEST(test_an_exhausted_budget_gives_up_other_pages_first)
 {
     struct rig g;
     rig_open(&g, 1 << 20, 200000);
-    for (unsigned round = 0; round < 2; round++) {
-        for (unsigned i = 0; i < PAGES; i++) {
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 0; i < PAGES; i++)
             page_release(&g.source, get(&g, i));
-        }
-    }
     assert_true(g.budget.refused_count > 0);
     /* While all pages are held, the next is refused; later it works again. */
     const struct page *held[PAGES];
@@ -295,9 +284,8 @@ UNIT_TEST(test_an_exhausted_budget_gives_up_other_pages_first)
         n += e == OK;
     }
     assert_int_equal(e, ERR_NOMEM);
-    while (n > 0) {
+    while (n > 0)
         page_release(&g.source, held[--n]);
-    }
     page_release(&g.source, get(&g, 20));
     rig_close(&g);
 }
@@ -338,9 +326,8 @@ UNIT_TEST(test_a_page_of_another_kind_or_offset_is_refused)
     rig_open(&g, 1 << 20, 0);
     const struct page *page;
     uint64_t wrong[] = {0, 9, 11, g.source.file_bytes - 1, g.source.file_bytes, UINT64_MAX};
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < 6; i++)
         assert_int_equal(page_get(&g.source, wrong[i], PAGE_TIMES, &page, NULL), ERR_CORRUPT);
-    }
     /* The check also applies to a cached page. */
     page_release(&g.source, get(&g, 0));
     assert_int_equal(page_get(&g.source, g.offsets[0], PAGE_ROOT, &page, NULL), ERR_CORRUPT);

@@ -100,9 +100,8 @@ read_block(struct part *part, const struct block_ref *b)
                             columns.histograms, &arena, &why);
     expect(e, &why);
     if (e == OK && block_kind(b) != SAMPLE_FLOAT) check_histograms(b->count);
-    for (uint32_t i = 1; e == OK && i < b->count; i++) {
+    for (uint32_t i = 1; e == OK && i < b->count; i++)
         assert(columns.times[i - 1] < columns.times[i]);
-    }
     arena_fini(&arena);
 }
 
@@ -120,9 +119,8 @@ read_rows(const struct part_index *index)
         enum err e = row_read(rows, t->first_series + i, &labels, &blocks, &count, &why);
         expect(e, &why);
         if (e) break;
-        for (uint32_t j = 0; j < count && j < 20; j++) {
+        for (uint32_t j = 0; j < count && j < 20; j++)
             read_block(index->part, &blocks[j]);
-        }
     }
     row_reader_free(rows);
 }
@@ -261,9 +259,8 @@ merge_part(struct env *env, struct part *part, bool twice)
         options.expired_before_ms = info->time.min_ms + 1;
     }
     enum err e = part_merge_new(&options, &m, &why);
-    while (e == OK && !done) {
+    while (e == OK && !done)
         e = part_merge_step(m, 1000, &done, &bad, &why);
-    }
     assert(e != ERR_CORRUPT || bad < options.input_count);
     if (e == OK) e = part_merge_finish(m, &made, &counts, &count, &why);
     expect(e, &why);
@@ -283,9 +280,8 @@ inspect(struct env *env)
     expect(e, &why);
     if (e) return;
     uint64_t bytes = p.end_bytes + p.unreadable_bytes;
-    for (unsigned k = 0; k < INSPECT_PAGE_KINDS; k++) {
+    for (unsigned k = 0; k < INSPECT_PAGE_KINDS; k++)
         bytes += p.pages[k].header_bytes + p.pages[k].stored_bytes;
-    }
     assert(bytes == p.file_bytes);
     inspect_part_fini(&p);
 }
@@ -299,9 +295,8 @@ read_part(struct env *env, struct page_cache *cache)
     assert(e == OK || e == ERR_CORRUPT || e == ERR_NOMEM || e == ERR_UNSUPPORTED);
     assert(e == OK || why.text[0] != 0);
     if (e) return;
-    for (uint32_t i = 0; i < part_tenant_count(part) && i < TENANTS_MAX; i++) {
+    for (uint32_t i = 0; i < part_tenant_count(part) && i < TENANTS_MAX; i++)
         read_tenant(part, part_tenant_at(part, i));
-    }
     expect(part_verify(part, each_damage, NULL, &why), &why);
     merge_part(env, part, false);
     merge_part(env, part, true);

@@ -152,9 +152,8 @@ read_row(struct reading *x, struct row_reader *rows, uint32_t number)
         want = &x->tenant->series[number - x->tenant_first];
         assert_true(bytes_equal(labels, want->labels));
     }
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         e = read_block(x, &blocks[i], want, &at);
-    }
     if (e == OK && want != NULL) assert_int_equal(at, want->sample_count);
     return e;
 }
@@ -201,9 +200,8 @@ note_match(struct reading *x, const roaring_bitmap_t *set)
 {
     roaring_uint32_iterator_t it;
     roaring_init_iterator(set, &it);
-    for (; it.has_value; roaring_advance_uint32_iterator(&it)) {
+    for (; it.has_value; roaring_advance_uint32_iterator(&it))
         note_u64(x, it.current_value);
-    }
 }
 
 static enum err
@@ -232,9 +230,8 @@ read_tenant(struct reading *x, const struct part_tenant *t)
     arena_init(&arena, &x->rig->budget, 0, 0);
     enum err e = part_index_load(x->part, t, &arena, &index, &x->why);
     if (e == OK) e = row_reader_new(&index, &x->rig->budget, &rows);
-    for (uint32_t i = 0; i < t->series_count && e == OK; i++) {
+    for (uint32_t i = 0; i < t->series_count && e == OK; i++)
         e = read_row(x, rows, t->first_series + i);
-    }
     if (e == OK) e = read_match(x, &index, MATCH_REGEX, "instance", ".*1.*");
     if (e == OK) e = read_match(x, &index, MATCH_NOT_EQUAL, "__name__", "metric_0");
     row_reader_free(rows);
@@ -380,9 +377,8 @@ check_match(const struct part_index *index, const struct content_tenant *t, stru
     struct matcher *matchers[3];
     uint32_t count = 1 + (uint32_t)rng_below(r, 3);
     roaring_bitmap_t *set;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         matchers[i] = random_matcher(r);
-    }
     assert_int_equal(part_match(index, matchers, count, &set, NULL), OK);
     for (uint32_t i = 0; i < t->series_count; i++) {
         bool want = model_matches(&t->series[i], matchers, count);
@@ -395,9 +391,8 @@ check_match(const struct part_index *index, const struct content_tenant *t, stru
     }
     assert_true(roaring_bitmap_get_cardinality(set) <= t->series_count);
     roaring_bitmap_free(set);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         matcher_free(matchers[i]);
-    }
 }
 
 UNIT_TEST(test_matchers_find_what_a_scan_finds)
@@ -419,9 +414,8 @@ UNIT_TEST(test_matchers_find_what_a_scan_finds)
             arena_init(&arena, NULL, 0, 0);
             const struct part_tenant *t = part_tenant_at(part, i);
             assert_int_equal(part_index_load(part, t, &arena, &index, NULL), OK);
-            for (unsigned n = 0; n < 150; n++) {
+            for (unsigned n = 0; n < 150; n++)
                 check_match(&index, &c.tenants[i], &r);
-            }
             arena_fini(&arena);
         }
         part_unref(part);
@@ -790,9 +784,8 @@ UNIT_TEST(test_a_failed_allocation_while_reading_is_reported)
                 arena_init(&arena, &g.budget, 0, 16); /* each name is an allocation */
                 e = part_index_load(part, t, &arena, &index, &x.why);
                 if (e == OK) e = row_reader_new(&index, &g.budget, &rows);
-                for (uint32_t j = 0; j < t->series_count && e == OK; j++) {
+                for (uint32_t j = 0; j < t->series_count && e == OK; j++)
                     e = read_row(&x, rows, t->first_series + j);
-                }
                 row_reader_free(rows);
                 arena_fini(&arena);
                 if (e == OK) e = part_exemplars(part, t->first_series, each_exemplar, &x, &x.why);

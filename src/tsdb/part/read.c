@@ -62,9 +62,8 @@ table_fill(const struct part *p, struct cursor *c, struct directory_table *t, bo
         offset += more;
         if (c->bad || step > UINT32_MAX || number >= UINT32_MAX || more == 0 ||
             more > p->source.file_bytes || offset > p->source.file_bytes ||
-            (i > 0 && step == 0 && has_keys)) {
+            (i > 0 && step == 0 && has_keys))
             return false;
-        }
         t->numbers[i] = (uint32_t)number;
         t->offsets[i] = offset;
         if (!has_keys) continue;
@@ -183,9 +182,8 @@ static enum err
 end_check(const struct part *p, const uint8_t *end, const char *magic, struct why *why)
 {
     if (memcmp(end, magic, 8) != 0 || load_le64(end + 16) != p->info.number ||
-        load_le64(end + 56) != hash_bytes(bytes_of(end, 56), p->info.number)) {
+        load_le64(end + 56) != hash_bytes(bytes_of(end, 56), p->info.number))
         return part_damaged(p, 0, "header or footer", why);
-    }
     unsigned version = load_le16(end + 8), min_reader = load_le16(end + 10);
     if (min_reader <= PART_VERSION) return OK;
     return why_set(why, ERR_UNSUPPORTED,
@@ -200,9 +198,8 @@ read_tenant(struct part *p, struct cursor *c, struct part_tenant *t, uint64_t *s
 {
     struct bytes name = cursor_counted(c);
     uint64_t series_count = cursor_varint(c), pair_count = cursor_varint(c);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         t->sample_count[k] = cursor_varint(c);
-    }
     t->names_page = cursor_varint(c);
     uint64_t names_at = cursor_varint(c);
     t->metadata_page = cursor_varint(c);
@@ -210,9 +207,8 @@ read_tenant(struct part *p, struct cursor *c, struct part_tenant *t, uint64_t *s
     t->names_at = (uint32_t)names_at;
     t->metadata_at = (uint32_t)metadata_at;
     if (c->bad || names_at > PAGE_BYTES_MAX || metadata_at > PAGE_BYTES_MAX ||
-        series_count > UINT32_MAX - *series || pair_count > UINT32_MAX - *pairs) {
+        series_count > UINT32_MAX - *series || pair_count > UINT32_MAX - *pairs)
         return ERR_CORRUPT;
-    }
     t->first_series = (uint32_t)*series;
     t->series_count = (uint32_t)series_count;
     t->first_pair = (uint32_t)*pairs;
@@ -236,9 +232,8 @@ read_tenants(struct part *p, struct cursor *c)
     for (uint32_t i = 0; i < count; i++) {
         enum err e = read_tenant(p, c, &p->tenants[i], &series, &pairs);
         if (e) return e;
-        if (i > 0 && bytes_compare(p->tenants[i - 1].name, p->tenants[i].name) >= 0) {
+        if (i > 0 && bytes_compare(p->tenants[i - 1].name, p->tenants[i].name) >= 0)
             return ERR_CORRUPT;
-        }
     }
     return series == p->info.series_count && pairs == p->info.pair_count ? OK : ERR_CORRUPT;
 }
@@ -297,9 +292,8 @@ read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
     i->series_count = cursor_varint(&c);
     i->pair_count = cursor_varint(&c);
     i->block_count = cursor_varint(&c);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         i->sample_count[k] = cursor_varint(&c);
-    }
     uint64_t level = cursor_varint(&c);
     i->level = (uint8_t)level;
     p->values.has_keys = true;
@@ -469,9 +463,8 @@ part_set_applied(struct part *part, uint64_t tombstone)
 static const struct hidden_series *
 hidden_of(const struct part *part, uint64_t tombstone)
 {
-    for (uint32_t i = 0; i < part->hidden_count; i++) {
+    for (uint32_t i = 0; i < part->hidden_count; i++)
         if (part->hidden[i].tombstone == tombstone) return &part->hidden[i];
-    }
     return NULL;
 }
 
@@ -527,9 +520,8 @@ part_unref(struct part *p)
         err_ignore(e, "the next start sweeps the directory");
     }
     arena_fini(&p->arena);
-    for (uint32_t i = 0; i < p->hidden_count; i++) {
+    for (uint32_t i = 0; i < p->hidden_count; i++)
         roaring_bitmap_free(p->hidden[i].series);
-    }
     array_free(p->budget, p->hidden, p->hidden_capacity);
     mem_free(p->budget, atomic_load_explicit(&p->alone, memory_order_relaxed), sizeof(struct why));
     lock_fini(&p->hidden_lock);

@@ -102,9 +102,8 @@ bundle_end(const struct block_ref *blocks, uint32_t count)
 {
     uint32_t i = 1, samples = blocks[0].count;
     while (i < count && i < BUNDLE_BLOCKS_MAX && blocks[i].codec == blocks[0].codec &&
-           blocks[i].resolution_ms == 0 && samples + blocks[i].count <= BUNDLE_SAMPLES_MAX) {
+           blocks[i].resolution_ms == 0 && samples + blocks[i].count <= BUNDLE_SAMPLES_MAX)
         samples += blocks[i++].count;
-    }
     return i;
 }
 
@@ -201,9 +200,8 @@ take_labels(struct row_batch *b, struct why *why)
 {
     uint32_t count = (uint32_t)(b->known.size / sizeof(struct batch_row)) - b->at;
     buf_clear(&b->entries);
-    if (!buf_reserve(&b->entries, b->pairs.size)) {
+    if (!buf_reserve(&b->entries, b->pairs.size))
         return why_set(why, ERR_NOMEM, "not enough memory for the labels of series");
-    }
     for (;; count = (count + 1) / 2) {
         label_store_trim(&b->store);
         enum err e = note_labels(b, b->at, b->at + count);
@@ -256,9 +254,8 @@ row_batch_next(struct row_batch *b, struct row_of_batch *ret_row, struct why *wh
         assert(b->known.size / sizeof(struct batch_row) <= b->rows_left); /* invariant 3 */
         b->rows_left -= (uint32_t)(b->known.size / sizeof(struct batch_row));
         if (b->failed == ERR_LIMIT) b->failed = ERR_NOMEM;
-        if (b->failed == ERR_NOMEM && b->failed_why.text[0] == '\0') {
+        if (b->failed == ERR_NOMEM && b->failed_why.text[0] == '\0')
             why_set(&b->failed_why, ERR_NOMEM, "not enough memory for rows of a part");
-        }
         b->rows_max = b->rows_max * ROWS_GROWTH > ROWS_MAX ? ROWS_MAX : b->rows_max * ROWS_GROWTH;
     }
     if (b->at == b->known.size / sizeof(struct batch_row)) {

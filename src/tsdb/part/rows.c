@@ -62,9 +62,8 @@ stale_step(struct stale_walk *w, struct part *p, struct why *why)
     uint64_t series = w->series + cursor_varint(&w->c);
     uint64_t block = cursor_varint(&w->c), count = cursor_varint(&w->c);
     if (w->c.bad || series >= p->info.series_count || block >= UINT32_MAX ||
-        count > CODEC_SAMPLES_MAX) {
+        count > CODEC_SAMPLES_MAX)
         return part_damaged(p, w->offset, "staleness markers", why);
-    }
     w->series = (uint32_t)series;
     w->block = (uint32_t)block;
     w->count = (uint32_t)count;
@@ -115,9 +114,8 @@ stale_walk_set(struct stale_walk *w, struct part *p, uint32_t series, struct blo
     }
     if (e) stale_walk_fini(w, p);
     if (e != ERR_CORRUPT) return e;
-    for (uint32_t i = 0; i < count; i++) { /* the samples are not damaged: they will be read */
+    for (uint32_t i = 0; i < count; i++) /* the samples are not damaged: they will be read */
         if (blocks[i].codec != CODEC_FLOAT_V1) blocks[i].has_stats = false;
-    }
     return OK;
 }
 
@@ -223,9 +221,8 @@ skip_stats(struct cursor *c)
         (void)cursor_varint(&c[ROW_SUMS]);
     }
     unsigned corrections = (scale & SCALE_SUM_OFF ? 1 : 0) + (scale & SCALE_EXTREMES_OFF ? 2 : 0);
-    while (corrections-- > 0) {
+    while (corrections-- > 0)
         (void)cursor_varint(&c[ROW_CORRECTIONS]);
-    }
     return constant;
 }
 
@@ -318,9 +315,8 @@ row_reader_new(const struct part_index *index, struct budget *budget, struct row
     r->budget = budget;
     struct buf *all[] = {&r->labels,       &r->entries,       &r->blocks,      &r->pairs,
                          &r->time_columns, &r->stretch_pairs, &r->values_pages};
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
         buf_init(all[i], budget, UINT32_MAX);
-    }
     label_store_init(&r->store, index, budget);
     *ret = r;
     return OK;
@@ -409,9 +405,8 @@ head_times(struct row_reader *r, struct cursor *c)
         struct time_column t = {.count = (uint32_t)samples, .min_ms = (int64_t)min};
         t.max_ms = (int64_t)(min + span);
         if (c->bad || page >= pages || at > PAGE_BYTES_MAX || size > PAGE_BYTES_MAX ||
-            samples == 0 || samples > CODEC_SAMPLES_MAX || t.max_ms < t.min_ms) {
+            samples == 0 || samples > CODEC_SAMPLES_MAX || t.max_ms < t.min_ms)
             return ERR_CORRUPT;
-        }
         uint64_t offset = load_le64(r->labels.at + page * 8);
         t.place = (struct page_place){offset, (uint32_t)at, (uint32_t)size};
         buf_put(&r->time_columns, &t, sizeof t);
@@ -430,17 +425,15 @@ change_pairs(const struct row_reader *r, struct buf *buf, uint64_t count, uint64
     const struct part_tenant *t = r->index->tenant;
     uint32_t before = (uint32_t)(buf->size / sizeof(uint32_t));
     if (count > before + cursor_left(c)) return ERR_CORRUPT;
-    if (count > before && !buf_reserve(buf, (count - before) * sizeof(uint32_t))) {
+    if (count > before && !buf_reserve(buf, (count - before) * sizeof(uint32_t)))
         return buf_error(buf);
-    }
     buf->size = count * sizeof(uint32_t);
     uint32_t *pairs = (uint32_t *)(void *)buf->at;
     uint32_t last = t->first_pair;
     for (uint32_t i = 0; i < count; i++, mask >>= 1) {
         uint32_t from = i < before ? pairs[i] : last;
-        if (i >= before || i >= ROW_MASK_BITS || (mask & 1) != 0) {
+        if (i >= before || i >= ROW_MASK_BITS || (mask & 1) != 0)
             from += (uint32_t)cursor_zigzag(c);
-        }
         pairs[i] = last = from;
     }
     return c->bad ? ERR_CORRUPT : OK;
@@ -463,9 +456,8 @@ pairs_walk(struct row_reader *r, uint32_t rows)
             count = cursor_varint(&counts);
             mask = cursor_varint(&masks);
             alike = count == before && mask >> before == 0;
-            for (; alike && mask != 0; mask &= mask - 1) {
+            for (; alike && mask != 0; mask &= mask - 1)
                 pairs[__builtin_ctzll(mask)] += (uint32_t)cursor_zigzag(&c);
-            }
         }
         r->pairs_rows = row;
         if (row == rows) break;
@@ -488,13 +480,11 @@ pairs_make_sense(const struct row_reader *r)
     const struct part_tenant *t = r->index->tenant;
     const uint32_t *pairs = (const uint32_t *)(const void *)r->pairs.at;
     uint32_t count = (uint32_t)(r->pairs.size / sizeof *pairs);
-    for (unsigned i = ROW_PAIR_COUNTS; i <= ROW_PAIRS; i++) {
+    for (unsigned i = ROW_PAIR_COUNTS; i <= ROW_PAIRS; i++)
         if (r->c[i].bad) return false;
-    }
     if (count == 0) return true;
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         if (pairs[i] <= pairs[i - 1]) return false;
-    }
     return pairs[0] >= t->first_pair && pairs[count - 1] - t->first_pair < t->pair_count;
 }
 
@@ -547,9 +537,8 @@ go_on(struct cursor *c, uint64_t *place, uint64_t *step)
 static bool
 positions_are_at(const struct row_reader *r, unsigned first, unsigned end, const uint64_t *bytes)
 {
-    for (unsigned i = first; i < end; i++) {
+    for (unsigned i = first; i < end; i++)
         if (r->c[i].at != r->columns[i].at + bytes[i]) return false;
-    }
     return true;
 }
 
@@ -562,9 +551,8 @@ stretch_ends_at(const struct row_reader *r, uint32_t row, const struct row_posit
     if (!positions_are_at(r, ROW_BLOCK_COUNTS, ROW_SHAPES, place->bytes)) return false;
     uint64_t end = r->first_block + r->block_count;
     if (r->times_blocks == end && (r->time_index != place->time_index ||
-                                   !positions_are_at(r, ROW_TIMES, ROW_SIZES, place->bytes))) {
+                                   !positions_are_at(r, ROW_TIMES, ROW_SIZES, place->bytes)))
         return false;
-    }
     if (r->blocks_read != end) return true;
     return positions_are_at(r, ROW_SHAPES, ROW_TIMES, place->bytes) &&
            positions_are_at(r, ROW_SIZES, ROW_COLUMN_COUNT, place->bytes) &&
@@ -577,12 +565,10 @@ group_ends_well(const struct row_reader *r)
 {
     const struct values_page *pages = (const void *)r->values_pages.at;
     struct row_position end = {.time_index = r->time_index, .item_at = r->item_at};
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++)
         end.bytes[i] = r->columns[i].size;
-    }
-    for (size_t i = 0; i < r->values_pages.size / sizeof *pages; i++) {
+    for (size_t i = 0; i < r->values_pages.size / sizeof *pages; i++)
         end.items += pages[i].items;
-    }
     return r->stretches.at == r->stretches.end && stretch_ends_at(r, r->group_rows, &end);
 }
 
@@ -666,9 +652,8 @@ rows_read_times(struct row_reader *r)
     const struct time_column *all = (const void *)r->time_columns.at;
     uint64_t known = r->time_columns.size / sizeof *all;
     if (r->first_block - r->times_blocks > cursor_left(c)) return ERR_CORRUPT; /* a byte each */
-    for (; r->times_blocks < r->first_block; r->times_blocks++) {
+    for (; r->times_blocks < r->first_block; r->times_blocks++)
         r->time_index += (uint64_t)cursor_zigzag(c);
-    }
     buf_clear(&r->blocks);
     if (r->block_count > cursor_left(c)) return ERR_CORRUPT;
     if (!buf_reserve(&r->blocks, r->block_count * sizeof(struct block_ref))) return ERR_NOMEM;
@@ -696,9 +681,8 @@ items_begin(struct row_reader *r)
     const struct values_page *pages = (const void *)r->values_pages.at;
     uint32_t count = (uint32_t)(r->values_pages.size / sizeof *pages), i = 0;
     uint64_t before = r->place.items;
-    while (i < count && before >= pages[i].items) {
+    while (i < count && before >= pages[i].items)
         before -= pages[i++].items;
-    }
     r->items_begun = true;
     r->items = r->place.items;
     r->item_at = r->place.item_at;
@@ -788,9 +772,8 @@ group_begin(struct row_reader *r, struct cursor c)
     }
     if (c.bad || all > cursor_left(&c)) return ERR_CORRUPT;
     sizes[ROW_COLUMN_COUNT - 1] = cursor_left(&c) - all;
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++)
         r->columns[i] = cursor_bytes(&c, sizes[i]);
-    }
     if (r->group_rows > sizes[ROW_BLOCK_COUNTS]) return ERR_CORRUPT; /* a byte each */
     r->head_is_read = false;
     return group_restart(r);
@@ -854,16 +837,13 @@ row_blocks(struct row_reader *r, const struct block_ref **ret_blocks, uint32_t *
     if (e == OK && r->known < KNOWN_BLOCKS) {
         assert(r->known == KNOWN_TIMES); /* invariant 2 */
         if (!r->items_begun) items_begin(r);
-        while (r->blocks_read < r->first_block && e == OK) {
+        while (r->blocks_read < r->first_block && e == OK)
             e = skip_block(r);
-        }
         struct block_ref *b = (struct block_ref *)(void *)r->blocks.at;
-        for (uint64_t i = 0; i < r->block_count && e == OK; i++) {
+        for (uint64_t i = 0; i < r->block_count && e == OK; i++)
             e = get_block(r, &b[i]);
-        }
-        for (unsigned i = ROW_SHAPES; i < ROW_COLUMN_COUNT && e == OK; i++) {
+        for (unsigned i = ROW_SHAPES; i < ROW_COLUMN_COUNT && e == OK; i++)
             if (r->c[i].bad) e = ERR_CORRUPT;
-        }
         if (e == OK && r->pairs_rows == r->group_rows && !group_ends_well(r)) e = ERR_CORRUPT;
         r->known = KNOWN_BLOCKS;
         if (e == OK && r->wants_stale) {
@@ -895,9 +875,8 @@ row_meets(struct row_reader *r, int64_t min_ms, int64_t max_ms, bool *ret_meets,
     if (e == OK && !all && r->known < KNOWN_TIMES) e = rows_read_times(r);
     if (e) return row_error(r, e, why);
     const struct block_ref *b = (const struct block_ref *)(const void *)r->blocks.at;
-    for (uint64_t i = 0; !all && !*ret_meets && i < r->block_count; i++) {
+    for (uint64_t i = 0; !all && !*ret_meets && i < r->block_count; i++)
         *ret_meets = b[i].max_ms >= min_ms && b[i].min_ms <= max_ms;
-    }
     return OK;
 }
 

@@ -290,18 +290,16 @@ UNIT_TEST(test_a_batch_gives_the_rows_that_reach_into_the_time)
         for (uint32_t i = 0; i < part_tenant_count(g.part); i++) {
             const struct part_tenant *t = take_tenant(&g, i);
             roaring_bitmap_t *set = roaring_bitmap_create();
-            for (uint32_t s = 0; s < t->series_count; s++) {
+            for (uint32_t s = 0; s < t->series_count; s++)
                 if (rng_below(&r, seed) < 8) roaring_bitmap_add(set, t->first_series + s);
-            }
             uint64_t span = (uint64_t)info.time.max_ms - (uint64_t)info.time.min_ms;
             int64_t middle = (int64_t)((uint64_t)info.time.min_ms + span / 2);
             const struct row_range ranges[] = {{info.time.min_ms, info.time.max_ms, true},
                                                {info.time.min_ms, info.time.max_ms, false},
                                                {middle, info.time.max_ms, true},
                                                {info.time.min_ms, middle - 1, false}};
-            for (unsigned k = 0; k < 4; k++) {
+            for (unsigned k = 0; k < 4; k++)
                 check_batch(&g, t, set, &ranges[k]);
-            }
             roaring_bitmap_free(set);
         }
         content_free(&c);
@@ -388,9 +386,8 @@ UNIT_TEST(test_labels_in_any_order_unpack_their_pages_once_a_batch)
     row_batch_free(batch);
     page_cache_stats(g.cache, &stats);
     uint64_t unpacked = stats.misses - before;
-    if (unpacked > BATCHES_MAX * (uint64_t)pages) {
+    if (unpacked > BATCHES_MAX * (uint64_t)pages)
         fail_msg("%u pages of values, unpacked %u", pages, (unsigned)unpacked);
-    }
     roaring_bitmap_free(set);
     rig_close(&g);
 }
@@ -502,9 +499,8 @@ rows_are_told_of(struct rig *g, const struct part_tenant *t, struct rng *r)
         struct why why = {""};
         enum err e = row_seek(rows, t->first_series + at, &why);
         if (e == OK && at % 3 == 0) e = row_meets(rows, 0, 1, &meets, &why);
-        if (e == OK && at % 3 != 2) {
+        if (e == OK && at % 3 != 2)
             e = row_read(rows, t->first_series + at, &labels, &blocks, &count, &why);
-        }
         assert_true(e == OK || e == ERR_CORRUPT || e == ERR_NOMEM);
         if (e == ERR_CORRUPT) assert_non_null(strstr(why.text, "0000000000000003"));
         damaged |= e != OK;
@@ -521,9 +517,8 @@ flip_in_page(uint8_t *file, uint64_t offset, struct rng *r)
     uint8_t *header = file + offset;
     uint32_t size = load_le32(header) & ((1u << 28) - 1);
     unsigned flips = 1 + (unsigned)rng_below(r, 3);
-    while (flips-- > 0) {
+    while (flips-- > 0)
         header[PAGE_HEADER_BYTES + rng_below(r, size)] ^= (uint8_t)(1 + rng_below(r, 255));
-    }
     uint64_t seed = hash_mix(hash_mix(NUMBER, offset), load_le64(header));
     struct bytes payload = bytes_of(header + PAGE_HEADER_BYTES, size);
     store_le32(header + 12, (uint32_t)hash_bytes(payload, seed));

@@ -143,9 +143,8 @@ copy_part(struct part *part, uint64_t number, uint32_t unknown_of)
             struct block_ref block = blocks[i];
             struct block_bytes bytes;
             written[row].blocks[i].is_unknown = (row + i) % unknown_of == 0;
-            if (written[row].blocks[i].is_unknown && !written[row].blocks[i].is_float) {
+            if (written[row].blocks[i].is_unknown && !written[row].blocks[i].is_float)
                 block.has_stats = false;
-            }
             assert_int_equal(block_hold(part, &block, &bytes, NULL), OK);
             assert_int_equal(part_write_block(w, &block, &bytes, NULL), OK);
             block_release(part, &bytes);

@@ -111,9 +111,8 @@ check_lies(struct times_cache *cache, struct block_ref b)
     lies[1].max_ms++;
     lies[2].min_ms--;
     lies[3].times.size--;
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++)
         assert_int_equal(times_cache_read(cache, part, &lies[i], times, &why), ERR_CORRUPT);
-    }
 }
 
 UNIT_TEST(test_a_block_that_does_not_fit_its_column_is_damage)

@@ -30,9 +30,8 @@ static void
 add_walk(struct id_walk *walk, roaring_bitmap_t *into)
 {
     uint32_t ids[IDS_AT_ONCE], count;
-    while ((count = id_walk_read(walk, ids, IDS_AT_ONCE)) > 0) {
+    while ((count = id_walk_read(walk, ids, IDS_AT_ONCE)) > 0)
         roaring_bitmap_add_many(into, count, ids);
-    }
 }
 
 /* Moves `pairs` to `found`, taking the lock once for many of them. */
@@ -40,9 +39,8 @@ static void
 pairs_out(struct head_match *m)
 {
     lock_take(&m->head->lock);
-    for (uint32_t i = 0; i < m->pair_count; i++) {
+    for (uint32_t i = 0; i < m->pair_count; i++)
         m->series_total += registry_pair_use(m->registry, m->pairs[i])->series.count;
-    }
     lock_drop(&m->head->lock);
     roaring_bitmap_add_many(m->found, m->pair_count, m->pairs);
     m->pair_count = 0;
@@ -66,13 +64,11 @@ add_series(struct head_match *m, roaring_bitmap_t *into)
     roaring_init_iterator(m->found, &it);
     while ((count = roaring_read_uint32_iterator(&it, pairs, WALKS_AT_ONCE)) > 0) {
         lock_take(&m->head->lock);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             walks[i] = id_list_walk(&registry_pair_use(m->registry, pairs[i])->series);
-        }
         lock_drop(&m->head->lock);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             add_walk(&walks[i], into);
-        }
     }
 }
 
@@ -221,9 +217,8 @@ find_fewest(struct head_match *m, const struct matcher_set *set, uint32_t *ret_i
     uint32_t known = 0;
     uint64_t fewest = UINT64_MAX;
     *ret_index = set->count;
-    for (uint32_t i = 0; i < set->count; i++) {
+    for (uint32_t i = 0; i < set->count; i++)
         known += turn_of(set->matchers[i]) == TURN_KNOWN;
-    }
     for (uint32_t i = 0; i < set->count && known > 1; i++) {
         if (turn_of(set->matchers[i]) != TURN_KNOWN) continue;
         const struct bytes *values;

@@ -91,9 +91,8 @@ add_late(struct interleave *m, const struct late *late, uint32_t epoch, uint32_t
 {
     if (late == NULL || late->count == 0) return OK;
     uint32_t first = late_from(late, m->min_ms), end = first, count = 0;
-    while (end < late->count && late->samples[end].t_ms <= m->max_ms) {
+    while (end < late->count && late->samples[end].t_ms <= m->max_ms)
         count += (int32_t)(late->samples[end++].epoch - epoch) <= 0;
-    }
     if (count == 0) return OK;
     struct late_sample *copy = arena_alloc(&m->items_arena, count * sizeof *copy);
     if (copy == NULL) return ERR_NOMEM;
@@ -154,9 +153,8 @@ item_bytes(const struct interleave_item *item)
     case PIECE_BUNDLE:
         break;
     }
-    for (uint32_t i = 0; i < b->bundled; i++) {
+    for (uint32_t i = 0; i < b->bundled; i++)
         bytes += block_bytes_stored(&b[i]);
-    }
     return bytes;
 }
 
@@ -194,9 +192,8 @@ static uint32_t
 room_for(uint32_t count)
 {
     uint32_t room = SLOT_SAMPLES_MIN;
-    while (room < count) {
+    while (room < count)
         room *= 2;
-    }
     return room;
 }
 
@@ -775,14 +772,12 @@ fill(struct interleave *m, struct why *why)
 {
     while (m->next_item < m->item_count) {
         int64_t first = INT64_MAX;
-        for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
+        for (struct interleave_slot *s = m->active; s != NULL; s = s->next)
             if (s->times[s->at] < first) first = s->times[s->at];
-        }
         if (m->active != NULL && m->items[m->next_item].min_ms > first) return OK;
         if (m->items[m->next_item].min_ms > m->max_ms) return OK;
-        if (m->items[m->next_item].type == PIECE_BUNDLE && interleave_split_bundle(m)) {
+        if (m->items[m->next_item].type == PIECE_BUNDLE && interleave_split_bundle(m))
             return why_set(why, ERR_NOMEM, "not enough memory to read samples");
-        }
         enum err e = take_item(m, why);
         if (e) return e;
     }
@@ -864,9 +859,8 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
         if (e && n == 0) return e;
         if (e) break;
         struct interleave_slot *s = m->active;
-        for (struct interleave_slot *other = s; other != NULL; other = other->next) {
+        for (struct interleave_slot *other = s; other != NULL; other = other->next)
             if (other->times[other->at] < s->times[s->at]) s = other;
-        }
         if (s == NULL) break;
         if (n > 0 && slot_kind(s, s->at) != kind) break;
         kind = slot_kind(s, s->at);
@@ -910,9 +904,8 @@ next_batch(struct interleave *m, struct sample_batch *ret_batch, struct why *why
     if (e) return e;
     bool unread = m->level_count == 0; /* samples may have to be joined with windows */
     if (unread && m->summaries != 0 && interleave_show_summary(m, ret_batch)) return OK;
-    if (unread && interleave_show_bundle(m, ret_batch)) {
+    if (unread && interleave_show_bundle(m, ret_batch))
         return interleave_count_read(m, &m->items[m->next_item - 1], why);
-    }
     e = fill(m, why);
     if (e) return e;
     struct interleave_slot *s = m->active;
@@ -925,13 +918,11 @@ next_batch(struct interleave *m, struct sample_batch *ret_batch, struct why *why
     if (!lone) return gather(m, ret_batch, why);
     /* The samples of the lone slot before the next item begins: at least one. */
     uint32_t end = s->count, at = s->at;
-    if (m->next_item < m->item_count) {
+    if (m->next_item < m->item_count)
         end = slot_from(s, at + 1, end, m->items[m->next_item].min_ms);
-    }
     enum sample_kind kind = slot_kind(s, at);
-    for (uint32_t i = at + 1; i < end && s->mixed; i++) {
+    for (uint32_t i = at + 1; i < end && s->mixed; i++)
         if (slot_kind(s, i) != kind) end = i;
-    }
     assert(end > at);
     *ret_batch = (struct sample_batch){
         .kind = kind,

@@ -145,9 +145,8 @@ bool
 rollup_is_hidden(const struct rollup *r, const struct time_range *hidden, uint32_t count)
 {
     struct time_range hull = {rollup_begin_ms(r), rollup_end_ms(r)};
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (ranges_meet(hull, hidden[i])) return true;
-    }
     return false;
 }
 
@@ -164,9 +163,8 @@ interleave_levels_decode(struct interleave *m, const struct interleave_item *ite
             return why_set(why, ERR_NOMEM, "not enough memory to read samples");
         e = block_read_histogram_rollups(item->block.part, b, l->times, &s->arena, s->histograms,
                                          &s->count, why);
-        for (uint32_t i = 0; i < s->count && e == OK; i++) {
+        for (uint32_t i = 0; i < s->count && e == OK; i++)
             s->rollups[i] = histogram_rollup_times(&s->histograms[i]);
-        }
     } else if (e == OK) {
         enum rollup_use use = m->rollups == ROLLUP_NONE ? ROLLUP_COUNTS : m->rollups;
         e = block_read_rollups(item->block.part, b, use, l->times, l->bits, s->rollups, &s->count,
@@ -238,13 +236,11 @@ find_base(struct interleave *m, struct level_slot **ret_base, struct why *why)
     struct interleave_levels *l = m->levels;
     for (;;) {
         struct level_slot *first = l->active, *base;
-        for (struct level_slot *s = first; s != NULL; s = s->next) {
+        for (struct level_slot *s = first; s != NULL; s = s->next)
             if (interval_of(s).min_ms < interval_of(first).min_ms) first = s;
-        }
         base = first;
-        for (struct level_slot *s = l->active; s != NULL; s = s->next) {
+        for (struct level_slot *s = l->active; s != NULL; s = s->next)
             if (range_holds(interval_of(s), interval_of(base)) && wins(s, base)) base = s;
-        }
         bool all = l->next == m->level_count ||
                    (base != NULL && m->items[l->next].min_ms > interval_of(base).max_ms);
         *ret_base = base;
@@ -548,10 +544,8 @@ interleave_levels_gather(struct interleave *m, struct sample_batch *ret, struct 
             l->out_resolution_ms = base->resolution_ms;
             l->out_has_histograms = has_histograms;
         }
-        if (base->resolution_ms != l->out_resolution_ms ||
-            has_histograms != l->out_has_histograms) {
+        if (base->resolution_ms != l->out_resolution_ms || has_histograms != l->out_has_histograms)
             return OK;
-        }
         e = compose(m, base, why);
         if (e) return e;
     }
@@ -563,16 +557,13 @@ interleave_next_level(struct interleave *m, struct sample_batch *ret_batch, stru
 {
     if (m->levels == NULL) {
         m->levels = mem_new(m->budget, sizeof *m->levels);
-        if (m->levels == NULL) {
-            return why_set(why, ERR_NOMEM, "not enough memory to read samples");
-        }
+        if (m->levels == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read samples");
         arena_init(&m->levels->arena, m->budget, 0, 0);
     }
     struct interleave_levels *l = m->levels;
     for (;;) {
-        while (l->out_at < l->out_count) {
+        while (l->out_at < l->out_count)
             if (show(m, ret_batch)) return OK;
-        }
         enum err e = interleave_levels_gather(m, ret_batch, why);
         if (e || ret_batch->count > 0 || l->out_count == 0) return e;
     }

@@ -146,9 +146,8 @@ add_items(struct rig *g, const struct one *samples, uint32_t count)
         struct hchunk_open o = {0};
         uint32_t longest = 1 + (uint32_t)rng_below(&g->r, HCHUNK_SAMPLES_MAX);
         for (uint32_t i = 0; i < n; i++) {
-            if (o.count >= longest || !hchunk_takes(&o, own[i].kind, own[i].t_ms)) {
+            if (o.count >= longest || !hchunk_takes(&o, own[i].kind, own[i].t_ms))
                 add_chunk(g, &o, own[i].order);
-            }
             enum err e = put_one(g, &o, &own[i]);
             if (e == ERR_AGAIN) {
                 add_chunk(g, &o, own[i].order);
@@ -240,9 +239,8 @@ check_batch(const struct rig *g, const struct sample_batch *b, uint32_t at)
             got.histogram = &b->histograms[i];
         got.start_ms = b->starts_ms == NULL ? 0 : b->starts_ms[i];
         if (at >= g->count || got.t_ms != want->t_ms || got.start_ms != want->start_ms ||
-            !same_value(&got, want)) {
+            !same_value(&got, want))
             fail_msg("seed %u: sample %u", (unsigned)g->seed, at);
-        }
     }
 }
 

@@ -58,13 +58,11 @@ sort_texts(struct bytes *items, uint32_t count, struct budget *budget)
     enum err e = keys == NULL || sorted == NULL ? ERR_NOMEM : OK;
     if (e == OK) {
         struct order_texts texts = {text_of_item, items};
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             keys[i].id = i;
-        }
         order_by_text(&texts, keys, keys + count, count);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             sorted[i] = items[keys[i].id];
-        }
         memcpy(items, sorted, count * sizeof *sorted);
     }
     mem_free(budget, keys, keys_size);
@@ -77,9 +75,8 @@ static uint32_t *
 slot_of(const struct lookup_texts *x, uint32_t *slots, uint32_t slot_count, struct bytes text)
 {
     uint32_t at = (uint32_t)hash_bytes(text, x->seed) & (slot_count - 1);
-    while (slots[at] != 0 && !bytes_equal(x->items[slots[at] - 1], text)) {
+    while (slots[at] != 0 && !bytes_equal(x->items[slots[at] - 1], text))
         at = (at + 1) & (slot_count - 1);
-    }
     return &slots[at];
 }
 
@@ -90,9 +87,8 @@ table_make(struct lookup_texts *x)
     uint32_t count = 2 * x->capacity;
     uint32_t *slots = mem_new(x->budget, count * sizeof *slots);
     if (slots == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < x->count; i++) {
+    for (uint32_t i = 0; i < x->count; i++)
         *slot_of(x, slots, count, x->items[i]) = i + 1;
-    }
     mem_free(x->budget, x->slots, x->slot_count * sizeof *slots);
     x->slots = slots;
     x->slot_count = count;
@@ -104,9 +100,8 @@ texts_room(struct lookup_texts *x)
 {
     if (x->count < x->capacity) return OK;
     if (x->capacity > UINT32_MAX / 4 ||
-        !array_reserve(x->budget, &x->items, &x->capacity, x->count + 1)) {
+        !array_reserve(x->budget, &x->items, &x->capacity, x->count + 1))
         return ERR_NOMEM;
-    }
     return x->slots == NULL ? OK : table_make(x);
 }
 
@@ -213,9 +208,8 @@ static enum err
 add_head_value(const struct head_lookup *x, struct bytes value)
 {
     /* A text of a registry, which has each once, is not in a set of texts of that registry only. */
-    if (!x->alone || x->texts->slots != NULL || x->texts->wanted > 0) {
+    if (!x->alone || x->texts->slots != NULL || x->texts->wanted > 0)
         return texts_add(x->texts, value);
-    }
     enum err e = texts_room(x->texts);
     return e ? e : append(x->texts, value, comes_in_order(x->texts, value));
 }
@@ -291,9 +285,8 @@ names_by_pair(struct head_lookup *x, const struct registry_tenant *tenant, struc
         const struct registry_name *name = registry_name(x->s->registry, id);
         struct id_walk pairs = id_list_walk(&name->pairs);
         bool counts = false;
-        while (e == OK && !counts && id_walk_next(&pairs, &pair)) {
+        while (e == OK && !counts && id_walk_next(&pairs, &pair))
             e = pair_counts(x, pair, &counts, why);
-        }
         if (e == OK && counts) e = texts_add(x->texts, name->text);
     }
     return e;
@@ -342,9 +335,8 @@ strike_pairs(struct head_lookup *x, const uint32_t *ids, uint32_t count, struct 
     for (uint32_t i = 0; i < count && x->wanted_count > 0 && e == OK; i++) {
         const struct series_pairs *row = registry_series(x->s->registry, ids[i])->pairs;
         bool news = false;
-        for (uint32_t p = 0; p < row->count && !news; p++) {
+        for (uint32_t p = 0; p < row->count && !news; p++)
             news = is_wanted(x, row->ids[p]);
-        }
         if (!news) continue;
         q->found = false;
         e = query_find_samples(q, x->s, ids[i]);
@@ -499,11 +491,9 @@ row_has_news(const struct part_lookup *x)
     const uint32_t *pairs;
     uint32_t count, what;
     row_pairs(x->rows, &pairs, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        if (what_of_pair(x, pairs[i], &what) && !roaring_bitmap_contains(x->found, what)) {
+    for (uint32_t i = 0; i < count; i++)
+        if (what_of_pair(x, pairs[i], &what) && !roaring_bitmap_contains(x->found, what))
             return true;
-        }
-    }
     return false;
 }
 
@@ -684,9 +674,8 @@ lookup_part(struct store_query *q, struct query_source *s, const struct bytes *n
         info->time.min_ms >= q->min_ms && info->time.max_ms <= q->max_ms) {
         if (name != NULL) return part_values(&s->index, *name, add_value, texts, why);
         enum err e = OK;
-        for (uint32_t i = 0; i < s->index.name_count && e == OK; i++) {
+        for (uint32_t i = 0; i < s->index.name_count && e == OK; i++)
             e = texts_add(texts, s->index.names[i].name);
-        }
         return e;
     }
     if (roaring_bitmap_is_empty(s->matched)) return OK;
@@ -756,9 +745,8 @@ store_look_up(struct view *view, enum lookup_kind kind, const struct query_reque
         e = query_leave_out(q, e, &reason, why);
     }
     const char *sentence;
-    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(&q->set, i)) != NULL; i++) {
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(&q->set, i)) != NULL; i++)
         e = to->warning == NULL ? OK : to->warning(to->context, sentence);
-    }
     series_set_free(&q->set);
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the labels");
     /* Merges the texts that came in order with the others, sorted. */

@@ -75,9 +75,8 @@ put_of_series(void *context, struct bytes labels)
     struct label label;
     while (labels_next(&c, &label)) {
         if (l->wanted == NULL) err_ignore(put_text(l, label.name), "it makes none");
-        if (l->wanted != NULL && bytes_equal_text(label.name, l->wanted)) {
+        if (l->wanted != NULL && bytes_equal_text(label.name, l->wanted))
             err_ignore(put_text(l, label.value), "it makes none");
-        }
     }
     return OK;
 }
@@ -143,9 +142,8 @@ check_limited(const char *wanted, const char *text, int64_t min_ms)
         must(machine_texts(&m, &r, wanted, put_text, &first));
         uint32_t wanted_count = whole.count < limits[i] + 1 ? whole.count : (uint32_t)limits[i] + 1;
         assert_int_equal(first.count, wanted_count);
-        for (uint32_t k = 0; k < first.count; k++) {
+        for (uint32_t k = 0; k < first.count; k++)
             assert_true(bytes_equal(first.items[k], whole.items[k]));
-        }
         arena_fini(&first.arena);
     }
     arena_fini(&whole.arena);

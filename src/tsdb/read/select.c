@@ -78,12 +78,11 @@ head_first(struct store_query *q, struct query_source *s, const roaring_bitmap_t
         if (e == OK) e = query_control_check(q->control, why);
         if (e) return e;
         const struct registry *r = s->registry;
-        for (uint32_t i = 0; i < kept; i++) {
+        for (uint32_t i = 0; i < kept; i++)
             if (s->id_count < most)
                 heap_up(s->ids, s->id_count++, ids[i], is_above(r, *a, *b));
             else if (is_above(r, s->ids[0], ids[i]))
                 heap_down(s->ids, most, 0, ids[i], is_above(r, *a, *b));
-        }
     }
     assert(s->id_count <= most);
     for (uint32_t left = s->id_count; left > 1;) { /* sorts: the top goes to the end */
@@ -191,9 +190,8 @@ head_source_open(struct store_query *q, struct query_source *s, struct why *why)
             lock_take(&q->head->lock);
             for (; at < end; at++) {
                 const struct gen_series *samples[2] = {NULL, NULL};
-                for (unsigned g = 0; g < 2; g++) {
+                for (unsigned g = 0; g < 2; g++)
                     if (s->gens[g] != NULL) samples[g] = gen_series(s->gens[g], s->ids[at]);
-                }
                 bool alive = (samples[0] != NULL && !gen_series_is_empty(samples[0])) ||
                              (samples[1] != NULL && !gen_series_is_empty(samples[1]));
                 if (alive) s->ids[kept++] = s->ids[at];
@@ -365,9 +363,8 @@ query_add_blocks(struct store_query *q, const struct query_source *s)
         struct time_range span = block_span(b);
         if (!ranges_meet(span, (struct time_range){q->from_ms, q->max_ms})) continue;
         bool is_all_hidden = false;
-        for (uint32_t k = 0; k < hidden_count; k++) {
+        for (uint32_t k = 0; k < hidden_count; k++)
             is_all_hidden |= range_holds(hidden[k], span);
-        }
         if (is_all_hidden) {
             if (left_out != NULL) left_out->deleted += block_samples(b);
             continue;
@@ -661,9 +658,8 @@ warn_of_aside(struct store_query *q, struct why *why)
         struct why warning;
         if (p->time.max_ms < q->min_ms || p->time.min_ms > q->max_ms) continue;
         if (stretch->to_pos > 0 &&
-            (p->from_pos >= stretch->to_pos || p->to_pos <= stretch->from_pos)) {
+            (p->from_pos >= stretch->to_pos || p->to_pos <= stretch->from_pos))
             continue;
-        }
         if (p->time.min_ms != INT64_MIN) {
             snprintf(when, sizeof when, " from %s to %s", time_print(p->time.min_ms, from),
                      time_print(p->time.max_ms, to));
@@ -673,9 +669,8 @@ warn_of_aside(struct store_query *q, struct why *why)
                       " is damaged and was set aside: its samples%s are missing; "
                       "stop the server, and restore the part or rename it to %016" PRIx64 ".lost",
                       p->number, when, p->number);
-        if (warnings_add(&q->interleave.warnings, &warning)) {
+        if (warnings_add(&q->interleave.warnings, &warning))
             return why_set(why, ERR_NOMEM, "not enough memory for warnings about damage");
-        }
     }
     return OK;
 }
@@ -720,9 +715,8 @@ open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
     }
     assert(q->source_count <= most); /* invariant 1 */
     bool steps = q->kind == QUERY_SAMPLES || q->kind == QUERY_LABELS;
-    for (uint32_t i = 0; i < q->source_count && e == OK && steps; i++) {
+    for (uint32_t i = 0; i < q->source_count && e == OK && steps; i++)
         e = source_step(q, &q->sources[i], why);
-    }
     return e;
 }
 

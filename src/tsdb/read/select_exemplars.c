@@ -57,10 +57,9 @@ head_note_exemplars(struct store_query *q, struct query_source *s, const roaring
     s->ids = mem_alloc(q->budget, count * sizeof *s->ids);
     if (s->ids == NULL) return ERR_NOMEM;
     s->id_capacity = count;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (i == 0 || spots[i].series != spots[i - 1].series)
             s->ids[s->id_count++] = spots[i].series;
-    }
     return OK;
 }
 
@@ -102,9 +101,8 @@ part_step(struct store_query *q, struct query_source *s, struct why *why)
         struct why reason = {""};
         while (e == OK && !w->at_end &&
                ((!begins && w->series <= s->number) ||
-                !roaring_bitmap_contains(s->matched, w->series))) {
+                !roaring_bitmap_contains(s->matched, w->series)))
             e = walk_step(q, w, why);
-        }
         s->at_end = w->at_end;
         if (e || s->at_end) return e;
         s->number = w->series;
@@ -179,9 +177,8 @@ walk(struct exemplar_list *l, const struct exemplar_sink *to, struct why *why)
 {
     struct store_query *q = l->query;
     enum err e = OK;
-    for (uint32_t i = 0; i < q->source_count; i++) {
+    for (uint32_t i = 0; i < q->source_count; i++)
         q->sources[i].consumed = true;
-    }
     for (;;) {
         for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
             struct query_source *s = &q->sources[i];

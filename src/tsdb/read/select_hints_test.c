@@ -312,9 +312,8 @@ UNIT_TEST(test_summaries_say_what_the_samples_say)
         if (round % 9 == 8) delete_some(&r);
         if (round == 10) merge_some(TSDB_MERGE_DUE);
         if (round == 20) merge_some(TSDB_MERGE_FULL);
-        for (unsigned i = 0; i < QUESTIONS; i++) {
+        for (unsigned i = 0; i < QUESTIONS; i++)
             ask(&r, &plain);
-        }
     }
     print_message("%u summaries stood for samples, %u for histograms\n", plain.summaries,
                   plain.histogram_summaries);
@@ -429,9 +428,8 @@ drain(const struct query_request *request)
     while (e == OK && labels.at != NULL) {
         e = series_set_next(set, &labels, &m.why);
         struct sample_batch b = {.count = e == OK && labels.at != NULL};
-        while (e == OK && b.count > 0) {
+        while (e == OK && b.count > 0)
             e = series_set_batch(set, &b, &m.why);
-        }
     }
     series_set_free(set);
     return e;

@@ -40,9 +40,8 @@ send(unsigned first, unsigned count, int64_t t_ms)
         snprintf(labels, sizeof labels, "__name__=%s,s=%05u,ten=%u", s % 4 == 0 ? "b" : "a", s,
                  s % 10);
         rq_series(&rq, labels);
-        for (unsigned i = 0; i < 10; i++) {
+        for (unsigned i = 0; i < 10; i++)
             rq_float(&rq, t_ms + i * 15000, double_bits(s * 0.25 + i), 0);
-        }
     }
     must(machine_send(&m, "a", &rq));
     rq_fini(&rq);
@@ -54,9 +53,8 @@ send_parts(void)
 {
     send(0, 100, T0);
     machine_flush(&m);
-    for (unsigned s = 0; s < SERIES; s += AT_ONCE) {
+    for (unsigned s = 0; s < SERIES; s += AT_ONCE)
         send(s, AT_ONCE, T0 + 10 * MINUTE_MS);
-    }
     machine_flush(&m);
 }
 

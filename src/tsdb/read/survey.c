@@ -109,9 +109,8 @@ survey_tenant(const struct rules_survey *s, struct store_view *view, struct byte
     if (age_ms == INT64_MAX) return OK;
     enum err e = query_open(view, &request, QUERY_SAMPLES, &q, why);
     if (e) return e;
-    while ((e = series_set_next(&q->set, &labels, why)) == OK && labels.at != NULL) {
+    while ((e = series_set_next(&q->set, &labels, why)) == OK && labels.at != NULL)
         survey_series(s, q, tenant, labels);
-    }
     series_set_free(&q->set);
     return e;
 }
@@ -259,9 +258,8 @@ store_survey(struct view *view, const struct query_request *request, struct seri
     if (e) return e;
     survey.guess = series_set_cost(&q->set);
     uint64_t selected = 0;
-    for (uint32_t i = 0; i < q->source_count && texts.set_count > 0; i++) {
+    for (uint32_t i = 0; i < q->source_count && texts.set_count > 0; i++)
         selected += roaring_bitmap_get_cardinality(q->sources[i].matched);
-    }
     bool few = selected <= SERIES_COUNTED_MAX;
     if (!few) {
         /* Most series are in nearly all parts, so the largest source counts: labels are not
@@ -281,9 +279,8 @@ store_survey(struct view *view, const struct query_request *request, struct seri
         struct bytes labels;
         e = query_open(of, &texts, QUERY_SAMPLES, &q, why);
         if (e) return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the query") : e;
-        while ((e = series_set_next(&q->set, &labels, why)) == OK && labels.at != NULL) {
+        while ((e = series_set_next(&q->set, &labels, why)) == OK && labels.at != NULL)
             add_items(q, &survey.cost);
-        }
         series_set_free(&q->set);
         survey.exact = true;
     }

@@ -36,9 +36,8 @@ send(unsigned first_series, unsigned series, int64_t t_ms, unsigned count)
         char labels[64];
         snprintf(labels, sizeof labels, "__name__=m,s=%05u", s);
         rq_series(&rq, labels);
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             rq_float(&rq, t_ms + i * 15000, double_bits(s * 0.25 + i), 0);
-        }
     }
     must(machine_send(&m, "a", &rq));
     rq_fini(&rq);
@@ -67,9 +66,8 @@ ask(struct asked *x, int64_t min_ms, int64_t max_ms)
     while (labels.at != NULL) {
         must(series_set_next(set, &labels, &m.why));
         struct sample_batch b = {.count = labels.at != NULL};
-        while (b.count > 0) {
+        while (b.count > 0)
             must(series_set_batch(set, &b, &m.why));
-        }
     }
     assert_true(series_set_spent(set, &x->spent));
     series_set_free(set);
@@ -133,13 +131,11 @@ UNIT_TEST(test_a_survey_reads_nothing)
 UNIT_TEST(test_a_sample_of_many_series_estimates_all)
 {
     struct asked x;
-    for (unsigned s = 0; s < MANY; s += MANY_AT_ONCE) {
+    for (unsigned s = 0; s < MANY; s += MANY_AT_ONCE)
         send(s, MANY_AT_ONCE, T0, 10);
-    }
     machine_flush(&m);
-    for (unsigned s = 0; s < MANY / 2; s += MANY_AT_ONCE) {
+    for (unsigned s = 0; s < MANY / 2; s += MANY_AT_ONCE)
         send(s, MANY_AT_ONCE, T0 + 10 * MINUTE_MS, 6);
-    }
     ask(&x, T0, T0 + 600 * MINUTE_MS);
     assert_false(x.survey.exact);
     assert_int_equal(x.survey.cost.series, MANY);

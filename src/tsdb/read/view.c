@@ -51,9 +51,8 @@ list_families(struct family_list *x, struct bytes tenant_name, struct bytes name
     x->items = mem_alloc(x->budget, count * sizeof *x->items);
     if (x->items == NULL) return ERR_NOMEM;
     x->capacity = count;
-    for (const struct family *f = newest; f != NULL; f = f->before) {
+    for (const struct family *f = newest; f != NULL; f = f->before)
         if (name.size == 0 || bytes_equal(name, f->name)) x->items[x->count++] = f;
-    }
     assert(x->count <= x->capacity); /* head/tenant.c: the list had `count` families */
     qsort(x->items, x->count, sizeof *x->items, by_name);
     return OK;
@@ -85,9 +84,8 @@ give_families(const struct family_list *x, struct query_control *control,
         }
         lock_drop(&x->view->head->lock);
         if (e == OK && control != NULL) e = query_control_check(control, why);
-        for (uint32_t i = 0; i < count && e == OK; i++) {
+        for (uint32_t i = 0; i < count && e == OK; i++)
             if (texts[i].family.at != NULL) e = each(context, &texts[i]);
-        }
     }
     arena_fini(&arena);
     return e;
@@ -125,9 +123,8 @@ same_before(const struct view *view, struct bytes tenant_name, const struct view
     const struct store_view *v = (const struct store_view *)view;
     if (before->epoch > v->epoch || before->edits > v->edits) return INT64_MIN;
     /* Rules may have hidden samples of any time since. */
-    if (before->rules != series_rules_serial(v->rules) || before->rules_now_ms != v->rules_now_ms) {
+    if (before->rules != series_rules_serial(v->rules) || before->rules_now_ms != v->rules_now_ms)
         return INT64_MIN;
-    }
     int64_t written = INT64_MAX, edited = INT64_MAX;
     lock_take(&v->head->lock);
     const struct tenant *t = tenant_find(v->head, tenant_name);
@@ -192,9 +189,8 @@ store_view_unref(struct store_view *v)
     if (before > 1) return;
     lock_take(&head->lock);
     views_close(&head->views, &v->seen);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         if (v->gens[i] != NULL) view_notes_trim(&v->gens[i]->notes, &head->views);
-    }
     view_notes_trim(&head->active->notes, &head->views);
     lock_drop(&head->lock);
     version_unref(v->version);

@@ -42,9 +42,8 @@ time_of(uint32_t row)
 static void
 set_rows(enum row_state from, enum row_state to)
 {
-    for (uint32_t i = 0; i < ROWS; i++) {
+    for (uint32_t i = 0; i < ROWS; i++)
         if (rows[i] == from) rows[i] = (uint8_t)to;
-    }
 }
 
 /* --- events ----------------------------------------------------------------------------------- */
@@ -72,12 +71,10 @@ static void
 send_row(void)
 {
     uint32_t next = ROWS, left_out = ROWS;
-    for (uint32_t i = ROWS; i-- > 0 && rows[i] == ROW_NOT;) {
+    for (uint32_t i = ROWS; i-- > 0 && rows[i] == ROW_NOT;)
         next = i;
-    }
-    for (uint32_t i = 0; i < next; i++) {
+    for (uint32_t i = 0; i < next; i++)
         if (rows[i] == ROW_NOT && (left_out == ROWS || rng_below(&rng, 3) == 0)) left_out = i;
-    }
     uint32_t row = next;
     if (left_out != ROWS && rng_below(&rng, 3) == 0)
         row = left_out;
@@ -107,9 +104,8 @@ static void
 note_undone(void)
 {
     set_rows(ROW_PENDING, ROW_NOT);
-    for (uint32_t i = 0; i < READERS; i++) {
+    for (uint32_t i = 0; i < READERS; i++)
         readers[i].undone = true;
-    }
 }
 
 static void
@@ -160,9 +156,8 @@ static void delete (void)
         matcher_new(MATCH_EQUAL, text("__name__"), text("row"), NULL, &selector.matchers[0], NULL));
     must(tsdb_delete(m.db, text("anonymous"), &selector, 1, time_of(from), time_of(to), &deletion,
                      &m.why));
-    for (uint32_t i = from; i <= to && i < ROWS; i++) {
+    for (uint32_t i = from; i <= to && i < ROWS; i++)
         if (rows[i] == ROW_DURABLE) rows[i] = ROW_DELETED;
-    }
 }
 
 /* --- readers ---------------------------------------------------------------------------------- */
@@ -264,9 +259,8 @@ reader_goes_on(void)
         reader_begin(r);
         return;
     }
-    for (uint64_t steps = 1 + rng_below(&rng, 3); steps > 0 && r->set != NULL; steps--) {
+    for (uint64_t steps = 1 + rng_below(&rng, 3); steps > 0 && r->set != NULL; steps--)
         reader_step(r);
-    }
     if (r->set != NULL && rng_below(&rng, 4) == 0) ask_again(r);
 }
 
@@ -301,29 +295,24 @@ see_each_commit_whole(uint64_t seed, bool ack_memory)
     machine_must_open(&m);
     rng.state = seed;
     memset(rows, 0, sizeof rows);
-    for (uint32_t i = 0; i < 1500; i++) {
+    for (uint32_t i = 0; i < 1500; i++)
         something_happens();
-    }
-    for (uint32_t i = 0; i < READERS; i++) {
-        while (readers[i].set != NULL) {
+    for (uint32_t i = 0; i < READERS; i++)
+        while (readers[i].set != NULL)
             reader_step(&readers[i]);
-        }
-    }
     machine_fini(&m);
 }
 
 UNIT_TEST(test_a_question_sees_each_commit_whole_or_not_at_all)
 {
-    for (uint64_t seed = 1; seed <= 40; seed++) {
+    for (uint64_t seed = 1; seed <= 40; seed++)
         see_each_commit_whole(seed, false);
-    }
 }
 
 UNIT_TEST(test_where_memory_acknowledges_it_does_so_too)
 {
-    for (uint64_t seed = 101; seed <= 140; seed++) {
+    for (uint64_t seed = 101; seed <= 140; seed++)
         see_each_commit_whole(seed, true);
-    }
 }
 
 /* --- one that is held for long ---------------------------------------------------------------- */

@@ -56,11 +56,10 @@ expect_stopped(enum tsdb_dir state)
     struct tsdb_stats stats;
     uint64_t epoch = wal_durable_epoch(tsdb_wal(machine.db));
     pass_second();
-    if (tsdb_commit_due(machine.db)) {
+    if (tsdb_commit_due(machine.db))
         assert_int_equal(tsdb_commit(machine.db, &machine.why), ERR_CORRUPT);
-    } else {
+    else
         assert_int_equal(tsdb_look(machine.db, &machine.why), ERR_CORRUPT);
-    }
     assert_non_null(strstr(machine.why.text, "was removed or replaced"));
     assert_int_equal(wal_durable_epoch(tsdb_wal(machine.db)), epoch);
     tsdb_stats(machine.db, &stats);
@@ -193,11 +192,10 @@ UNIT_TEST(test_a_server_stops_for_good_if_its_lock_or_format_is_replaced)
         if (way > 0) assert_int_equal(claim_setup(NULL), 0);
         must_send_float("a", "__name__=m", T0, 1);
         machine_commit(&machine);
-        if (way / 2 == 0) {
+        if (way / 2 == 0)
             must(env_rename(machine.env, path, "/away", NULL));
-        } else {
+        else
             replace_by_copy(path);
-        }
         expect_stopped(TSDB_DIR_CLOSED);
         if (way / 2 == 0) must(env_rename(machine.env, "/away", path, NULL));
         pass_second(); /* another server may have used it meanwhile */

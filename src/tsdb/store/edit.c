@@ -28,9 +28,8 @@
 bool
 parts_have(const struct part *part, struct part *const *list, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (list[i] == part) return true;
-    }
     return false;
 }
 
@@ -58,9 +57,8 @@ is_needed(void *context, const struct tombstone *tombstone)
     const struct version *v = kept->version;
     if (tombstone->id == kept->undone) return false;
     if (kept->aside) return true;
-    for (uint32_t i = 0; i < v->part_count; i++) {
+    for (uint32_t i = 0; i < v->part_count; i++)
         if (tombstone_concerns(tombstone, v->parts[i])) return true;
-    }
     return false;
 }
 
@@ -72,20 +70,17 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
     enum err e = version_new(&db->cache_budget, old->part_count + edit->add_count, &v);
     if (e) return e;
     v->part_count = 0;
-    for (uint32_t i = 0; i < edit->add_count; i++) {
+    for (uint32_t i = 0; i < edit->add_count; i++)
         assert(!parts_have(edit->add[i], old->parts, old->part_count)); /* invariant 3 */
-    }
     for (uint32_t i = 0; i < old->part_count; i++) {
         if (parts_have(old->parts[i], edit->remove, edit->remove_count)) continue;
         v->parts[v->part_count++] = old->parts[i];
     }
     assert(v->part_count + edit->remove_count == old->part_count); /* invariant 3 */
-    for (uint32_t i = 0; i < edit->add_count; i++) {
+    for (uint32_t i = 0; i < edit->add_count; i++)
         v->parts[v->part_count++] = edit->add[i];
-    }
-    for (uint32_t i = 0; i < v->part_count; i++) {
+    for (uint32_t i = 0; i < v->part_count; i++)
         part_ref(v->parts[i]);
-    }
     qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
     struct kept kept = {v, edit->undo, db->live.aside_count > 0};
     e = tombstones_new(&db->cache_budget, old->tombstones, is_needed, &kept, edit->tombstones,
@@ -101,9 +96,8 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
         assert(i == 0 || by_position(&v->parts[i - 1], &v->parts[i]) < 0);    /* invariant 2 */
         assert(part_info(v->parts[i])->number < atomic_load(&db->next_part)); /* invariant 4 */
     }
-    for (uint32_t i = 1; i < v->tombstones->count; i++) {
+    for (uint32_t i = 1; i < v->tombstones->count; i++)
         assert(v->tombstones->items[i - 1]->id < v->tombstones->items[i]->id);
-    }
 #endif
     *ret = v;
     return OK;
@@ -117,9 +111,8 @@ add_stored(const struct store_edit *edit, struct bytes tenant, struct ledger *to
 {
     for (uint32_t i = 0; edit->flush && i < edit->add_count; i++) {
         const struct part_tenant *t = part_tenant(edit->add[i], tenant);
-        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++)
             to->stored[k] += t->sample_count[k];
-        }
     }
 }
 
@@ -168,9 +161,8 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
     assert(m->part_count == v->part_count + aside_count);
     m->tenant_count = next->tenant_count;
     lock_take(&db->head.lock);
-    for (uint32_t i = 0; i < next->tenant_count; i++) {
+    for (uint32_t i = 0; i < next->tenant_count; i++)
         m->tenants[i] = (struct tenant_totals){db->head.tenants[i]->name, next->totals[i]};
-    }
     m->newest_ms = db->head.newest_ms;
     /* The next process must not start from a time of a wrong clock. */
     look_at_clock(&db->head);
@@ -200,9 +192,8 @@ list_removed(struct tsdb *db, const struct store_edit *edit, struct arena *arena
         memcpy(m->removed, db->removed, old * sizeof *m->removed);
         count = old;
     }
-    for (uint32_t i = 0; i < edit->remove_count; i++) {
+    for (uint32_t i = 0; i < edit->remove_count; i++)
         m->removed[count++] = part_info(edit->remove[i])->number;
-    }
     m->removed_count = count;
     return OK;
 }
@@ -283,14 +274,11 @@ leave_frozen_locked(struct tsdb *db, const struct store_edit *edit, struct cut *
     assert(db->head.active->begin_pos == db->head.cut.pos); /* invariant 6 */
     db->head.frozen = NULL;
     db->head.active->before = NULL;
-    for (uint32_t i = 0; i < db->head.tenant_count; i++) {
+    for (uint32_t i = 0; i < db->head.tenant_count; i++)
         add_stored(edit, db->head.tenants[i]->name, &db->head.tenants[i]->total);
-    }
-    for (uint32_t i = 0; i < db->head.cut.tenant_count; i++) {
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (uint32_t i = 0; i < db->head.cut.tenant_count; i++)
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
             db->head.tenants[i]->total.pending[k] -= db->head.cut.ledgers[i].pending[k];
-        }
-    }
     *ret_cut = db->head.cut;
     db->head.cut = (struct cut){0};
     return frozen;
@@ -303,9 +291,8 @@ count_part_locked(struct tsdb *db, const struct part *part, bool comes)
     for (uint32_t i = 0; i < part_tenant_count(part); i++) {
         const struct part_tenant *t = part_tenant_at(part, i);
         struct tenant *tenant = tenant_find(&db->head, t->name);
-        for (unsigned k = 0; tenant != NULL && k < LEDGER_KIND_COUNT; k++) {
+        for (unsigned k = 0; tenant != NULL && k < LEDGER_KIND_COUNT; k++)
             tenant->in_parts[k] += comes ? t->sample_count[k] : -t->sample_count[k];
-        }
     }
 }
 
@@ -348,12 +335,10 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
         ledger_add(&db->head.tenants[i]->total, &edit->change[i]);
         if (i < db->head.cut.tenant_count) ledger_add(&db->head.cut.ledgers[i], &edit->change[i]);
     }
-    for (uint32_t i = 0; i < edit->add_count; i++) {
+    for (uint32_t i = 0; i < edit->add_count; i++)
         count_part_locked(db, edit->add[i], true);
-    }
-    for (uint32_t i = 0; i < edit->remove_count; i++) {
+    for (uint32_t i = 0; i < edit->remove_count; i++)
         count_part_locked(db, edit->remove[i], false);
-    }
     note_changes_locked(&db->head, edit, tombstone);
     if (edit->flush) frozen = leave_frozen_locked(db, edit, &cut);
     atomic_store(&db->store_pos, db->saved.store_pos);
@@ -363,9 +348,8 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     }
     lock_drop(&db->head.lock);
     lock_drop(&db->live.lock);
-    for (uint32_t i = 0; i < edit->remove_count; i++) {
+    for (uint32_t i = 0; i < edit->remove_count; i++)
         part_drop(edit->remove[i]);
-    }
     version_unref(old);
     gen_unref(frozen);
     cut_free(&db->head, &cut);
@@ -397,9 +381,8 @@ store_edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *wh
         lock_drop(&db->head.lock);
     }
     assert(next.store_pos >= db->saved.store_pos); /* invariant 5 */
-    for (uint32_t i = 0; i < edit->add_count; i++) {
+    for (uint32_t i = 0; i < edit->add_count; i++)
         assert(part_info(edit->add[i])->number < atomic_load(&db->next_part)); /* invariant 4 */
-    }
     for (uint32_t i = 0; i < edit->deletion_count; i++) {
         struct tombstone *t = edit->tombstones[i];
         assert(t->id == db->live.version->tombstones->last_id + 1 + i);
@@ -467,13 +450,12 @@ check_manifest(struct tsdb *db, struct why *why)
     enum err e = path_in(path, sizeof path, db->dir, STORAGE_MANIFEST, why);
     if (e) return e;
     e = env_facts(db->env, path, &is, NULL);
-    if (e == ERR_MISSING) {
+    if (e == ERR_MISSING)
         what = "removed";
-    } else if (e == OK && !file_facts_same_file(&is, &db->manifest)) {
+    else if (e == OK && !file_facts_same_file(&is, &db->manifest))
         what = "replaced";
-    } else if (e == OK && is.size_bytes != db->manifest.size_bytes) {
+    else if (e == OK && is.size_bytes != db->manifest.size_bytes)
         what = "truncated";
-    }
     if (what == NULL) return OK;
     return why_set(why, ERR_IO, "%s was %s while the server runs", path, what);
 }
@@ -501,9 +483,8 @@ edits_begin(struct tsdb *db, const struct manifest *m)
     size_t bytes = m->tenant_count * sizeof *db->saved.totals;
     struct ledger *totals = mem_alloc(&db->flush_budget, bytes);
     if (totals == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < m->tenant_count; i++) {
+    for (uint32_t i = 0; i < m->tenant_count; i++)
         totals[i] = db->head.tenants[i]->total;
-    }
     db->saved = (struct saved){.store_pos = m->store_pos,
                                .segment = m->segment_floor,
                                .next_ref = m->next_ref,
@@ -534,9 +515,8 @@ edit_keep_aside(struct tsdb *db, const struct part_entry *part)
     if (grown == NULL) return ERR_NOMEM;
     live->aside = grown;
     uint32_t at = live->aside_count++;
-    for (; at > 0 && grown[at - 1].from_pos > part->from_pos; at--) {
+    for (; at > 0 && grown[at - 1].from_pos > part->from_pos; at--)
         grown[at] = grown[at - 1];
-    }
     grown[at] = *part;
     return OK;
 }
@@ -545,9 +525,8 @@ void
 edits_end(struct tsdb *db)
 {
     mem_free(&db->flush_budget, db->live.aside, db->live.aside_count * sizeof *db->live.aside);
-    for (uint32_t i = 0; i < db->uncertain_count; i++) {
+    for (uint32_t i = 0; i < db->uncertain_count; i++)
         part_unref(db->uncertain[i]);
-    }
     mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
     mem_free(&db->flush_budget, db->removed, db->removed_count * sizeof *db->removed);
     receipts_free(db);

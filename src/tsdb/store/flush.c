@@ -95,9 +95,8 @@ write_series(struct flush *f, uint32_t id)
         list = arena_alloc(&f->tenant_arena, row->count * sizeof *list);
         if (list == NULL) return ERR_NOMEM;
     }
-    for (uint32_t i = 0; i < row->count; i++) {
+    for (uint32_t i = 0; i < row->count; i++)
         list[i] = f->pair_numbers[row->ids[i]];
-    }
     enum err e = part_write_series(f->writer, list, row->count, f->why);
     if (e) return e;
     interleave_reset(&f->interleave, INT64_MIN, INT64_MAX, false);
@@ -140,9 +139,8 @@ write_exemplars(struct flush *f, uint32_t tenant)
     uint32_t count = 0, most = f->exemplar_count - (uint32_t)(list - f->exemplars);
     while (count < most && list[count].tenant == tenant)
         count++;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         list[i].number = f->series_numbers[gen_exemplar(f->gen, list[i].id)->series];
-    }
     if (count > 1) qsort_r(list, count, sizeof *list, by_series_time, f->gen);
     for (uint32_t i = 0; i < count; i++) {
         const struct gen_exemplar *x = gen_exemplar(f->gen, list[i].id);
@@ -167,9 +165,8 @@ list_families(struct flush *f, const struct tenant *tenant, struct family ***ret
     lock_take(&f->db->head.lock);
     struct family **list =
         arena_alloc(&f->tenant_arena, (tenant->family_count + 1u) * sizeof *list);
-    for (struct family *x = tenant->newest_family; list != NULL && x != NULL; x = x->before) {
+    for (struct family *x = tenant->newest_family; list != NULL && x != NULL; x = x->before)
         list[count++] = x;
-    }
     lock_drop(&f->db->head.lock);
     if (list == NULL) return ERR_NOMEM;
     qsort(list, count, sizeof *list, by_family);
@@ -216,21 +213,18 @@ write_tenant(struct flush *f, const struct tenant *tenant)
     buf_clear(&f->pairs);
     enum err e =
         pairs_number(f->registry, f->order, series_count, f->pair_numbers, &f->pairs, NULL, NULL);
-    if (e == OK) {
+    if (e == OK)
         e = series_sort(f->registry, f->pair_numbers, f->order, series_count, &f->db->flush_budget);
-    }
     if (e) return e;
     assert(series_count <= f->series_max);
-    for (uint32_t i = 0; i < series_count; i++) {
+    for (uint32_t i = 0; i < series_count; i++)
         f->series_numbers[f->order[i]] = i;
-    }
     const uint32_t *pairs = (const uint32_t *)(const void *)f->pairs.at;
     uint32_t pair_count = (uint32_t)(f->pairs.size / sizeof *pairs);
     if (series_count == 0 && tenant->family_count == 0) return OK;
     e = part_write_tenant(f->writer, tenant->name, f->why);
-    for (uint32_t i = 0; i < pair_count && e == OK; i++) {
+    for (uint32_t i = 0; i < pair_count && e == OK; i++)
         e = part_write_pair(f->writer, pair_label(registry_pair(f->registry, pairs[i])), f->why);
-    }
     for (uint32_t i = 0; i < series_count && e == OK; i++) {
         /* In label order series lie anywhere in memory: the next ones are prefetched. */
         enum { SERIES_AHEAD = 12, CHUNKS_AHEAD = 6 };
@@ -272,10 +266,8 @@ write_tenants(struct flush *f)
     f->order = arena_alloc(&f->arena, f->series_max * sizeof *f->order);
     f->series_numbers = arena_alloc(&f->arena, f->series_max * sizeof *f->series_numbers);
     f->pair_numbers = arena_alloc(&f->arena, pairs_max * sizeof *f->pair_numbers);
-    if (sorted == NULL || f->order == NULL || f->series_numbers == NULL ||
-        f->pair_numbers == NULL) {
+    if (sorted == NULL || f->order == NULL || f->series_numbers == NULL || f->pair_numbers == NULL)
         return ERR_NOMEM;
-    }
     memset(f->pair_numbers, 0xff, pairs_max * sizeof *f->pair_numbers);
     struct gen *gen = f->gen;
     f->exemplars = arena_alloc(&f->arena, (gen->exemplars.count + 1u) * sizeof *f->exemplars);
@@ -295,9 +287,8 @@ write_tenants(struct flush *f)
     memcpy(sorted, db->head.tenants, count * sizeof *sorted);
     lock_drop(&db->head.lock);
     qsort(sorted, count, sizeof *sorted, by_tenant_name);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         e = write_tenant(f, sorted[i]);
-    }
     return e;
 }
 
@@ -318,9 +309,8 @@ flush_write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     enum err e = part_writer_new(db->env, &db->flush_budget, db->parts_dir, number,
                                  db->head.frozen->begin_pos, db->head.cut.pos, &f.writer, why);
     uint64_t share = db->options.flush_bytes;
-    if (e == OK && share != 0 && share / WRITER_SHARE < PART_WRITER_MEMORY) {
+    if (e == OK && share != 0 && share / WRITER_SHARE < PART_WRITER_MEMORY)
         part_writer_set_memory(f.writer, share / WRITER_SHARE);
-    }
     if (e == OK) e = write_tenants(&f);
     if (e == OK) e = part_writer_finish(f.writer, &info, why);
     part_writer_free(f.writer);
@@ -330,9 +320,8 @@ flush_write_part(struct tsdb *db, struct part **ret_part, struct why *why)
     arena_fini(&f.tenant_arena);
     arena_fini(&f.arena);
     if (e) return e;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         assert(info.sample_count[k] == db->head.frozen->sample_count[k]); /* invariant 2 */
-    }
     return part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, ret_part, why);
 }
 
@@ -344,11 +333,9 @@ pass_on(struct tsdb *db, struct why *why)
     struct ledger *change = mem_new(&db->flush_budget, count * sizeof *change);
     if (change == NULL && count > 0)
         return why_set(why, ERR_NOMEM, "not enough memory to release the head");
-    for (uint32_t i = 0; i < count; i++) {
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (uint32_t i = 0; i < count; i++)
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
             change[i].count[k][LEDGER_PASSED_ON] = db->head.cut.ledgers[i].pending[k];
-        }
-    }
     struct store_edit edit = {.change = change, .change_count = count, .flush = true};
     enum err e = store_edit(db, &edit, why);
     mem_free(&db->flush_budget, change, count * sizeof *change);

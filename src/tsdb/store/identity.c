@@ -328,9 +328,8 @@ tsdb_reading_lock_take(struct env *env, const char *dir, struct tsdb_reading_loc
         if (e) lock.held = false; /* a file system without locks can be read; the caller warns */
         e = OK;
     }
-    if (e == ERR_MISSING) {
+    if (e == ERR_MISSING)
         e = found > 0 ? OK : why_set(why, e, "%s is not a Firekeep storage directory", dir);
-    }
     if (e) {
         tsdb_reading_lock_drop(&lock);
         return e;
@@ -363,9 +362,8 @@ static enum err
 unpack(struct identity *x, struct bytes file, const char *path, struct why *why)
 {
     const uint8_t *at = file.at;
-    if (file.size < HEADER_BYTES || memcmp(at, MAGIC, sizeof MAGIC) != 0) {
+    if (file.size < HEADER_BYTES || memcmp(at, MAGIC, sizeof MAGIC) != 0)
         return why_set(why, ERR_CORRUPT, "%s is damaged", path);
-    }
     if (load_le32(at + 12) > VERSION) {
         return why_set(why, ERR_UNSUPPORTED,
                        "%s: version %u (minimum reader %u) is newer than version %d, which this "

@@ -107,9 +107,8 @@ static void
 copy_all(struct rig *rig, const char *from, const char *to, enum how how)
 {
     must(env_mkdir(rig->env, to, NULL));
-    for (unsigned i = 0; i < FILE_COUNT; i++) {
+    for (unsigned i = 0; i < FILE_COUNT; i++)
         copy_file(rig, from, to, FILES[i], how);
-    }
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
@@ -178,12 +177,10 @@ UNIT_TEST(test_an_older_copy_written_over_the_directory_is_recognised)
                 copy_all(&rig, "db", "copy", HOW_NEW_FILES);
                 /* The server was restarted, or went on. */
                 if (renewals % 2 == 0) expect_finding(&rig, "db", 110, TSDB_IDENTITY_SAME);
-                for (unsigned i = 0; i < renewals; i++) {
+                for (unsigned i = 0; i < renewals; i++)
                     must(renew_at(&rig, 120 + i));
-                }
-                for (unsigned i = 0; i < FILE_COUNT; i++) {
+                for (unsigned i = 0; i < FILE_COUNT; i++)
                     if (which >> i & 1) copy_file(&rig, "copy", "db", FILES[i], how);
-                }
                 /* The log is the copy's, whichever other files are. */
                 expect_finding(&rig, "db", 100, TSDB_IDENTITY_CHANGED);
                 assert_false(has_id(&rig, id));
@@ -226,9 +223,8 @@ UNIT_TEST(test_hard_links_to_a_directory_are_a_copy)
             enum err e = env_link(rig.env, from, to, NULL);
             assert_true(e == OK || e == ERR_MISSING);
         }
-        for (unsigned i = 0; i < renewals; i++) {
+        for (unsigned i = 0; i < renewals; i++)
             must(renew_at(&rig, 120 + i));
-        }
         expect_finding(&rig, "links", 200, TSDB_IDENTITY_CHANGED);
         assert_false(has_id(&rig, id));
         rig_fini(&rig);
@@ -320,9 +316,8 @@ UNIT_TEST(test_after_a_crash_at_any_call_no_older_copy_has_the_id)
                 else
                     sim_env_power_loss(rig.sim);
                 if (used) { /* names were given under this id: the copy must not have it */
-                    for (unsigned i = 0; i < FILE_COUNT; i++) {
+                    for (unsigned i = 0; i < FILE_COUNT; i++)
                         copy_file(&rig, "copy", "db", FILES[i], nth % 2 ? HOW_IN_PLACE : 0);
-                    }
                     expect_finding(&rig, "db", 100, TSDB_IDENTITY_CHANGED);
                     assert_false(has_id(&rig, id));
                 } else {

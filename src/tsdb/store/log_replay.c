@@ -99,9 +99,8 @@ static struct ref_page *
 ref_page_find(const struct log_replay *r, uint64_t number)
 {
     uint64_t hash = hash_mix(number, 0);
-    for (uint32_t at = TABLE_START, i; table_next(&r->page_table, hash, &at, &i);) {
+    for (uint32_t at = TABLE_START, i; table_next(&r->page_table, hash, &at, &i);)
         if (r->pages[i].number_plus_1 == number + 1) return &r->pages[i];
-    }
     return NULL;
 }
 
@@ -140,9 +139,8 @@ ref_page_get(struct log_replay *r, uint64_t number, struct ref_page **ret_page)
     struct ref_page *page = ref_page_find(r, number);
     if (page == NULL) {
         if (!table_reserve(&r->page_table, budget, 1) ||
-            !array_reserve(budget, &r->pages, &r->page_capacity, r->page_count + 1)) {
+            !array_reserve(budget, &r->pages, &r->page_capacity, r->page_count + 1))
             return ERR_NOMEM;
-        }
         uint32_t *places = mem_new(budget, PLACES_BYTES);
         if (places == NULL) return ERR_NOMEM;
         table_add(&r->page_table, hash_mix(number, 0), r->page_count);
@@ -211,9 +209,8 @@ log_replay_define(void *context, struct bytes tenant_name, uint64_t ref, struct 
     page->places[ref % REFS_A_PAGE] = r->place;
     struct series **series = &page->series[ref % REFS_A_PAGE];
     if (*series != NULL && (*series)->tenant == tenant->id &&
-        series_has_labels(r->db->head.active->registry, *series, labels)) {
+        series_has_labels(r->db->head.active->registry, *series, labels))
         return OK; /* another segment defined the series before */
-    }
     return head_series(&r->db->head, tenant->id, labels, series);
 }
 
@@ -232,9 +229,8 @@ want(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind)
     struct budget *budget = &r->db->flush_budget;
     enum err e = ref_page_get(r, ref / REFS_A_PAGE, &page);
     if (e) return e;
-    if (!array_reserve(budget, &r->wanted, &r->wanted_capacity, r->wanted_count + 1)) {
+    if (!array_reserve(budget, &r->wanted, &r->wanted_capacity, r->wanted_count + 1))
         return ERR_NOMEM;
-    }
     assert(page->series != no_series); /* invariant 4 */
     page->series[at] = &wanted_series;
     r->wanted[r->wanted_count++] = ref;
@@ -248,9 +244,8 @@ define_wanted(void *context, struct bytes tenant_name, uint64_t ref, struct byte
     struct ref_page *page = ref_page_find(r, ref / REFS_A_PAGE);
     struct tenant *tenant;
     uint32_t at = ref % REFS_A_PAGE;
-    if (page == NULL || page->series[at] != &wanted_series || page->places[at] != r->place) {
+    if (page == NULL || page->series[at] != &wanted_series || page->places[at] != r->place)
         return OK;
-    }
     enum err e = tenant_find_or_add(&r->db->head, tenant_name, &tenant);
     return e ? e : head_series(&r->db->head, tenant->id, labels, &page->series[at]);
 }
@@ -275,9 +270,8 @@ series_again(struct log_replay *r, struct why *why)
         if (e == OK)
             e = record_each_series(record.payload, NULL, define_wanted, r, &r->again_scratch);
         bool found = e != OK || page->series[ref % REFS_A_PAGE] != &wanted_series;
-        if (e == ERR_CORRUPT || e == ERR_MISSING || !found) { /* it was valid a moment ago */
+        if (e == ERR_CORRUPT || e == ERR_MISSING || !found) /* it was valid a moment ago */
             return why_set(why, ERR_IO, "log record at position %" PRIu64 " has changed", pos);
-        }
     }
     r->wanted_count = 0;
     return e;
@@ -299,9 +293,8 @@ leave_generation(struct log_replay *r, uint64_t pos, struct why *why)
     bool empty = true;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         empty &= gen->sample_count[k] == 0;
-    if (!array_reserve(&db->flush_budget, &r->parts, &r->part_capacity, r->part_count + 1)) {
+    if (!array_reserve(&db->flush_budget, &r->parts, &r->part_capacity, r->part_count + 1))
         return ERR_NOMEM;
-    }
     r->opening->replayed_series += gen->series_count;
     enum err e = head_cut_locked(head, pos);
     if (e) return e;
@@ -485,9 +478,8 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         break;
     }
     if (e == ERR_CORRUPT) return record_damaged(record, why);
-    if (e == ERR_NOMEM) {
+    if (e == ERR_NOMEM)
         return why_set(why, e, "not enough memory to replay the log; raise memory.limit");
-    }
     return e;
 }
 
@@ -505,10 +497,9 @@ log_damage_note(struct env *env, const char *dir, const struct manifest *m,
         damage->samples[k] -= stored < damage->samples[k] ? stored : damage->samples[k];
     }
     identity_note_lost_end(env, dir, m->store_pos, known ? m->log_totals : NULL, damage);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT && known; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT && known; k++)
         if (damage->end_pos <= m->store_pos && damage->totals[k] < m->log_totals[k])
             damage->totals[k] = m->log_totals[k];
-    }
 }
 
 /* Adjusts a tenant's totals to the samples that exist, for at most `most` samples, as many as the
@@ -602,10 +593,8 @@ replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_o
         .db = db, .manifest = m, .ref_floor = m->ref_floor, .opening = ret_opening};
     uint64_t free_bytes, total_bytes;
     /* Parts take less space than the generations they are made of. */
-    if (!db->options.log_only &&
-        env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) == OK) {
+    if (!db->options.log_only && env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) == OK)
         r.disk_low = free_bytes < db->options.head_bytes_max;
-    }
     lock_take(&db->head.lock);
     /* A large head takes one more record; nothing else needs memory now. */
     uint64_t limit = atomic_exchange(&db->head.budget.limit_bytes, 0);

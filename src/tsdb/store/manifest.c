@@ -173,9 +173,8 @@ retention_fields(const struct fields *f, struct arena *arena, struct manifest *m
 {
     enum err e =
         list_fields(f, arena, &m->rules_count, &m->rules, sizeof *m->rules, RULES_BYTES_MIN);
-    for (uint32_t i = 0; e == OK && i < m->rules_count; i++) {
+    for (uint32_t i = 0; e == OK && i < m->rules_count; i++)
         e = rule_fields(f, arena, &m->rules[i]);
-    }
     for (unsigned k = 0; k < RULE_KINDS && e == OK; k++) {
         bool retains = k == RULES_RETAIN;
         e = list_fields(f, arena, &m->done_count[k], &m->done[k], sizeof *m->done[k],
@@ -224,12 +223,9 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
         e = list_fields(f, arena, &m->tombstone_count, &m->tombstones, sizeof *m->tombstones,
                         TOMBSTONE_BYTES_MIN);
     }
-    for (uint32_t i = 0; e == OK && i < m->tombstone_count; i++) {
+    for (uint32_t i = 0; e == OK && i < m->tombstone_count; i++)
         e = tombstone_fields(f, arena, &m->tombstones[i]);
-    }
-    if (e == OK) {
-        e = list_fields(f, arena, &m->removed_count, &m->removed, sizeof *m->removed, 1);
-    }
+    if (e == OK) e = list_fields(f, arena, &m->removed_count, &m->removed, sizeof *m->removed, 1);
     if (e == OK) field_varints(f, m->removed, m->removed_count);
     if (e == OK) {
         for (uint32_t i = 0; i < m->part_count; i++) {
@@ -269,9 +265,8 @@ frame_at(struct bytes all, uint64_t from, struct bytes *ret_frame)
     const uint8_t *at = all.at + from;
     uint64_t size = load_le32(at + 12);
     if (memcmp(at, MANIFEST_MAGIC, sizeof MANIFEST_MAGIC) != 0 ||
-        size > all.size - from - HEAD_BYTES - 8) {
+        size > all.size - from - HEAD_BYTES - 8)
         return false;
-    }
     *ret_frame = bytes_of(at, HEAD_BYTES + size + 8);
     return load_le64(at + HEAD_BYTES + size) == hash_bytes(bytes_of(at, HEAD_BYTES + size), 0);
 }
@@ -351,9 +346,8 @@ min_reader_of(const struct manifest *m)
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             const uint64_t *count = totals->count[k];
             if (count[LEDGER_PASSED_ON] > 0 && needs == 0) needs = MANIFEST_PASSED_ON;
-            if (count[LEDGER_DOWNSAMPLED] + count[LEDGER_SUPERSEDED_BY_WINDOW] > 0) {
+            if (count[LEDGER_DOWNSAMPLED] + count[LEDGER_SUPERSEDED_BY_WINDOW] > 0)
                 needs = MANIFEST_RULES;
-            }
             if (count[LEDGER_MISSED_BY_WINDOW] > 0) return MANIFEST_VERSION;
         }
         if (needs > version) version = needs;
@@ -394,11 +388,10 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
         assert(e != OK || all.size == second + frame);
         assert(e != OK || second_copy_at(all.size) == second); /* position used by the reader */
     }
-    if (e) {
+    if (e)
         why_set(why, e, "not enough memory to write MANIFEST");
-    } else {
+    else
         e = env_write_whole(env, dir, STORAGE_MANIFEST, buf_bytes(&all), why);
-    }
     buf_fini(&all);
     return e;
 }

@@ -59,9 +59,8 @@ check_comes_back(struct env *env, const struct manifest *m, struct arena *arena)
     assert(again.receipt_count == m->receipt_count && again.rules_count == m->rules_count &&
            again.done_count[RULES_RETAIN] == m->done_count[RULES_RETAIN] &&
            again.done_count[RULES_DOWNSAMPLE] == m->done_count[RULES_DOWNSAMPLE]);
-    for (uint32_t i = 0; i < m->part_count; i++) {
+    for (uint32_t i = 0; i < m->part_count; i++)
         assert(memcmp(&again.parts[i], &m->parts[i], sizeof m->parts[i]) == 0);
-    }
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         assert(bytes_equal(again.tenants[i].name, m->tenants[i].name));
         assert(memcmp(&again.tenants[i].totals, &m->tenants[i].totals,

@@ -133,9 +133,8 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
         .part_count = (uint32_t)rng_below(&r, PARTS),
         .tenant_count = (uint32_t)rng_below(&r, TENANTS),
     };
-    for (unsigned i = 0; i < sizeof m->log_id; i++) {
+    for (unsigned i = 0; i < sizeof m->log_id; i++)
         m->log_id[i] = (uint8_t)rng_next(&r);
-    }
     m->parts = arena_new(arena, PARTS * sizeof *m->parts);
     for (uint32_t i = 0; i < m->part_count; i++) {
         m->parts[i] = (struct part_entry){i + rng_below(&r, 3),
@@ -153,13 +152,11 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
     }
     m->removed_count = (uint32_t)rng_below(&r, 5);
     m->removed = arena_new(arena, 5 * sizeof *m->removed);
-    for (uint32_t i = 0; i < m->removed_count; i++) {
+    for (uint32_t i = 0; i < m->removed_count; i++)
         m->removed[i] = rng_next(&r) >> rng_below(&r, 60);
-    }
     m->log_totals_known = edit % 2 == 1;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT && m->log_totals_known; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT && m->log_totals_known; k++)
         m->log_totals[k] = rng_next(&r) >> rng_below(&r, 60);
-    }
     m->tenants = arena_new(arena, TENANTS * sizeof *m->tenants);
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         struct tenant_totals *t = &m->tenants[i];
@@ -168,9 +165,8 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
         t->name = arena_copy(arena, bytes_of_text(name));
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             t->totals.stored[k] = rng_below(&r, 3) * rng_next(&r);
-            for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++) {
+            for (unsigned f = 0; f < LEDGER_FIELD_COUNT; f++)
                 if (rng_below(&r, 3) == 0) t->totals.count[k][f] = rng_next(&r) >> 9;
-            }
             if (edit >= 100) continue;
             t->totals.count[k][LEDGER_DOWNSAMPLED] = 0; /* they need version 7 */
             t->totals.count[k][LEDGER_SUPERSEDED_BY_WINDOW] = 0;
@@ -214,9 +210,8 @@ same_rule(const struct manifest_rule *a, const struct manifest_rule *b)
 {
     bool equal = bytes_equal(a->match, b->match) && a->age_ms == b->age_ms &&
                  a->tenant_count == b->tenant_count;
-    for (uint32_t i = 0; equal && i < a->tenant_count; i++) {
+    for (uint32_t i = 0; equal && i < a->tenant_count; i++)
         equal = bytes_equal(a->tenants[i], b->tenants[i]);
-    }
     return equal;
 }
 
@@ -240,9 +235,8 @@ same_rules(const struct manifest *a, const struct manifest *b)
     for (uint32_t i = 0; equal && i < a->rules_count; i++) {
         const struct manifest_rules *x = &a->rules[i], *y = &b->rules[i];
         equal = x->left_ms == y->left_ms && x->kept_ms == y->kept_ms && x->count == y->count;
-        for (uint32_t k = 0; equal && k < x->count; k++) {
+        for (uint32_t k = 0; equal && k < x->count; k++)
             equal = same_rule(&x->items[k], &y->items[k]);
-        }
     }
     return equal && a->done_count[RULES_DOWNSAMPLE] == b->done_count[RULES_DOWNSAMPLE] &&
            same_done(a->done[RULES_RETAIN], b->done[RULES_RETAIN], a->done_count[RULES_RETAIN]) &&
@@ -263,20 +257,17 @@ same(const struct manifest *a, const struct manifest *b)
         memcmp(a->log_id, b->log_id, sizeof a->log_id) == 0 &&
         a->log_totals_known == b->log_totals_known && same_receipts(a, b) && same_rules(a, b) &&
         memcmp(a->log_totals, b->log_totals, sizeof a->log_totals) == 0;
-    for (uint32_t i = 0; equal && i < a->part_count; i++) {
+    for (uint32_t i = 0; equal && i < a->part_count; i++)
         equal = memcmp(&a->parts[i], &b->parts[i], sizeof a->parts[i]) == 0;
-    }
     for (uint32_t i = 0; equal && i < a->tenant_count; i++) {
         const struct tenant_totals *x = &a->tenants[i], *y = &b->tenants[i];
         equal =
             bytes_equal(x->name, y->name) && memcmp(&x->totals, &y->totals, sizeof x->totals) == 0;
     }
-    for (uint32_t i = 0; equal && i < a->tombstone_count; i++) {
+    for (uint32_t i = 0; equal && i < a->tombstone_count; i++)
         equal = same_tombstone(&a->tombstones[i], &b->tombstones[i]);
-    }
-    for (uint32_t i = 0; equal && i < a->removed_count; i++) {
+    for (uint32_t i = 0; equal && i < a->removed_count; i++)
         equal = a->removed[i] == b->removed[i];
-    }
     return equal;
 }
 
@@ -326,9 +317,8 @@ replace_under(enum fault_kind kind, bool forever)
             struct why why = {""};
             enum err read = manifest_read(g.env, "/db", &arena, &got, &why);
             if (read) fail_msg("call %u, seed %u: %s", (unsigned)nth, (unsigned)seed, why.text);
-            if (!same(&got, &new) && (e == OK || !same(&got, &old))) {
+            if (!same(&got, &new) && (e == OK || !same(&got, &old)))
                 fail_msg("call %u, seed %u: neither", (unsigned)nth, (unsigned)seed);
-            }
             rig_close(&g);
         }
     }

@@ -152,9 +152,8 @@ add_removable(void *context, struct bytes tenant, struct bytes labels,
 {
     struct estimate *x = context;
     int64_t age_ms, cut_ms = INT64_MIN;
-    if (series_rules_find(x->g->rules, tenant, labels, &age_ms) != NULL) {
+    if (series_rules_find(x->g->rules, tenant, labels, &age_ms) != NULL)
         cut_ms = x->g->rules_now_ms - age_ms;
-    }
     for (uint32_t i = 0; i < count; i++) {
         const struct block_ref *b = &blocks[i];
         x->all += b->count;
@@ -195,9 +194,8 @@ merging_plan_rules(struct merging *g, const struct plan_part *parts,
         percent = x.all == 0 ? 0 : (unsigned)((x.wanted * 100 + x.all - 1) / x.all);
         if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
         if (e) return e;
-        if (percent > 0 && percent >= enough) {
+        if (percent > 0 && percent >= enough)
             return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
-        }
         if (all) part_set_within_rules(v->parts[i], serial, g->rules_now_ms);
     }
     db->rules_looked = serial;
@@ -261,9 +259,8 @@ add_replaceable(void *context, struct bytes tenant, struct bytes labels,
     }
     for (uint32_t i = 0; i < count; i++) {
         bool any = false;
-        for (uint32_t k = 0; k < g->level_count && !any; k++) {
+        for (uint32_t k = 0; k < g->level_count && !any; k++)
             any = is_replaceable(x, &g->levels[k], &blocks[i], done_before_ms[k], before_ms[k]);
-        }
         x->all += block_bytes_stored(&blocks[i]);
         if (any) x->wanted += block_bytes_stored(&blocks[i]);
     }
@@ -406,20 +403,17 @@ static enum err
 check_counts(struct merging *g)
 {
     uint64_t held[LEDGER_KIND_COUNT] = {0};
-    for (uint32_t i = 0; i < g->plan.input_count; i++) {
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (uint32_t i = 0; i < g->plan.input_count; i++)
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
             held[k] += part_info(g->live[i])->sample_count[k];
-        }
-    }
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         if (held[k] == g->counted[k]) continue;
         why_set(g->why, ERR_CORRUPT,
                 "merging %u parts would turn %" PRIu64 " %s samples into %" PRIu64
                 ": parts left unmerged",
                 g->plan.input_count, held[k], ledger_kind_word(k), g->counted[k]);
-        for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        for (uint32_t i = 0; i < g->plan.input_count; i++)
             part_leave_alone(g->live[i], g->why);
-        }
         return ERR_CORRUPT;
     }
     return OK;
@@ -544,9 +538,8 @@ plan(struct merging *g)
         .border_count = list_borders(g, borders),
     };
     enum err e = list_parts(g, &parts);
-    if (e == OK && g->options->mode != TSDB_MERGE_CLEAN) {
+    if (e == OK && g->options->mode != TSDB_MERGE_CLEAN)
         e = merge_plan(parts, g->version->part_count, &options, &g->arena, &g->plan);
-    }
     if (e || g->plan.input_count > 0) return e;
     e = plan_cleaning(g, parts, &options);
     if (e || g->plan.input_count > 0 || g->options->mode == TSDB_MERGE_CLEAN) return e;
@@ -734,15 +727,12 @@ publish_outputs(struct merging *g, const struct store_edit *edit)
     bool levels_changed = levels_number(&db->head.limits) != g->levels_number;
     int64_t kept_ms = db->head.limits.retention_ms;
     lock_drop(&db->head.lock);
-    if (g->rules != NULL && changed) {
+    if (g->rules != NULL && changed)
         e = why_set(g->why, ERR_CANCELED, "the rules of retention changed during the merge");
-    }
-    if (e == OK && g->kept_ms != 0 && (kept_ms == 0 || kept_ms > g->kept_ms)) {
+    if (e == OK && g->kept_ms != 0 && (kept_ms == 0 || kept_ms > g->kept_ms))
         e = why_set(g->why, ERR_CANCELED, "retention.time became longer during the merge");
-    }
-    if (e == OK && g->level_count > 0 && levels_changed) {
+    if (e == OK && g->level_count > 0 && levels_changed)
         e = why_set(g->why, ERR_CANCELED, "the rules of downsampling changed during the merge");
-    }
     if (e == OK) e = store_edit_locked(db, edit, g->why);
     lock_drop(&db->edit_lock);
     return e;
@@ -755,9 +745,8 @@ merge_all(struct merging *g)
     enum err e = take_inputs(g);
     if (e) return e;
     bool concerned = false;
-    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+    for (uint32_t i = 0; i < g->plan.input_count; i++)
         concerned |= part_merge_may_expire(g->rules, g->rules_now_ms, part_info(g->live[i]));
-    }
     if (!concerned) { /* and no labels are read for the rules */
         series_rules_unref(g->rules);
         g->rules = NULL;
@@ -803,9 +792,8 @@ merge_all(struct merging *g)
     };
     e = publish_outputs(g, &edit);
     if (e == OK) return OK;
-    for (uint32_t i = 0; i < g->output_count; i++) {
+    for (uint32_t i = 0; i < g->output_count; i++)
         part_unref(g->outputs[i]); /* the parts stay on disk, see edit.c */
-    }
     g->output_count = 0;
     return e;
 }
@@ -886,9 +874,8 @@ tsdb_border_new(struct tsdb *db, uint32_t *ret_border)
 {
     uint32_t i = 0;
     lock_take(&db->live.lock);
-    while (i < BORDERS_MAX && db->borders[i].used) {
+    while (i < BORDERS_MAX && db->borders[i].used)
         i++;
-    }
     if (i < BORDERS_MAX) db->borders[i] = (struct border){.used = true};
     lock_drop(&db->live.lock);
     *ret_border = i;
@@ -955,9 +942,8 @@ merging_choose(struct expiry *x)
     lock_take(&db->head.lock);
     uint64_t bytes_max = db->head.clock != TSDB_CLOCK_GOOD ? 0 : db->head.limits.retention_bytes;
     lock_drop(&db->head.lock);
-    for (uint32_t i = 0; i < x->version->part_count; i++) {
+    for (uint32_t i = 0; i < x->version->part_count; i++)
         x->bytes += part_info(x->version->parts[i])->file_bytes;
-    }
     for (uint32_t i = 0; i < x->version->part_count; i++) {
         struct part *p = x->version->parts[i];
         bool gone = !part_has_samples(p) || part_info(p)->time.max_ms < expired;
@@ -1011,9 +997,8 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret, struct why *why)
         for (uint32_t t = 0; t < part_tenant_count(p); t++) {
             const struct part_tenant *tenant = part_tenant_at(p, t);
             struct ledger *l = change_of(db, tenant->name, change, count);
-            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
                 move(l, k, LEDGER_EXPIRED, tenant->sample_count[k]);
-            }
             count_kinds(tenant->sample_count, &ret->samples, &ret->exemplars);
         }
     }
@@ -1052,9 +1037,8 @@ tsdb_partitions(struct tsdb *db,
     struct part **parts = arena_alloc(&arena, (v->part_count + 1u) * sizeof *parts);
     enum err e = parts == NULL ? ERR_NOMEM : OK;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < v->part_count && e == OK; i++) {
+    for (uint32_t i = 0; i < v->part_count && e == OK; i++)
         if (part_has_samples(v->parts[i])) parts[count++] = v->parts[i];
-    }
     if (count > 1) qsort(parts, count, sizeof *parts, by_time);
     for (uint32_t i = 0, end; i < count && e == OK; i = end) {
         struct time_range time = partition_of(part_info(parts[i])->time.min_ms, now);

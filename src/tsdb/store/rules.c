@@ -30,9 +30,8 @@ uint32_t
 tsdb_limits_rule_count(const struct tsdb_limits *limits)
 {
     uint32_t count = series_rules_count(limits->retention_rules);
-    for (uint32_t i = 0; i < limits->level_count; i++) {
+    for (uint32_t i = 0; i < limits->level_count; i++)
         count += series_rules_count(limits->levels[i].rules);
-    }
     return count;
 }
 
@@ -56,9 +55,8 @@ void
 tsdb_limits_drop_rules(struct tsdb_limits *limits)
 {
     series_rules_unref(limits->retention_rules);
-    for (uint32_t i = 0; i < limits->level_count; i++) {
+    for (uint32_t i = 0; i < limits->level_count; i++)
         series_rules_unref(limits->levels[i].rules);
-    }
     limits->retention_rules = NULL;
     limits->level_count = 0;
 }
@@ -93,9 +91,8 @@ rules_take(struct tsdb *db, int64_t *ret_grace_left_ms)
     retention_settle(&db->head);
     struct tsdb_limits limits = db->head.limits;
     limits.retention_rules = series_rules_ref(db->head.rules.now.rules);
-    for (uint32_t i = 0; i < limits.level_count; i++) {
+    for (uint32_t i = 0; i < limits.level_count; i++)
         (void)series_rules_ref(limits.levels[i].rules);
-    }
     *ret_grace_left_ms = retention_grace_left_ms(&db->head);
     lock_drop(&db->head.lock);
     return limits;
@@ -195,9 +192,8 @@ tsdb_rules(struct tsdb *db, struct tsdb_rules_state *ret_state,
             looked_ms = one.resolution_ms;
             struct version *v = live_pin(&db->live);
             excluded = 0;
-            for (uint32_t k = 0; k < v->part_count; k++) {
+            for (uint32_t k = 0; k < v->part_count; k++)
                 excluded += !part_merge_nests(v->parts[k], looked_ms);
-            }
             version_unref(v);
         }
         one.excluded_parts = excluded;
@@ -274,17 +270,15 @@ resolutions_of(struct part *const *parts, uint32_t count, struct arena *arena,
                struct rollup_facts **ret, uint32_t *ret_count)
 {
     uint32_t most = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         most += part_info(parts[i])->resolution_count;
-    }
     *ret = arena_alloc(arena, (most + 1u) * sizeof **ret);
     *ret_count = 0;
     if (*ret == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < count; i++) {
         const struct part_info *info = part_info(parts[i]);
-        for (uint32_t k = 0; k < info->resolution_count; k++) {
+        for (uint32_t k = 0; k < info->resolution_count; k++)
             rollup_facts_add(*ret, ret_count, &info->resolutions[k]);
-        }
     }
     if (*ret_count > 1) qsort(*ret, *ret_count, sizeof **ret, by_resolution);
     return OK;
@@ -300,9 +294,8 @@ tsdb_resolutions(struct tsdb *db, void (*each)(void *context, const struct rollu
     uint32_t count;
     arena_init(&arena, NULL, 0, 0);
     enum err e = resolutions_of(v->parts, v->part_count, &arena, &list, &count);
-    for (uint32_t i = 0; i < count && e == OK; i++) {
+    for (uint32_t i = 0; i < count && e == OK; i++)
         each(context, &list[i]);
-    }
     version_unref(v);
     arena_fini(&arena);
 }
@@ -368,9 +361,8 @@ note_done(struct tsdb *db, enum rule_counts_kind kind, const struct series_rule 
     }
     buf_fini(&tenants);
     if (c == NULL) return ERR_NOMEM;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         c->next.samples[k] += more->samples[k];
-    }
     c->next.series += more->series;
     c->next.windows += more->windows;
     c->next.bytes += more->bytes;
@@ -390,9 +382,8 @@ counts_prepare(struct tsdb *db, const struct store_edit *edit)
     }
     if (edit == NULL) return OK;
     uint32_t removing = edit->removed == NULL ? 0 : series_rules_count(edit->rules);
-    for (uint32_t i = 0; i < removing && e == OK; i++) {
+    for (uint32_t i = 0; i < removing && e == OK; i++)
         e = note_done(db, RULES_RETAIN, series_rules_at(edit->rules, i), 0, &edit->removed[i]);
-    }
     for (uint32_t i = 0; i < edit->level_count; i++) {
         const struct part_merge_level *level = &edit->levels[i];
         for (uint32_t k = 0; k < series_rules_count(level->rules) && e == OK; k++) {
@@ -413,9 +404,8 @@ rules_counted(struct tsdb *db)
     for (unsigned kind = 0; kind < RULE_KINDS; kind++) {
         for (uint32_t i = 0; i < db->rule_counts[kind].count; i++) {
             struct rule_count *c = db->rule_counts[kind].items[i];
-            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) { /* counts never decrease */
+            for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) /* counts never decrease */
                 assert(c->next.samples[k] >= c->done.samples[k]);
-            }
             c->done = c->next;
         }
     }
@@ -429,9 +419,8 @@ rules_free(struct tsdb *db)
              db->rules_seen.count * sizeof *db->rules_seen.list);
     for (unsigned k = 0; k < RULE_KINDS; k++) {
         struct rule_counts *all = &db->rule_counts[k];
-        for (uint32_t i = 0; i < all->count; i++) {
+        for (uint32_t i = 0; i < all->count; i++)
             mem_free(&db->cache_budget, all->items[i], all->items[i]->bytes);
-        }
         array_free(&db->cache_budget, all->items, all->capacity);
     }
 }

@@ -140,9 +140,8 @@ build(struct snapshot *x, enum err (*flush)(void *context, struct why *why), voi
     const struct tsdb_options *options = &x->db->options;
     enum err e = env_mkdir(env, x->dir, x->why);
     if (e == OK) e = link_state(x);
-    if (e == OK && options->snapshot_more != NULL) {
+    if (e == OK && options->snapshot_more != NULL)
         e = options->snapshot_more(options->snapshot_context, x->db->dir, x->dir, x->why);
-    }
     if (e == OK && flush != NULL) e = flush(context, x->why);
     if (e == OK) e = link_parts(x);
     if (e == OK) e = link_rules(x);
@@ -191,9 +190,8 @@ tsdb_snapshot(struct tsdb *db, const char *suffix,
     e = path_join(all, sizeof all, db->dir, STORAGE_SNAPSHOTS);
     if (e == OK) e = path_join(whole, sizeof whole, all, name);
     if (e == OK) e = path_join(x.dir, sizeof x.dir, all, building);
-    if (e == OK && suffix != NULL && env_facts(db->env, whole, &facts, NULL) == OK) {
+    if (e == OK && suffix != NULL && env_facts(db->env, whole, &facts, NULL) == OK)
         return why_set(why, ERR_AGAIN, "snapshot: %s was made in the same second", name);
-    }
     if (e == OK) e = env_mkdir(db->env, all, why);
     if (e == OK) e = env_syncdir(db->env, db->dir, why);
     if (e == OK) e = build(&x, flush, context);
@@ -237,9 +235,8 @@ is_name(const char *name)
     static const char form[] = "00000000T000000Z-";
     uint64_t random;
     size_t size = sizeof form - 1;
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         if (form[i] == '0' ? name[i] < '0' || name[i] > '9' : name[i] != form[i]) return false;
-    }
     const char *rest = hex_name_number(name + size, HEX_WORD_BYTES, &random);
     return rest != NULL && rest[0] == '\0';
 }
@@ -269,9 +266,8 @@ count_part(void *context, const char *name, bool is_dir)
     if (e) return e == ERR_MISSING ? OK : e;
     l->facts.parts++;
     l->facts.bytes += facts.size_bytes;
-    for (uint32_t i = 0; i < l->live->part_count; i++) {
+    for (uint32_t i = 0; i < l->live->part_count; i++)
         if (part_info(l->live->parts[i])->number == number) return OK;
-    }
     l->facts.held_bytes += facts.size_bytes;
     return OK;
 }

@@ -153,9 +153,8 @@ read_rows(struct sizing *s, const struct part_index *index, const roaring_bitmap
         }
         if (e || row.labels.at == NULL) break;
         e = add_sized_row(s, &row, weight);
-        if (e == OK && i % ROWS_BETWEEN_CHECKS == 0) {
+        if (e == OK && i % ROWS_BETWEEN_CHECKS == 0)
             e = query_control_check(s->request->control, why);
-        }
     }
     row_batch_free(batch);
     return e;
@@ -384,17 +383,15 @@ tsdb_ledgers(struct tsdb *db,
              * be. */
             const struct tenant *t = db->head.tenants[done + count];
             struct ledger l = t->total;
-            for (unsigned slot = 0; slot < 2; slot++) {
+            for (unsigned slot = 0; slot < 2; slot++)
                 if (t->change_epoch[slot] > db->head.durable_epoch)
                     ledger_subtract(&l, &t->change[slot]);
-            }
             memcpy(l.stored, t->in_parts, sizeof l.stored);
             copies[count].total = l;
         }
         lock_drop(&db->head.lock);
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count; i++)
             each(context, copies[i].name, &copies[i].total);
-        }
     }
 }
 
@@ -415,9 +412,8 @@ tsdb_parts(struct tsdb *db, void (*each)(void *context, const struct part_info *
            void *context)
 {
     struct version *v = live_pin(&db->live);
-    for (uint32_t i = 0; i < v->part_count; i++) {
+    for (uint32_t i = 0; i < v->part_count; i++)
         each(context, part_info(v->parts[i]));
-    }
     version_unref(v);
 }
 
@@ -523,11 +519,9 @@ tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_
     }
     lock_drop(&db->head.lock);
     if (e) return e;
-    for (unsigned i = 0; i < TSDB_RANKING_COUNT; i++) {
-        if (top.counts[i] > 1) {
+    for (unsigned i = 0; i < TSDB_RANKING_COUNT; i++)
+        if (top.counts[i] > 1)
             qsort(top.items[i], top.counts[i], sizeof **top.items, compare_cardinality);
-        }
-    }
     *ret = top;
     return OK;
 }
@@ -553,9 +547,8 @@ tsdb_store_totals(struct tsdb *db, uint64_t pos, uint64_t ret_totals[LEDGER_KIND
 bool
 tsdb_lacks(const struct tsdb *db, uint64_t from_pos, uint64_t to_pos)
 {
-    for (uint32_t i = 0; i < db->gaps.count && from_pos >= db->replayed_pos; i++) {
+    for (uint32_t i = 0; i < db->gaps.count && from_pos >= db->replayed_pos; i++)
         if (from_pos >= db->gaps.of[i].from_pos && to_pos <= db->gaps.of[i].to_pos) return true;
-    }
     return false;
 }
 

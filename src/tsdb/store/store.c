@@ -133,15 +133,13 @@ store_sweep_one(void *context, const char *name, bool is_dir)
     enum storage_part kind = storage_part_of(name, &number);
     bool gone = kind == STORAGE_PART_LOST;
     if (!is_dir || (kind != STORAGE_PART && !gone)) return OK;
-    for (uint32_t i = 0; i < s->manifest->part_count; i++) {
+    for (uint32_t i = 0; i < s->manifest->part_count; i++)
         if (s->manifest->parts[i].number == number) return OK;
-    }
     struct part *part;
     enum err e = path_join(path, sizeof path, db->parts_dir, name);
     if (e) return e;
-    for (uint32_t i = 0; i < s->manifest->removed_count; i++) {
+    for (uint32_t i = 0; i < s->manifest->removed_count; i++)
         gone |= s->manifest->removed[i] == number;
-    }
     if (gone) return env_remove_tree(db->env, path, NULL);
     e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, &part, NULL);
     if (e != OK && e != ERR_CORRUPT && e != ERR_MISSING)
@@ -151,9 +149,8 @@ store_sweep_one(void *context, const char *name, bool is_dir)
     if (!foreign) return env_remove_tree(db->env, path, NULL);
     e = storage_part_path(to, sizeof to, db->parts_dir, number, STORAGE_PART_UNNAMED);
     if (e == OK) e = env_rename(db->env, path, to, NULL);
-    if (e == OK && s->opening->parts_unnamed++ == 0) {
+    if (e == OK && s->opening->parts_unnamed++ == 0)
         snprintf(s->opening->first_unnamed, sizeof s->opening->first_unnamed, "%.255s", to);
-    }
     return e;
 }
 
@@ -188,9 +185,8 @@ refuse_if_used(void *context, const char *name, bool is_dir)
     (void)context;
     if (is_dir && strcmp(name, "lost+found") == 0)
         return OK; /* directory of a separate file system */
-    for (unsigned i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+    for (unsigned i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (strcmp(name, ours[i]) == 0) return OK;
-    }
     return ERR_INPUT;
 }
 
@@ -203,12 +199,10 @@ open_format(struct tsdb *db, struct why *why)
     if (e != ERR_MISSING || db->options.read_only) return e;
     e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
     if (e == ERR_INPUT && path_join(path, sizeof path, db->dir, STORAGE_MANIFEST) == OK &&
-        tsdb_is_there(db, path)) {
+        tsdb_is_there(db, path))
         return why_set(why, ERR_CORRUPT, "%s/FORMAT is missing; %s", db->dir, FORMAT_TO_DO);
-    }
-    if (e == ERR_INPUT) {
+    if (e == ERR_INPUT)
         return why_set(why, e, "%s is not empty and is not a Firekeep storage directory", db->dir);
-    }
     if (e == OK) {
         /* The parent is synced, so that the directory's name is durable. */
         char parent[sizeof db->dir];
@@ -257,9 +251,8 @@ set_aside(struct tsdb *db, uint64_t number, enum err cause, const struct why *re
                        from, reason->text, from);
     }
     db->parts_set_aside = ++opening->parts_set_aside;
-    if (opening->first_damage[0] == '\0') {
+    if (opening->first_damage[0] == '\0')
         snprintf(opening->first_damage, sizeof opening->first_damage, "%.255s", reason->text);
-    }
     if (db->options.read_only) return OK;
     e = env_rename(db->env, from, to, why);
     return e == ERR_MISSING ? OK : e;
@@ -334,9 +327,8 @@ count_set_aside(struct tsdb *db, struct tenant *tenant)
     uint64_t *here = tenant->in_parts;
     for (uint32_t i = 0; i < db->live.version->part_count; i++) {
         const struct part_tenant *t = part_tenant(db->live.version->parts[i], tenant->name);
-        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++) {
+        for (unsigned k = 0; t != NULL && k < LEDGER_KIND_COUNT; k++)
             here[k] += t->sample_count[k];
-        }
     }
     struct ledger *total = &tenant->total;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
@@ -498,17 +490,15 @@ open_all(struct tsdb *db, const struct tsdb_limits *limits, struct arena *arena,
 static void
 levels_ref(const struct tsdb_limits *limits)
 {
-    for (uint32_t i = 0; i < limits->level_count; i++) {
+    for (uint32_t i = 0; i < limits->level_count; i++)
         (void)series_rules_ref(limits->levels[i].rules);
-    }
 }
 
 static void
 levels_unref(const struct tsdb_limits *limits)
 {
-    for (uint32_t i = 0; i < limits->level_count; i++) {
+    for (uint32_t i = 0; i < limits->level_count; i++)
         series_rules_unref(limits->levels[i].rules);
-    }
 }
 
 enum err
@@ -796,9 +786,8 @@ tsdb_reopen(struct tsdb *db, struct why *why)
     enum err e = tsdb_look_at_dir(db, why);
     if (e) return e;
     lock_take(&db->head.lock);
-    if (db->head.outage == HEAD_UNDO_DUE) {
+    if (db->head.outage == HEAD_UNDO_DUE)
         e = gen_undo(db->head.active, (uint32_t)db->head.durable_epoch);
-    }
     if (e == OK)
         db->head.outage = HEAD_NO_OUTAGE; /* samples are accepted once wal_reopen() returns */
     lock_drop(&db->head.lock);
@@ -878,9 +867,8 @@ tsdb_want_cut(struct tsdb *db)
     lock_take(&db->head.lock);
     db->head.cut_wanted = db->head.frozen == NULL;
     /* While the log is down there are no commits, and nothing is pending. */
-    if (db->head.cut_wanted && db->head.outage == HEAD_IS_SETTLED) {
+    if (db->head.cut_wanted && db->head.outage == HEAD_IS_SETTLED)
         err_ignore(cut_locked(db), "it is wanted again when a flush is due again");
-    }
     lock_drop(&db->head.lock);
 }
 

@@ -116,9 +116,8 @@ receipts_write(struct tsdb *db, const struct store_edit *edit, struct arena *are
         *r = all->items[i]->facts;
         if (edit != NULL && edit->undo == r->id) r->undone_ms = env_realtime_ms(db->env);
     }
-    for (uint32_t i = 0; i < added; i++) {
+    for (uint32_t i = 0; i < added; i++)
         m->receipts[m->receipt_count++] = edit->receipts[i]->facts;
-    }
     return OK;
 }
 
@@ -150,9 +149,8 @@ receipts_change(struct tsdb *db, const struct store_edit *edit)
 void
 receipts_free(struct tsdb *db)
 {
-    while (db->receipts.count > 0) {
+    while (db->receipts.count > 0)
         receipt_free(db, db->receipts.items[--db->receipts.count]);
-    }
 }
 
 /* --- making a receipt ------------------------------------------------------------------------- */
@@ -206,9 +204,8 @@ receipts_have_room(struct tsdb *db, uint32_t added, struct why *why)
     deletions_settle(db, 0);
     lock_take(&db->edit_lock);
     const struct tombstones *set = db->live.version->tombstones;
-    for (uint32_t i = 0; i < db->receipts.count; i++) {
+    for (uint32_t i = 0; i < db->receipts.count; i++)
         held += is_held(db, &db->receipts.items[i]->facts);
-    }
     uint32_t count = set->count;
     size_t bytes = 0; /* of the selectors of all tombstones: MANIFEST has them twice */
     for (uint32_t i = 0; i < count; i++) {
@@ -315,9 +312,8 @@ undelete_locked(struct tsdb *db, struct bytes tenant, uint64_t id, struct why *w
         if (known->id == id && bytes_equal(known->tenant, tenant)) r = known;
     }
     if (r == NULL) return why_set(why, ERR_MISSING, "no deletion has the number %" PRIu64, id);
-    if (r->undone_ms != INT64_MIN) {
+    if (r->undone_ms != INT64_MIN)
         return why_set(why, ERR_INPUT, "deletion %" PRIu64 " was undone before", id);
-    }
     if (r->id <= settle_locked(db, 0)) {
         return why_set(why, ERR_INPUT,
                        "deletion %" PRIu64 " can no longer be undone: its hold (delete.hold) has "
@@ -500,9 +496,8 @@ read_one(struct budget *budget, const struct manifest_tombstone *from, uint64_t 
         (*ret_tombstone)->pos = from->pos;
         return OK;
     }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         matcher_free(matchers[i]);
-    }
     return e == ERR_NOMEM ? e : why_set(why, ERR_CORRUPT, "a tombstone in MANIFEST is damaged");
 }
 
@@ -520,9 +515,8 @@ tombstones_read(struct budget *budget, const struct manifest *m, struct tombston
         if (e == OK) count++;
     }
     if (e == OK) e = tombstones_of(budget, m->last_tombstone, items, count, ret_set);
-    while (e && count > 0) {
+    while (e && count > 0)
         tombstone_unref(items[--count]);
-    }
     mem_free(budget, items, bytes);
     return e;
 }
@@ -590,9 +584,8 @@ make_deletion(struct tsdb *db, const struct query_request *shown, struct selecto
     lock_drop(&db->head.lock);
     bool rules_hide = rules != NULL;
     series_rules_unref(rules);
-    if ((*v)->tombstones->count > 0 || rules_hide) { /* which may hide some of it */
+    if ((*v)->tombstones->count > 0 || rules_hide) /* which may hide some of it */
         e = deletion_selects(db, *v, t, NULL, &selected, why);
-    }
     if (e == OK) e = receipt_new(db, t, counted, &selected, ret_receipt, why);
     if (e) return e;
     /* Exchanges the version for one in which the tombstone hides samples, too. */
@@ -632,9 +625,8 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selectors, ui
         is_needed |= ranges_meet(range, part_info(v->parts[i])->time) &&
                      part_tenant(v->parts[i], tenant) != NULL;
     }
-    for (uint32_t i = 0; i < db->live.aside_count; i++) { /* one may have some, and return */
+    for (uint32_t i = 0; i < db->live.aside_count; i++) /* one may have some, and return */
         is_needed |= ranges_meet(range, db->live.aside[i].time);
-    }
     is_needed &= min_ms <= max_ms;
     memset(ret_deletions, 0, count * sizeof *ret_deletions);
     if (is_needed) e = receipts_have_room(db, count, why);

@@ -84,14 +84,12 @@ static enum err
 tenant_get(struct verify *v, struct bytes name, uint32_t *ret)
 {
     uint64_t hash = hash_bytes(name, 0);
-    for (uint32_t at = TABLE_START; table_next(&v->tenant_table, hash, &at, ret);) {
+    for (uint32_t at = TABLE_START; table_next(&v->tenant_table, hash, &at, ret);)
         if (bytes_equal(v->tenants[*ret].name, name)) return OK;
-    }
     struct recount t = {.name = arena_copy(&v->arena, name)};
     if (t.name.at == NULL || !table_reserve(&v->tenant_table, NULL, 1) ||
-        !array_reserve(NULL, &v->tenants, &v->tenant_capacity, v->tenant_count + 1)) {
+        !array_reserve(NULL, &v->tenants, &v->tenant_capacity, v->tenant_count + 1))
         return ERR_NOMEM;
-    }
     *ret = v->tenant_count++;
     v->tenants[*ret] = t;
     table_add(&v->tenant_table, hash, *ret);
@@ -122,9 +120,8 @@ read_block(struct verify *v, struct part *part, const struct block_ref *b, struc
     int64_t *starts = arena_alloc(&v->scratch, b->count * sizeof *starts);
     uint64_t *bits = arena_alloc(&v->scratch, b->count * sizeof *bits);
     void *items = arena_alloc(&v->scratch, b->count * item_bytes);
-    if (times == NULL || starts == NULL || bits == NULL || items == NULL) {
+    if (times == NULL || starts == NULL || bits == NULL || items == NULL)
         return why_set(why, ERR_NOMEM, "not enough memory to read a block");
-    }
     if (raw) return block_read(part, b, times, bits, starts, items, &v->scratch, why);
     return floats ? block_read_rollups(part, b, ROLLUP_WHOLE, times, bits, items, &windows, why)
                   : block_read_histogram_rollups(part, b, times, &v->scratch, items, &windows, why);
@@ -159,9 +156,8 @@ pairs_ascend(const struct buf *last, const uint32_t *pairs, uint32_t count)
 {
     const uint32_t *before = (const uint32_t *)last->at;
     uint32_t before_count = (uint32_t)(last->size / sizeof *before);
-    for (uint32_t i = 0; i < count && i < before_count; i++) {
+    for (uint32_t i = 0; i < count && i < before_count; i++)
         if (before[i] != pairs[i]) return before[i] < pairs[i];
-    }
     return before_count < count;
 }
 
@@ -263,9 +259,8 @@ verify_part(struct verify *v, const struct part_entry *named)
     v->report->parts++;
     v->rolled = (struct part_info){.number = 0};
     e = part_verify(part, damaged_page, v, v->why);
-    for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++) {
+    for (uint32_t i = 0; i < part_tenant_count(part) && e == OK; i++)
         e = verify_part_tenant(v, part, part_tenant_at(part, i));
-    }
     report_line(v,
                 "part %016" PRIx64 ": %" PRIu64 " series, %" PRIu64 " floats, %" PRIu64
                 " histograms, %" PRIu64 " exemplars, %" PRIu64 " bytes",
@@ -424,12 +419,10 @@ compare_with_total(struct verify *v, const char *what, enum ledger_kind kind,
                    enum ledger_field field, enum rule_counts_kind rules)
 {
     uint64_t total = 0, by_rules = 0;
-    for (uint32_t i = 0; i < v->manifest.done_count[rules]; i++) {
+    for (uint32_t i = 0; i < v->manifest.done_count[rules]; i++)
         by_rules += v->manifest.done[rules][i].done.samples[kind];
-    }
-    for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
+    for (uint32_t i = 0; i < v->manifest.tenant_count; i++)
         total += v->manifest.tenants[i].totals.count[kind][field];
-    }
     if (by_rules == 0) return;
     if (by_rules > total) v->report->ledger_balances = false;
     report_line(v, "ledger: %s, %s: %" PRIu64 " of %" PRIu64 ": %s", what, ledger_kind_word(kind),
@@ -491,11 +484,9 @@ verify_all(struct verify *v)
     e = env_listdir(v->env, v->parts_dir, report_aside, v, NULL);
     if (e == OK || e == ERR_MISSING) e = verify_log(v);
     if (e) return e;
-    for (uint32_t i = 0; i < v->tenant_count; i++) {
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (uint32_t i = 0; i < v->tenant_count; i++)
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
             compare(v, &v->tenants[i], (enum ledger_kind)k);
-        }
-    }
     report_rules(v);
     /* Rules of retention removed at most what has expired, and those of downsampling replaced at
      * most what is downsampled: late samples are joined with windows by no rule. */
@@ -540,8 +531,7 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
     tsdb_reading_lock_drop(&lock);
     if (e) return e;
     if (ret_report->damaged_places > 0) return why_set(why, ERR_CORRUPT, "damage found");
-    if (!ret_report->ledger_balances) {
+    if (!ret_report->ledger_balances)
         return why_set(why, ERR_CORRUPT, "the ledger does not balance");
-    }
     return OK;
 }

@@ -78,9 +78,8 @@ put_varint(struct bits_out *out, uint64_t v)
 {
     uint8_t varint[VARINT_SIZE_MAX];
     size_t size = varint_put(varint, v);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         bits_put(out, varint[i], 8);
-    }
 }
 
 static inline void
@@ -191,11 +190,10 @@ read_xor(struct bits_in *in, uint32_t count, each_function *each, void *context)
             t = (uint64_t)unzigzag(bits_get_varint(in));
             value.before = bits_get_wide(in, 64);
         } else {
-            if (i == 1) {
+            if (i == 1)
                 delta = bits_get_varint(in);
-            } else {
+            else
                 delta += xor_get_dod(in);
-            }
             t += delta;
             (void)xor_get(in, &value);
         }
@@ -271,11 +269,10 @@ static enum err
 get_layout(struct histogram_in *r)
 {
     uint64_t b = bits_get(&r->in, 8);
-    if (b == 255) {
+    if (b == 255)
         r->h.zero_threshold_bits = bits_get_wide(&r->in, 64);
-    } else {
+    else
         r->h.zero_threshold_bits = b == 0 ? 0 : (b + 779) << 52;
-    }
     int64_t schema = (int64_t)varbit_get_signed(&r->in);
     if (schema != (int32_t)schema) return ERR_CORRUPT;
     r->h.schema = (int32_t)schema;
@@ -366,13 +363,11 @@ get_next(struct histogram_in *r)
         r->h.zero_count = xor_get(in, &r->zero_count.xored);
     }
     if (xor_get(in, &r->sum) == STALE_NAN_BITS) return;
-    for (uint32_t i = 0; i < total; i++) {
-        if (r->h.kind == SAMPLE_HISTOGRAM_INT) {
+    for (uint32_t i = 0; i < total; i++)
+        if (r->h.kind == SAMPLE_HISTOGRAM_INT)
             r->deltas[i] = (int64_t)get_dod(in, &r->buckets[i].dod);
-        } else {
+        else
             r->counts[i] = xor_get(in, &r->buckets[i].xored);
-        }
-    }
 }
 
 static enum reset_hint
@@ -394,11 +389,10 @@ read_histograms(struct bits_in in, enum sample_kind kind, uint32_t count, struct
     enum err e = get_layout(&r);
     if (e) return e;
     for (uint32_t i = 0; i < count; i++) {
-        if (i == 0) {
+        if (i == 0)
             get_first(&r);
-        } else {
+        else
             get_next(&r);
-        }
         if (r.in.bad) return ERR_CORRUPT;
         r.h.sum_bits = r.sum.before;
         r.h.reset_hint = hint_of(header, i);

@@ -113,9 +113,8 @@ static inline void
 varbit_put_class(struct bits_out *out, uint64_t v, unsigned bits)
 {
     unsigned k = 0;
-    while (k + 1 < VARBIT_CLASSES && bits > varbit_width[k]) {
+    while (k + 1 < VARBIT_CLASSES && bits > varbit_width[k])
         k++;
-    }
     unsigned width = varbit_width[k];
     unsigned prefix_bits = k + 1 < VARBIT_CLASSES ? k + 2 : k + 1;
     uint64_t prefix = k + 1 < VARBIT_CLASSES ? bits_mask(k + 2) - 1 : bits_mask(k + 1);
@@ -223,13 +222,11 @@ bits_peek(const struct bits_in *in)
     size_t byte = (size_t)(in->at >> 3);
     size_t left = (size_t)(in->end >> 3) - byte;
     uint64_t v = 0;
-    if (left >= 8) {
+    if (left >= 8)
         v = load_be64(in->data + byte);
-    } else {
-        for (size_t i = 0; i < left; i++) {
+    else
+        for (size_t i = 0; i < left; i++)
             v |= (uint64_t)in->data[byte + i] << (56 - 8 * i);
-        }
-    }
     return v << (in->at & 7);
 }
 

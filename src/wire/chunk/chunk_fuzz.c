@@ -30,9 +30,8 @@ mix_side(struct digest *d, const struct hist_buckets *b)
         mix(d, (uint64_t)(int64_t)b->spans[i].offset);
         mix(d, b->spans[i].length);
     }
-    for (uint32_t i = 0; i < b->bucket_count; i++) {
+    for (uint32_t i = 0; i < b->bucket_count; i++)
         mix(d, b->deltas != NULL ? (uint64_t)b->deltas[i] : b->counts[i]);
-    }
 }
 
 static enum err
@@ -50,9 +49,8 @@ digest_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram
     mix(d, h->sum_bits);
     mix_side(d, &h->positive);
     mix_side(d, &h->negative);
-    for (uint32_t i = 0; i < h->custom_count; i++) {
+    for (uint32_t i = 0; i < h->custom_count; i++)
         mix(d, h->custom_bits[i]);
-    }
     return OK;
 }
 
@@ -106,9 +104,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum err e = chunk_read(type, chunk, &arena, digest_sample, &digest);
     if (e == OK) {
         if (chunk_writer_new(NULL, &w.floats) != OK ||
-            histogram_chunks_new(NULL, 1 << 16, digest_again, &w, &w.histograms) != OK) {
+            histogram_chunks_new(NULL, 1 << 16, digest_again, &w, &w.histograms) != OK)
             abort();
-        }
         arena_reset(&arena);
         if (chunk_read(type, chunk, &arena, rewrite, &w) != OK) abort();
         finish(&w);

@@ -125,9 +125,8 @@ reserve(struct buf *data, struct emitter *e, size_t bytes)
 INLINE void
 put_zeros(struct emitter *e)
 {
-    for (; e->zeros > BITS_PUT_MAX; e->zeros -= BITS_PUT_MAX) {
+    for (; e->zeros > BITS_PUT_MAX; e->zeros -= BITS_PUT_MAX)
         bits_put(&e->out, 0, BITS_PUT_MAX);
-    }
     if (e->zeros > 0) bits_put(&e->out, 0, (unsigned)e->zeros);
     e->zeros = 0;
 }
@@ -227,9 +226,8 @@ put_layout(struct bits_out *out, const struct histogram *h, enum chunk_reset hea
     put_spans(out, &h->negative);
     if (h->schema != HISTOGRAM_SCHEMA_CUSTOM) return;
     varbit_put_unsigned(out, h->custom_count);
-    for (uint32_t i = 0; i < h->custom_count; i++) {
+    for (uint32_t i = 0; i < h->custom_count; i++)
         put_custom_bound(out, h->custom_bits[i]);
-    }
 }
 
 /* --- the first row ---------------------------------------------------------------------------- */
@@ -264,12 +262,11 @@ static void
 put_first_side(const struct histogram_chunks *w, struct bits_out *out, uint32_t column,
                uint32_t count)
 {
-    for (uint32_t c = column; c < column + count; c++) {
+    for (uint32_t c = column; c < column + count; c++)
         if (has_floats(w))
             bits_put_wide(out, w->base[c], 64);
         else
             varbit_put_signed(out, w->base[c] - w->base[c - 1]);
-    }
 }
 
 /* Puts the header, the layout and the numbers in `base`. */
@@ -286,12 +283,11 @@ put_first(struct histogram_chunks *w, uint32_t row, enum chunk_reset header,
     struct bits_out out = {.at = w->data.at};
     put_layout(&out, h, header);
     varbit_put_signed(&out, (uint64_t)w->times_ms[row]);
-    for (unsigned c = COLUMN_COUNT; c <= COLUMN_ZERO; c++) {
+    for (unsigned c = COLUMN_COUNT; c <= COLUMN_ZERO; c++)
         if (has_floats(w))
             bits_put_wide(&out, w->base[c], 64);
         else
             varbit_put_unsigned(&out, w->base[c]);
-    }
     bits_put_wide(&out, w->base[COLUMN_SUM], 64);
     put_first_side(w, &out, COLUMN_POSITIVE, h->positive.bucket_count);
     put_first_side(w, &out, w->negative, h->negative.bucket_count);
@@ -350,17 +346,15 @@ put_row(struct histogram_chunks *w, struct emitter *e, const struct row_pair *ro
         uint64_t time_step, bool floats)
 {
     size_t bytes = ROW_BYTES_MAX + w->columns / 8, many = 0;
-    for (uint32_t k = 0; k < w->words; k++) {
+    for (uint32_t k = 0; k < w->words; k++)
         many += visited_columns(row, k, w->valid[k], floats) != 0;
-    }
     if (reserve(&w->data, e, bytes + many * 64 * XOR_BYTES_MAX)) return ERR_NOMEM;
     put_signed(e, time_step);
-    for (unsigned c = COLUMN_COUNT; c <= COLUMN_ZERO; c++) {
+    for (unsigned c = COLUMN_COUNT; c <= COLUMN_ZERO; c++)
         if (floats)
             put_changed(e, &w->windows[c], row->steps[c]);
         else
             put_signed(e, row->steps[c] - row->before[c]);
-    }
     put_changed(e, &w->windows[COLUMN_SUM], row->steps[COLUMN_SUM]);
     put_buckets(w, e, row, floats);
     return OK;
@@ -429,9 +423,8 @@ put_rows(struct histogram_chunks *w, struct emitter *e, uint32_t from, uint32_t 
 static enum err
 encode_chunk(struct histogram_chunks *w, uint32_t from, uint32_t *ret_end, struct why *why)
 {
-    for (uint32_t c = 0; c < (has_floats(w) ? w->columns : COLUMN_SUM + 1); c++) {
+    for (uint32_t c = 0; c < (has_floats(w) ? w->columns : COLUMN_SUM + 1); c++)
         w->windows[c] = (struct xor_state){.leading = XOR_NO_WINDOW};
-    }
     advance(w, from);
     enum chunk_reset header = w->gauge         ? CHUNK_RESET_GAUGE
                               : w->falls[from] ? CHUNK_RESET_YES
@@ -474,9 +467,8 @@ rows_encode(struct histogram_chunks *w, struct why *why)
     for (uint32_t from = 0, end; from < w->rows; from = end) {
         enum err e = encode_chunk(w, from, &end, why);
         if (e) return e;
-        for (uint32_t row = from + 1; row < end && end < w->rows; row++) {
+        for (uint32_t row = from + 1; row < end && end < w->rows; row++)
             advance(w, row);
-        }
     }
     memcpy(w->base, w->last, w->columns * sizeof *w->base);
     /* Restore the zeros of `steps` and `masks`. */
@@ -484,11 +476,9 @@ rows_encode(struct histogram_chunks *w, struct why *why)
         for (; w->touched[i] != 0; w->touched[i] &= w->touched[i] - 1) {
             uint32_t row = i * 64 + (uint32_t)__builtin_ctzll(w->touched[i]);
             uint64_t *steps = row_steps(w, row), *mask = row_mask(w, row);
-            for (uint32_t k = 0; k < w->words; k++) {
-                for (; mask[k] != 0; mask[k] &= mask[k] - 1) {
+            for (uint32_t k = 0; k < w->words; k++)
+                for (; mask[k] != 0; mask[k] &= mask[k] - 1)
                     steps[k * 64 + (uint32_t)__builtin_ctzll(mask[k])] = 0;
-                }
-            }
         }
     }
     w->rows = 0;
@@ -535,9 +525,8 @@ histogram_chunks_free(struct histogram_chunks *w)
 {
     if (w == NULL) return;
     struct layout_room *rooms[] = {&w->steps, &w->masks, &w->numbers, &w->reached};
-    for (unsigned i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+    for (unsigned i = 0; i < sizeof rooms / sizeof *rooms; i++)
         mem_free(w->budget, rooms[i]->at, rooms[i]->size_bytes);
-    }
     arena_fini(&w->memory);
     buf_fini(&w->data);
     mem_free(w->budget, w, sizeof *w);
@@ -580,9 +569,8 @@ anything_fell(const struct histogram_chunks *w)
     bool is_float = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT;
     bool fell = count_fell(is_float, w->last[COLUMN_COUNT], w->now[COLUMN_COUNT]) ||
                 count_fell(is_float, w->last[COLUMN_ZERO], w->now[COLUMN_ZERO]);
-    for (uint32_t c = COLUMN_POSITIVE; c < w->columns; c++) {
+    for (uint32_t c = COLUMN_POSITIVE; c < w->columns; c++)
         fell |= bucket_fell(is_float, w->last[c], w->now[c]);
-    }
     return fell;
 }
 
@@ -636,12 +624,10 @@ layout_begin(struct histogram_chunks *w, const struct histogram *h)
         .custom_count = h->custom_count,
     };
     if (w->valid == NULL || w->zeros == NULL || w->base == NULL || w->last == NULL ||
-        w->windows == NULL || histogram_copy(&bare, &w->memory, &w->layout) != OK) {
+        w->windows == NULL || histogram_copy(&bare, &w->memory, &w->layout) != OK)
         return ERR_NOMEM;
-    }
-    for (uint32_t c = COLUMN_POSITIVE; c < w->columns; c++) {
+    for (uint32_t c = COLUMN_POSITIVE; c < w->columns; c++)
         if (c != w->negative - 1) w->valid[c / 64] |= (uint64_t)1 << c % 64;
-    }
     return OK;
 }
 
@@ -692,9 +678,8 @@ put_now(struct histogram_chunks *w, const struct histogram *h, enum reset_hint h
         w->touched[row / 64] |= (uint64_t)1 << row % 64;
         return OK;
     }
-    for (uint32_t c = 0; c < w->columns; c++) {
+    for (uint32_t c = 0; c < w->columns; c++)
         set_number(w, row, c, w->now[c]);
-    }
     return OK;
 }
 
@@ -703,18 +688,16 @@ now_side(const struct hist_buckets *b, bool is_float, uint64_t *now)
 {
     uint64_t count = 0;
     now[-1] = 0;
-    for (uint32_t i = 0; i < b->bucket_count; i++) {
+    for (uint32_t i = 0; i < b->bucket_count; i++)
         now[i] = is_float ? b->counts[i] : (count += (uint64_t)b->deltas[i]);
-    }
 }
 
 static bool
 spans_match(const struct hist_buckets *b)
 {
     uint64_t total = 0;
-    for (uint32_t i = 0; i < b->span_count; i++) {
+    for (uint32_t i = 0; i < b->span_count; i++)
         total += b->spans[i].length;
-    }
     return total == b->bucket_count;
 }
 
@@ -723,9 +706,8 @@ histogram_chunks_put(struct histogram_chunks *w, uint32_t count, const int64_t *
                      const struct histogram *h, struct why *why)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (!spans_match(&h[i].positive) || !spans_match(&h[i].negative)) {
+        if (!spans_match(&h[i].positive) || !spans_match(&h[i].negative))
             return why_set(why, ERR_INPUT, "histogram spans and buckets do not match");
-        }
         enum err e = room_for_now(w, &h[i]);
         if (e) return e;
         bool is_float = h[i].kind == SAMPLE_HISTOGRAM_FLOAT;
@@ -763,9 +745,8 @@ column_at(const struct hist_column *column, bool xored, uint32_t row, uint64_t n
           uint32_t *reached)
 {
     uint32_t i = *reached;
-    for (; i < column->step_count && column->rows[i] <= row; i++) {
+    for (; i < column->step_count && column->rows[i] <= row; i++)
         number = xored ? number ^ column->steps[i] : number + column->steps[i];
-    }
     *reached = i;
     return number;
 }
@@ -895,11 +876,10 @@ run_rows_of(struct histogram_chunks *w, struct columns_in *in, uint32_t count, b
         run_column(w, in, count, &c->buckets[i], &reached[REACHED_BUCKETS + i],
                    bucket_column(in, i), A_BUCKET, is_float);
     }
-    if (is_float) {
+    if (is_float)
         run_column(w, in, count, &c->count, &reached[REACHED_COUNT], COLUMN_COUNT, A_COUNT, true);
-    } else {
+    else
         run_integer_count(w, in, count);
-    }
     if (w->gauge) memset(w->falls + w->rows, 0, count);
 }
 
@@ -908,9 +888,8 @@ columns_in_begin(struct histogram_chunks *w, struct columns_in *in)
 {
     const struct hist_columns *c = in->columns;
     enum err e = room_for_now(w, &c->layout);
-    if (e == OK) {
+    if (e == OK)
         e = room_for(w, &w->reached, (uint64_t)in->buckets + REACHED_BUCKETS, sizeof *in->reached);
-    }
     if (e) return e;
     uint32_t columns = column_count(&c->layout);
     in->reached = w->reached.at;
@@ -918,9 +897,8 @@ columns_in_begin(struct histogram_chunks *w, struct columns_in *in)
     memset(w->now, 0, columns * sizeof *w->now);
     w->now[COLUMN_SUM] = c->sum.first;
     w->now[COLUMN_ZERO] = c->zero_count.first;
-    for (uint32_t i = 0; i < in->buckets; i++) {
+    for (uint32_t i = 0; i < in->buckets; i++)
         w->now[bucket_column(in, i)] = c->buckets[i].first;
-    }
     in->rest = &w->now[columns];
     *in->rest = c->count.first;
     return OK;

@@ -39,9 +39,8 @@ buckets_of(struct history *x, const struct side *side, bool cut)
     for (int32_t i = 0; i < INDEXES; i++) {
         if ((side->present >> i & 1) == 0) continue;
         int32_t index = i + INDEX_FIRST;
-        if (b.span_count == 0 || index != end || cut) {
+        if (b.span_count == 0 || index != end || cut)
             spans[b.span_count++] = (struct hist_span){index - end, 0};
-        }
         spans[b.span_count - 1].length++;
         end = index + 1;
         words[b.bucket_count++] = x->kind == SAMPLE_HISTOGRAM_INT
@@ -134,9 +133,8 @@ write_and_check(struct history *x, size_t bytes_max, bool by_columns)
     assert(e == OK);
     for (uint32_t from = 0, to; from < x->count; from = to) {
         to = from + 1;
-        while (to < x->count && histogram_same_layout(&x->h[from], &x->h[to])) {
+        while (to < x->count && histogram_same_layout(&x->h[from], &x->h[to]))
             to++;
-        }
         if (by_columns) {
             struct hist_columns columns = columns_of(&x->arena, x->h + from, to - from);
             e = histogram_chunks_put_columns(chunks, &columns, 0, to - from, x->times_ms + from,
@@ -159,9 +157,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1) return 0;
     x = (struct history){.kind = data[0] & 1 ? SAMPLE_HISTOGRAM_FLOAT : SAMPLE_HISTOGRAM_INT};
     arena_init(&x.arena, NULL, 0, 0);
-    for (size_t at = 1; at + BYTES_EACH <= size && x.count < HISTOGRAMS_MAX; at += BYTES_EACH) {
+    for (size_t at = 1; at + BYTES_EACH <= size && x.count < HISTOGRAMS_MAX; at += BYTES_EACH)
         happen(&x, data + at);
-    }
     size_t bytes_max = data[0] & 2 ? 100 : 1 << 16;
     write_and_check(&x, bytes_max, false);
     write_and_check(&x, bytes_max, true);

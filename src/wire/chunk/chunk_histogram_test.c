@@ -93,9 +93,8 @@ check_bits(struct bytes data, const char *text)
         bits++;
     }
     assert_int_equal(data.size, (bits + 7) / 8);
-    for (; bits % 8 != 0; bits++) {
+    for (; bits % 8 != 0; bits++)
         assert_int_equal(data.at[bits / 8] >> (7 - bits % 8) & 1, 0);
-    }
 }
 
 static void
@@ -190,9 +189,8 @@ static double
 bucket_at(const struct histogram *h, const struct hist_buckets *side, int64_t index)
 {
     struct bucket_steps steps = {.h = h, .side = side};
-    while (bucket_steps_next(&steps)) {
+    while (bucket_steps_next(&steps))
         if (steps.index == index) return number_of(h, steps.count);
-    }
     return 0;
 }
 
@@ -201,9 +199,8 @@ side_fell(const struct histogram *a, const struct hist_buckets *of_a, const stru
           const struct hist_buckets *of_b)
 {
     struct bucket_steps steps = {.h = a, .side = of_a};
-    while (bucket_steps_next(&steps)) {
+    while (bucket_steps_next(&steps))
         if (bucket_at(b, of_b, steps.index) < number_of(a, steps.count)) return true;
-    }
     return false;
 }
 
@@ -261,11 +258,10 @@ check_hint(const struct input *in, uint32_t i, enum reset_hint out)
     if (h->reset_hint == RESET_YES) assert_int_equal(out, RESET_YES);
     if (before == NULL || before->sum_bits == STALE_NAN_BITS) return;
     bool comparable = before->reset_hint != RESET_GAUGE && histogram_same_layout(before, h);
-    if (comparable && anything_fell(before, h)) {
+    if (comparable && anything_fell(before, h))
         assert_int_equal(out, RESET_YES);
-    } else if (h->reset_hint != RESET_YES) {
+    else if (h->reset_hint != RESET_YES)
         assert_int_not_equal(out, RESET_YES);
-    }
     if (!comparable) assert_int_not_equal(out, RESET_NO);
 }
 
@@ -304,9 +300,8 @@ check_chunks(struct fixture *f, const struct input *in)
 static void
 put_one_by_one(struct fixture *f, const struct input *in)
 {
-    for (uint32_t i = 0; i < in->count; i++) {
+    for (uint32_t i = 0; i < in->count; i++)
         put(f, in->times_ms[i], &in->h[i]);
-    }
     end(f);
 }
 
@@ -336,9 +331,8 @@ static void
 put_by_columns(struct fixture *f, struct rng *r, const struct input *in)
 {
     for (uint32_t from = 0, to; from < in->count; from = to) {
-        for (to = from + 1; to < in->count && histogram_same_layout(&in->h[from], &in->h[to]);) {
+        for (to = from + 1; to < in->count && histogram_same_layout(&in->h[from], &in->h[to]);)
             to++;
-        }
         uint32_t count = to - from;
         if (rng_below(r, 8) == 0) {
             assert_int_equal(

@@ -26,9 +26,7 @@ collect(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
     if (sink->count == SERIES_MAX) return ERR_LIMIT;
     sink->times_ms[sink->count] = t_ms;
     sink->bits[sink->count] = bits;
-    if (h != NULL) {
-        sink->histograms[sink->count] = copied_histogram(sink->copies, h);
-    }
+    if (h != NULL) sink->histograms[sink->count] = copied_histogram(sink->copies, h);
     sink->count++;
     return sink->stop_after != 0 && sink->count == sink->stop_after ? ERR_CANCELED : OK;
 }
@@ -74,9 +72,8 @@ static struct bytes
 write_floats(struct fixture *f, uint32_t count, const int64_t *times_ms, const uint64_t *bits)
 {
     chunk_begin(f->writer);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         assert_int_equal(chunk_put_floats(f->writer, 1, &times_ms[i], &bits[i]), OK);
-    }
     assert_int_equal(chunk_count(f->writer), count);
     struct bytes data = chunk_end(f->writer);
     assert_int_equal(chunk_size(f->writer), data.size);
@@ -106,9 +103,8 @@ check_bits(struct bytes data, const char *text)
         bits++;
     }
     assert_int_equal(data.size, (bits + 7) / 8);
-    for (; bits % 8 != 0; bits++) {
+    for (; bits % 8 != 0; bits++)
         assert_int_equal(data.at[bits / 8] >> (7 - bits % 8) & 1, 0);
-    }
 }
 
 static void
@@ -119,9 +115,8 @@ test_xor_chunk_has_the_documented_bits(void **state)
     const int64_t times_ms[] = {-1, 299, 599, 8791, 8791 + 8192 + 8192, 30000000, 30000001};
     const double values[] = {1, 1.5, 1.5, 1, 1.5, 2, 2};
     uint64_t bits[7];
-    for (unsigned i = 0; i < 7; i++) {
+    for (unsigned i = 0; i < 7; i++)
         bits[i] = double_bits(values[i]);
-    }
     struct bytes data = write_floats(f, 7, times_ms, bits);
     check_bits(data, "00000000 00000111" /* 7 samples */
                      "00000001"          /* zigzag(-1) */
@@ -213,9 +208,8 @@ test_full_chunk_refuses_more(void **state)
     int64_t t = 0;
     uint64_t v = 0;
     chunk_begin(f->writer);
-    for (unsigned i = 0; i < CHUNK_SAMPLES_MAX; i++) {
+    for (unsigned i = 0; i < CHUNK_SAMPLES_MAX; i++)
         assert_int_equal(chunk_put_floats(f->writer, 1, &t, &v), OK);
-    }
     assert_int_equal(chunk_put_floats(f->writer, 1, &t, &v), ERR_LIMIT);
     assert_int_equal(chunk_put_floats(f->writer, 0, &t, &v), OK);
     assert_int_equal(chunk_count(f->writer), CHUNK_SAMPLES_MAX);
@@ -288,9 +282,8 @@ test_mutated_chunks_never_hurt(void **state)
         uint8_t *copy = malloc(data.size);
         assert_non_null(copy);
         memcpy(copy, data.at, data.size);
-        for (unsigned i = 0; i < 1 + seed % 4; i++) {
+        for (unsigned i = 0; i < 1 + seed % 4; i++)
             copy[rng_below(&r, data.size)] = (uint8_t)rng_next(&r);
-        }
         enum chunk_type read_as = rng_below(&r, 4) == 0 ? CHUNK_HISTOGRAM : type;
         enum err e = read_chunk(f, read_as, bytes_of(copy, data.size));
         assert_true(e == OK || e == ERR_CORRUPT || e == ERR_LIMIT);

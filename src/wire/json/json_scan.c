@@ -40,10 +40,8 @@ scan_alloc(struct scan *s, size_t size_bytes, const char *bad)
 uint8_t
 scan_peek(struct scan *s)
 {
-    while (s->at != s->end &&
-           (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r')) {
+    while (s->at != s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
         s->at++;
-    }
     return s->at == s->end ? 0 : *s->at;
 }
 
@@ -216,9 +214,8 @@ static size_t
 take_digits(struct scan *s)
 {
     const uint8_t *from = s->at;
-    while (s->at != s->end && ascii_is_digit(*s->at)) {
+    while (s->at != s->end && ascii_is_digit(*s->at))
         s->at++;
-    }
     return (size_t)(s->at - from);
 }
 

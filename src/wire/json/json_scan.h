@@ -79,9 +79,8 @@ scan_double(struct scan *s)
 {
     uint64_t bits = 0;
     struct bytes digits = scan_number(s);
-    if (s->bad == NULL && !number_parse((const char *)digits.at, digits.size, &bits)) {
+    if (s->bad == NULL && !number_parse((const char *)digits.at, digits.size, &bits))
         scan_fail(s, "number is too large");
-    }
     return bits;
 }
 

@@ -45,9 +45,8 @@ json_tree_read(struct budget *budget, struct bytes text, uint32_t value_max, str
     *ret = (struct json_tree){.root = NULL};
     size_t count = count_values(text);
     if (count == 0) return why_set(why, ERR_LIMIT, "JSON is nested deeper than %d", DEPTH_MAX);
-    if (count > value_max) {
+    if (count > value_max)
         return why_set(why, ERR_LIMIT, "JSON has more than %u values", value_max);
-    }
     uint64_t charged_bytes = count * VALUE_BYTES + 2 * text.size;
     enum err e = budget_take(budget, charged_bytes);
     if (e) return e;
@@ -57,15 +56,14 @@ json_tree_read(struct budget *budget, struct bytes text, uint32_t value_max, str
         *ret = (struct json_tree){root, budget, charged_bytes};
         return OK;
     }
-    if (root != NULL) {
+    if (root != NULL)
         e = why_set(why, ERR_INPUT, "JSON is not an object");
-    } else if (json_error_code(&error) == json_error_out_of_memory) {
+    else if (json_error_code(&error) == json_error_out_of_memory)
         e = ERR_NOMEM;
-    } else if (json_error_code(&error) == json_error_duplicate_key) {
+    else if (json_error_code(&error) == json_error_duplicate_key)
         e = why_set(why, ERR_INPUT, "a name occurs twice in a JSON object");
-    } else {
+    else
         e = why_set(why, ERR_INPUT, "invalid JSON at byte %d", error.position);
-    }
     json_decref(root);
     budget_give(budget, charged_bytes);
     return e;

@@ -181,9 +181,8 @@ random_sample(struct round *x, struct labelled_sample *s)
         bool is_int = rng_below(r, 2) == 0;
         x->histogram =
             random_histogram(r, &x->arena, is_int ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT);
-        for (uint64_t i = rng_below(r, 4); i > 0; i--) {
+        for (uint64_t i = rng_below(r, 4); i > 0; i--)
             x->histogram = random_next_histogram(r, &x->arena, &x->histogram);
-        }
         s->histogram = &x->histogram;
     }
     buf_clear(&x->exemplar_labels);
@@ -216,9 +215,8 @@ UNIT_TEST(test_every_bit_comes_back)
         ndjson_line_put(&line, &s, of_exemplar);
         assert_int_equal(buf_error(&line), OK);
         assert_null(memchr(line.at, '\n', line.size - 1));
-        if (text_reader_line(reader, bytes_of(line.at, line.size - 1), &item, &why) != OK) {
+        if (text_reader_line(reader, bytes_of(line.at, line.size - 1), &item, &why) != OK)
             fail_msg("%d: %s: %.*s", i, why.text, (int)line.size, (const char *)line.at);
-        }
         check_labels(item.labels, item.label_count, buf_bytes(&x.labels));
         check_sample(&item, &s, of_exemplar);
     }

@@ -117,9 +117,8 @@ histogram_json_put_escaped(struct buf *to, const struct histogram *h)
     size_t from = to->size, quotes = 0;
     histogram_json_put(to, h);
     size_t size = to->size - from;
-    for (size_t i = from; i < to->size; i++) {
+    for (size_t i = from; i < to->size; i++)
         quotes += to->at[i] == '"';
-    }
     if (!buf_reserve(to, quotes)) return size;
     for (size_t i = to->size, at = to->size + quotes; i > from;) {
         uint8_t c = to->at[--i];
@@ -203,9 +202,8 @@ scan_bits_or_double(struct scan *s)
     uint64_t bits = 0;
     if (scan_peek(s) == '"') {
         struct bytes text = scan_text(s);
-        if (s->bad == NULL && !hex_parse_word(text, &bits)) {
+        if (s->bad == NULL && !hex_parse_word(text, &bits))
             scan_fail(s, "expected 16 hex digits in a quoted number");
-        }
         return bits;
     }
     return scan_double(s);
@@ -232,9 +230,8 @@ scan_uint(struct scan *s)
     for (size_t i = 0; i < digits.size && s->bad == NULL; i++) {
         bool digit = digits.at[i] >= '0' && digits.at[i] <= '9';
         if (!digit || __builtin_mul_overflow(v, 10, &v) ||
-            __builtin_add_overflow(v, digits.at[i] - '0', &v)) {
+            __builtin_add_overflow(v, digits.at[i] - '0', &v))
             scan_fail(s, "count is not an integer, or is too large");
-        }
     }
     return v;
 }
@@ -247,14 +244,13 @@ scan_spans(struct scan *s, struct json_list *list)
     while (scan_item(s)) {
         struct hist_span span = {0};
         scan_expect(s, '{');
-        while (scan_key(s, &key)) {
+        while (scan_key(s, &key))
             if (bytes_equal_text(key, "offset"))
                 span.offset = (int32_t)scan_int(s, INT32_MIN, INT32_MAX);
             else if (bytes_equal_text(key, "length"))
                 span.length = (uint32_t)scan_int(s, 0, UINT32_MAX);
             else
                 scan_skip(s);
-        }
         list_put(s, list, &span);
     }
 }
@@ -341,12 +337,9 @@ histogram_json_scan(struct scan *s, struct histogram *ret_histogram)
         scan_member(s, (enum json_member)member, &h, lists);
     }
     bool is_int = (seen & BIT(COUNT_INT)) != 0;
-    if ((seen & (BIT(COUNT_INT) | BIT(COUNT_FLOAT))) == 0) {
-        scan_fail(s, "missing histogram count");
-    }
-    if ((seen & INT_MEMBERS) != 0 && (seen & FLOAT_MEMBERS) != 0) {
+    if ((seen & (BIT(COUNT_INT) | BIT(COUNT_FLOAT))) == 0) scan_fail(s, "missing histogram count");
+    if ((seen & INT_MEMBERS) != 0 && (seen & FLOAT_MEMBERS) != 0)
         scan_fail(s, "histogram has both integer and float counts");
-    }
     if (s->bad != NULL) return;
     h.kind = is_int ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT;
     h.negative = buckets_of(lists, NEGATIVE_SPANS, is_int);

@@ -31,9 +31,8 @@ text_end(struct buf *to, size_t at, const char *what, struct why *why)
     }
     size_t length_bytes = varint_put(length, size);
     if (!buf_reserve(to, length_bytes)) return buf_error(to);
-    if (length_bytes != LENGTH_BYTES) {
+    if (length_bytes != LENGTH_BYTES)
         memmove(to->at + at - LENGTH_BYTES + length_bytes, to->at + at, size);
-    }
     memcpy(to->at + at - LENGTH_BYTES, length, length_bytes);
     to->size = at - LENGTH_BYTES + length_bytes + size;
     return OK;

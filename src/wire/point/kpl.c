@@ -93,9 +93,8 @@ kpl_writer_add(struct kpl_writer *w, struct bytes key, struct bytes data)
     if (w->count == w->records_max || data.size > w->bytes_max) return ERR_LIMIT;
     uint64_t at = hash_bytes(key, 0);
     struct kpl_slot *slot = &w->slots[at % SLOTS];
-    while (slot->number != 0 && !bytes_equal(bytes_of(w->keys.at + slot->at, slot->size), key)) {
+    while (slot->number != 0 && !bytes_equal(bytes_of(w->keys.at + slot->at, slot->size), key))
         slot = &w->slots[++at % SLOTS];
-    }
     bool known = slot->number != 0;
     uint32_t index = known ? slot->number - 1u : w->key_count;
     size_t key_bytes = known ? 0 : 1 + varint_size(key.size) + key.size;

@@ -97,9 +97,8 @@ make_record(struct rng *r, char key[32], uint8_t data[DATA_BYTES], size_t *ret_s
 {
     snprintf(key, 32, "key-%u", (unsigned)rng_below(r, 1u << rng_below(r, 12)));
     *ret_size = (size_t)rng_below(r, 1u << rng_below(r, 12)) % DATA_BYTES;
-    for (size_t i = 0; i < *ret_size; i++) {
+    for (size_t i = 0; i < *ret_size; i++)
         data[i] = (uint8_t)rng_next(r);
-    }
 }
 
 UNIT_TEST(test_records_come_out_as_they_went_in)
@@ -201,9 +200,8 @@ UNIT_TEST(test_records_of_others_are_read)
     assert_int_equal(begin_reading(&reader, "\x1a\x09", 2, &to, &arena), ERR_INPUT);
     assert_int_equal(begin_reading(&reader, "\x08\x01", 2, &to, &arena), ERR_INPUT);
     static char many[2 * (KPL_READ_KEYS_MAX + 1)];
-    for (unsigned i = 0; i < sizeof many; i += 2) {
+    for (unsigned i = 0; i < sizeof many; i += 2)
         many[i] = 0x0a;
-    }
     assert_int_equal(begin_reading(&reader, many, sizeof many - 2, &to, &arena), OK);
     assert_int_equal(begin_reading(&reader, many, sizeof many, &to, &arena), ERR_LIMIT);
     arena_fini(&arena);

@@ -55,9 +55,8 @@ is_reserved(struct bytes text, enum line_role role)
     if (text.size == 0) return true;
     if (role == LINE_MEASUREMENT) return text.at[0] == '_' || text.at[0] == '#';
     if (text.at[0] == '_') return !bytes_equal_text(text, "__name__");
-    for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++) {
+    for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++)
         if (bytes_equal_text(text, keys[i])) return true;
-    }
     return false;
 }
 
@@ -85,9 +84,8 @@ static uint8_t
 line_look_at(struct bytes text)
 {
     uint8_t seen = 0;
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         seen |= classes[text.at[i]];
-    }
     return seen;
 }
 
@@ -137,9 +135,8 @@ static enum err
 line_put_line(struct buf *to, const struct labelled_sample *sample, struct why *why)
 {
     size_t from = to->size;
-    if (sample->t_ms > LINE_TIME_MS_MAX || sample->t_ms < -LINE_TIME_MS_MAX) {
+    if (sample->t_ms > LINE_TIME_MS_MAX || sample->t_ms < -LINE_TIME_MS_MAX)
         return why_set(why, ERR_INPUT, "time is outside the range of InfluxDB");
-    }
     /* A low estimate of the size. */
     if (!buf_reserve(to, sample->labels.size - sample->labels.size / 2)) return buf_error(to);
     /* Measurement and tags. */

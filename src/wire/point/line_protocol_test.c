@@ -246,9 +246,8 @@ UNIT_TEST(test_labels_come_back_however_backslashes_are_read)
             char expected[64];
             buf_init(&back, NULL, 1 << 20);
             read_key(&c, (enum reading)reading, &back);
-            if (!bytes_equal(buf_bytes(&back), buf_bytes(&labels))) {
+            if (!bytes_equal(buf_bytes(&back), buf_bytes(&labels)))
                 fail_msg("%d: %.*s", i, (int)line.size, (const char *)line.at);
-            }
             snprintf(expected, sizeof expected, "value=%d %d\n", i, i);
             assert_true(bytes_equal_text(bytes_of(c.at, cursor_left(&c)), expected));
             buf_fini(&back);

@@ -45,9 +45,8 @@ opentsdb_value_put(struct buf *to, struct bytes text)
 {
     for (size_t at = 0; at < text.size; at++) {
         size_t from = at;
-        while (at < text.size && plain[text.at[at]] != 0) {
+        while (at < text.size && plain[text.at[at]] != 0)
             at++;
-        }
         buf_put(to, text.at + from, at - from);
         if (at < text.size) put_byte(to, text.at[at]);
     }
@@ -145,15 +144,13 @@ put_point(struct buf *to, const struct labelled_sample *sample, uint32_t max_tag
     opentsdb_value_put(to, name);
     buf_put_text(to, "\",\"timestamp\":");
     bool whole = sample->t_ms % 1000 == 0;
-    if (sample->t_ms < 1000 || sample->t_ms > MS_MAX || (sample->t_ms < MS_MIN && !whole)) {
+    if (sample->t_ms < 1000 || sample->t_ms > MS_MAX || (sample->t_ms < MS_MIN && !whole))
         return why_set(why, ERR_INPUT, "time is outside the range of OpenTSDB");
-    }
     buf_put_int(to, sample->t_ms < MS_MIN ? sample->t_ms / 1000 : sample->t_ms);
     buf_put_text(to, ",\"value\":");
     char text[NUMBER_TEXT_BYTES + 2];
-    if ((sample->bits >> 52 & 0x7ff) == 0x7ff) {
+    if ((sample->bits >> 52 & 0x7ff) == 0x7ff)
         return why_set(why, ERR_INPUT, "value is not finite: OpenTSDB stores only finite values");
-    }
     size_t size = number_print_json(sample->bits, text);
     bool digits_only = memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL;
     double value = bits_double(sample->bits);

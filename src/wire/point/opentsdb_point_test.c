@@ -111,16 +111,14 @@ UNIT_TEST(test_series_that_opentsdb_cannot_have_are_unfit)
     point.labels = buf_bytes(&labels);
     check_point(&point, NULL); /* no tag */
     buf_clear(&labels);
-    for (char name[] = "a"; name[0] < 'a' + MAX_TAGS; name[0]++) {
+    for (char name[] = "a"; name[0] < 'a' + MAX_TAGS; name[0]++)
         test_put_texts(&labels, name, "x");
-    }
     point.labels = buf_bytes(&labels);
     check_point(&point, NULL); /* no name */
     buf_clear(&labels);
     test_put_texts(&labels, "__name__", "a");
-    for (char name[] = "a"; name[0] < 'a' + MAX_TAGS; name[0]++) {
+    for (char name[] = "a"; name[0] < 'a' + MAX_TAGS; name[0]++)
         test_put_texts(&labels, name, "x");
-    }
     struct buf to;
     buf_init(&to, NULL, 1000);
     point.labels = buf_bytes(&labels);

@@ -88,9 +88,8 @@ put_mapped(struct buf *to, struct bytes name, enum role role)
     }
     size_t room = name_bytes_max(role) - SHORTENED_AROUND;
     struct bytes start = {name.at, name.size < room ? name.size : room};
-    while (start.size > 0 && !name_is_plain(start, false)) {
+    while (start.size > 0 && !name_is_plain(start, false))
         start.size--;
-    }
     buf_put_text(to, "H__");
     buf_put_bytes(to, start);
     put_digits(to, "__", name);

@@ -33,12 +33,10 @@ check_read(struct bytes text)
     if (got_count > count + 1) abort();
     volatile uint8_t sum = 0;
     for (uint32_t i = 0; i < got_count; i++) {
-        for (size_t b = 0; b < got[i].name.size; b++) {
+        for (size_t b = 0; b < got[i].name.size; b++)
             sum ^= got[i].name.at[b];
-        }
-        for (size_t b = 0; b < got[i].value.size; b++) {
+        for (size_t b = 0; b < got[i].value.size; b++)
             sum ^= got[i].value.at[b];
-        }
     }
     (void)sum;
     arena_fini(&arena);
@@ -96,9 +94,8 @@ check_written(struct bytes metric, struct bytes name, struct bytes value)
     if (e == OK) {
         uint32_t given = read_record(buf_bytes(&to), &arena, dimensions, &measure);
         if (measure.size == 0 || measure.size > TIMESTREAM_MEASURE_NAME_BYTES_MAX) abort();
-        for (uint32_t i = 0; i < given; i++) {
+        for (uint32_t i = 0; i < given; i++)
             if (dimensions[i].name.size > TIMESTREAM_DIMENSION_NAME_BYTES_MAX) abort();
-        }
         if (timestream_labels_get(dimensions, given, measure, &arena, got, &count) != OK) abort();
         if (count != (metric.size > 0 ? 2 : 1)) abort();
         test_put_label(&back, got[0].name, got[0].value);

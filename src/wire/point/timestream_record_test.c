@@ -89,9 +89,8 @@ UNIT_TEST(test_names_that_clash_are_mapped)
 {
     static const char *const as_they_are[] = {"time_", "timezone", "measure_name_", "ts",  "Time",
                                               "job",   "\xc3\xa9", "a.b",           "U_x", "H_x"};
-    for (unsigned i = 0; i < sizeof as_they_are / sizeof *as_they_are; i++) {
+    for (unsigned i = 0; i < sizeof as_they_are / sizeof *as_they_are; i++)
         check_name(as_they_are[i], false, false, as_they_are[i]);
-    }
     check_name("time", false, false, "U__time");
     check_name("measure_name", false, false, "U__measure__name");
     check_name("measure_value", false, false, "U__measure__value");
@@ -334,9 +333,8 @@ metric_of(struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     struct label label;
-    while (labels_next(&c, &label)) {
+    while (labels_next(&c, &label))
         if (bytes_equal_text(label.name, "__name__")) return label.value;
-    }
     return (struct bytes){NULL, 0};
 }
 
@@ -391,15 +389,13 @@ UNIT_TEST(test_names_of_other_writers_are_unchanged)
     struct arena arena;
     uint32_t count;
     arena_init(&arena, NULL, 1 << 16, 0);
-    for (unsigned i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < COUNT; i++)
         dimensions[i] = (struct label){bytes_of_text(names[i]), bytes_of_text("v")};
-    }
     assert_int_equal(
         timestream_labels_get(dimensions, COUNT, bytes_of_text("H__up"), &arena, got, &count), OK);
     assert_int_equal(count, COUNT + 1);
-    for (unsigned i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < COUNT; i++)
         assert_true(bytes_equal_text(got[i].name, names[i]));
-    }
     assert_true(bytes_equal_text(got[COUNT].value, "H__up"));
     arena_fini(&arena);
 }

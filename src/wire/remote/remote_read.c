@@ -42,9 +42,8 @@ decode_matcher(struct bytes message, struct rr_matcher *ret, struct why *why)
         }
     }
     if (c.bad) return read_malformed("LabelMatcher", why);
-    if (kind >= MATCHER_KINDS) {
+    if (kind >= MATCHER_KINDS)
         return why_set(why, ERR_INPUT, "remote read: unknown matcher type %u", kind);
-    }
     m.type = (uint8_t)kind;
     *ret = m;
     return OK;

@@ -66,9 +66,8 @@ make_labels(struct arena *arena, uint32_t number, size_t huge)
         uint8_t *value = malloc(huge);
         assert_non_null(value);
         struct rng r = {number};
-        for (size_t i = 0; i < huge; i++) {
+        for (size_t i = 0; i < huge; i++)
             value[i] = (uint8_t)('a' + rng_below(&r, 26));
-        }
         put_label(&labels, "label", bytes_of(value, huge));
         free(value);
     }
@@ -97,13 +96,12 @@ make_series(struct rng *r, struct arena *arena, struct series *s, uint32_t item_
         item->is_histogram = kind != 0;
         bool goes_on = before != NULL && before->is_histogram == item->is_histogram &&
                        (kind == 0 || before->h.kind == (enum sample_kind)kind);
-        if (kind == 0) {
+        if (kind == 0)
             item->bits = random_value(r, value_class, goes_on ? before->bits : 0);
-        } else if (goes_on) {
+        else if (goes_on)
             item->h = random_next_histogram(r, arena, &before->h);
-        } else {
+        else
             item->h = random_histogram(r, arena, (enum sample_kind)kind);
-        }
         before = item;
         if (mixed && rng_below(r, 30) == 0) kind = (unsigned)rng_below(r, 3);
     } while (s->item_count < want && random_next_time(r, time_class, &t));
@@ -156,13 +154,11 @@ stream_histograms(struct writer *w, struct rng *r, uint32_t count, const int64_t
     struct arena arena;
     struct buf made;
     bool alike = true;
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         alike = alike && histogram_same_layout(&h[0], &h[i]);
-    }
     unsigned how = w->plain ? 0 : (unsigned)rng_below(r, 3);
-    if (how == 0 || (how == 1 && !alike)) {
+    if (how == 0 || (how == 1 && !alike))
         return rr_stream_histograms(w->stream, count, times_ms, h, &w->why);
-    }
     arena_init(&arena, NULL, 0, 0);
     buf_init(&made, NULL, 64 << 20);
     enum err e;
@@ -210,9 +206,8 @@ feed_series(struct writer *w, struct rng *r, const struct series *s)
         uint32_t most = 1 + (uint32_t)rng_below(r, 64);
         uint32_t count = 1;
         while (count < most && at + count < s->item_count &&
-               s->items[at + count].is_histogram == s->items[at].is_histogram) {
+               s->items[at + count].is_histogram == s->items[at].is_histogram)
             count++;
-        }
         e = feed_batch(w, r, s->items + at, count);
         at += count;
     }
@@ -225,9 +220,8 @@ feed(struct writer *w, struct rng *r, const struct model *m)
     for (uint32_t q = 0; q < m->query_count; q++) {
         enum err e = w->stream != NULL ? rr_stream_query(w->stream, q, &w->why)
                                        : rr_samples_query(w->samples);
-        for (uint32_t i = 0; i < m->queries[q].series_count && e == OK; i++) {
+        for (uint32_t i = 0; i < m->queries[q].series_count && e == OK; i++)
             e = feed_series(w, r, &m->queries[q].series[i]);
-        }
         if (e) return e;
     }
     return w->stream != NULL ? rr_stream_end(w->stream, &w->why) : OK;
@@ -249,9 +243,8 @@ receive(void *context, struct bytes piece, struct why *why)
 {
     struct receiver *r = context;
     r->pieces++;
-    if (r->fail_at != 0 && r->pieces >= r->fail_at) {
+    if (r->fail_at != 0 && r->pieces >= r->fail_at)
         return why_set(why, ERR_CANCELED, "the client is gone");
-    }
     r->size += piece.size;
     if (!r->forget) buf_put_bytes(&r->all, piece);
     return buf_error(&r->all);
@@ -421,9 +414,7 @@ check_frame(struct checker *c, struct bytes payload)
         assert_int_equal(c->chunk->min_time_ms, first_ms);
         assert_int_equal(c->chunk->max_time_ms, c->now->items[c->item - 1].t_ms);
     }
-    if (c->frame_bytes != 0 && series->n_chunks > 1) {
-        assert_true(payload.size <= c->frame_bytes);
-    }
+    if (c->frame_bytes != 0 && series->n_chunks > 1) assert_true(payload.size <= c->frame_bytes);
     rrtest__chunked_read_response__free_unpacked(frame, NULL);
 }
 
@@ -512,9 +503,8 @@ parsed_side(struct arena *arena, size_t span_count, Rrtest__BucketSpan **spans, 
             const int64_t *deltas, size_t count_count, const double *counts)
 {
     struct hist_span *to = arena_new(arena, (span_count + 1) * sizeof *to);
-    for (size_t i = 0; i < span_count; i++) {
+    for (size_t i = 0; i < span_count; i++)
         to[i] = (struct hist_span){spans[i]->offset, spans[i]->length};
-    }
     assert_true(delta_count == 0 || count_count == 0);
     return (struct hist_buckets){.spans = to,
                                  .span_count = (uint32_t)span_count,
@@ -780,9 +770,8 @@ test_streaming_a_million_samples_takes_the_memory_of_two_frames(void **state)
             (void)cursor_bytes(&in, 4 + size);
             assert_false(in.bad);
             assert_true(size <= RR_FRAME_BYTES);
-            if (series_count == 1 && cursor_left(&in) > 0) {
+            if (series_count == 1 && cursor_left(&in) > 0)
                 assert_true(size > RR_FRAME_BYTES - 4096); /* filled */
-            }
         }
         assert_true(frames >= series_count);
         assert_true(peak(f) <= 2 * RR_FRAME_BYTES + RR_FRAME_BYTES / 4);

@@ -140,9 +140,8 @@ take_chunk(struct bytes message, struct rr_piece *ret, struct why *why)
         }
     }
     if (m.bad) return malformed(why, "chunk");
-    if (type < CHUNK_XOR || type > CHUNK_FLOAT_HISTOGRAM) {
+    if (type < CHUNK_XOR || type > CHUNK_FLOAT_HISTOGRAM)
         return why_set(why, ERR_UNSUPPORTED, "unknown chunk encoding %u", type);
-    }
     *ret = (struct rr_piece){.kind = RR_PIECE_CHUNK,
                              .type = (enum chunk_type)type,
                              .chunk = data,
@@ -232,9 +231,8 @@ next_frame(struct rr_client *c, bool *ret_whole, struct why *why)
     if (cursor_left(&m) < 4 + size) return OK;
     uint32_t sum = load_be32(m.at);
     struct bytes payload = bytes_of(m.at + 4, size);
-    if (crc32c(0, payload) != sum) {
+    if (crc32c(0, payload) != sum)
         return why_set(why, ERR_CORRUPT, "response frame checksum does not match");
-    }
     c->frame = cursor_of(payload);
     c->used = (size_t)(payload.at + size - c->input.at);
     *ret_whole = true;
@@ -254,14 +252,13 @@ rr_client_next(struct rr_client *c, struct rr_piece *ret_piece, struct why *why)
     enum err e = OK;
     if (c->failed) return why_set(why, c->failed, "%s", c->reason.text);
     *ret_piece = (struct rr_piece){.kind = RR_PIECE_NONE};
-    for (bool whole = true; e == OK && whole && ret_piece->kind == RR_PIECE_NONE;) {
+    for (bool whole = true; e == OK && whole && ret_piece->kind == RR_PIECE_NONE;)
         if (is_left(&c->series))
             e = step_series(c, ret_piece, &reason);
         else if (is_left(&c->frame))
             e = step_frame(c, ret_piece, &reason);
         else
             e = next_frame(c, &whole, &reason);
-    }
     if (e == OK) return OK;
     c->failed = e;
     c->reason = reason;

@@ -55,9 +55,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (e == OK) e = read_pieces(client, decoder, &why);
     if (e == OK) e = rr_client_end(client, &why);
     if (e != OK && why.text[0] == '\0') abort();
-    if (e != OK && e != ERR_CORRUPT && e != ERR_LIMIT && e != ERR_UNSUPPORTED && e != ERR_NOMEM) {
+    if (e != OK && e != ERR_CORRUPT && e != ERR_LIMIT && e != ERR_UNSUPPORTED && e != ERR_NOMEM)
         abort();
-    }
     rr_client_free(client);
     rr_decoder_free(decoder);
     return 0;

@@ -80,9 +80,8 @@ check_series(struct got *got, struct bytes given)
     got->at = 0;
     assert_in_range(got->series, 0, SERIES - 1);
     assert_true(bytes_equal(given, labels_of((unsigned)got->series, name)));
-    while (got->at < SAMPLES && times[got->series][got->at] < got->min_ms) {
+    while (got->at < SAMPLES && times[got->series][got->at] < got->min_ms)
         got->at++;
-    }
 }
 
 static enum err

@@ -36,9 +36,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum err e = rr_decode(message, &arena, &request, &why);
     if (e == OK) {
         if (request.query_count > RR_QUERIES_MAX) abort();
-        for (uint32_t i = 0; i < request.query_count; i++) {
+        for (uint32_t i = 0; i < request.query_count; i++)
             check_query(&request.queries[i], message);
-        }
     } else if ((e != ERR_INPUT && e != ERR_LIMIT) || why.text[0] == '\0') {
         abort();
     }

@@ -132,11 +132,10 @@ add_block(struct rr_samples *s)
     struct block *b = mem_alloc(s->budget, sizeof *b + capacity);
     if (b == NULL) return NULL;
     *b = (struct block){.capacity = capacity};
-    if (s->last == NULL) {
+    if (s->last == NULL)
         s->first = b;
-    } else {
+    else
         s->last->next = b;
-    }
     s->last = b;
     return b;
 }
@@ -165,9 +164,8 @@ compress(struct rr_samples *s, struct bytes raw, bool is_records)
 {
     if (s->raw_bytes + raw.size > UINT32_MAX) return ERR_LIMIT;
     s->raw_bytes += raw.size;
-    if (is_records) {
+    if (is_records)
         return keep_fragment(s, bytes_of(s->packed, record_pack(s->packed, raw, RECORD_BYTES)));
-    }
     size_t size = s->packed_bytes;
     snappy_status status =
         snappy_compress((const char *)raw.at, raw.size, (char *)s->packed, &size);
@@ -273,9 +271,8 @@ rr_samples_floats(struct rr_samples *s, uint32_t count, const int64_t *times_ms,
     assert(s->in_series);
     if (count == 0) return OK;
     rr_samples_begin_series(s);
-    if (!buf_reserve(&s->raw, (size_t)count * SAMPLE_BYTES_MAX)) {
+    if (!buf_reserve(&s->raw, (size_t)count * SAMPLE_BYTES_MAX))
         return rr_samples_fail(s, buf_error(&s->raw));
-    }
     uint8_t *to = s->raw.at + s->raw.size;
     for (uint32_t i = 0; i < count; i++) {
         size_t size = rr_samples_put_sample(to, times_ms[i], bits[i]);
@@ -372,8 +369,7 @@ rr_samples_write(struct rr_samples *s, const struct rr_sink *sink, struct why *w
     if (s->failed) return s->failed;
     assert(s->ended);
     enum err e = sink->write(sink->context, bytes_of(size, varint_put(size, s->raw_bytes)), why);
-    for (const struct block *b = s->first; b != NULL && e == OK; b = b->next) {
+    for (const struct block *b = s->first; b != NULL && e == OK; b = b->next)
         e = sink->write(sink->context, bytes_of(b->data, b->size), why);
-    }
     return e ? rr_samples_fail(s, e) : OK;
 }

@@ -313,9 +313,8 @@ rr_stream_columns(struct rr_stream *stream, const struct hist_columns *columns, 
     if (stream->failed) return stream->failed;
     assert(stream->in_series);
     enum err e = end_floats(stream, why);
-    if (e == OK) {
+    if (e == OK)
         e = histogram_chunks_put_columns(stream->histograms, columns, from, count, times_ms, why);
-    }
     return e ? rr_stream_fail(stream, e) : OK;
 }
 

@@ -186,9 +186,8 @@ test_unknown_fields_are_skipped_and_wrong_types_refused(void **state)
 static void
 repeat(struct buf *to, const char *text, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         assert_int_equal(*proto_text(to, text), '\0');
-    }
 }
 
 static void
@@ -224,9 +223,8 @@ random_text(struct rng *r, struct arena *arena)
 {
     size_t size = rng_below(r, 20);
     uint8_t *at = arena_new(arena, size + 1);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         at[i] = (uint8_t)rng_next(r);
-    }
     return (ProtobufCBinaryData){size, at};
 }
 
@@ -297,9 +295,8 @@ test_a_request_of_protobuf_is_decoded_and_truncation_is_safe(void **state)
         arena_reset(&f->arena);
         in.n_queries = rng_below(&r, 5);
         in.queries = arena_new(&f->arena, (in.n_queries + 1) * sizeof *in.queries);
-        for (size_t i = 0; i < in.n_queries; i++) {
+        for (size_t i = 0; i < in.n_queries; i++)
             in.queries[i] = random_query(&r, &f->arena);
-        }
         Rrtest__ReadRequest__ResponseType types[] = {seed % 2};
         in.accepted_response_types = types;
         in.n_accepted_response_types = 1;
@@ -312,9 +309,8 @@ test_a_request_of_protobuf_is_decoded_and_truncation_is_safe(void **state)
         assert_int_equal(rr_decode(buf_bytes(&f->message), &f->arena, &out, NULL), OK);
         assert_int_equal(out.query_count, in.n_queries);
         assert_int_equal(out.answer, seed % 2);
-        for (size_t i = 0; i < in.n_queries; i++) {
+        for (size_t i = 0; i < in.n_queries; i++)
             check_query(in.queries[i], &out.queries[i]);
-        }
         for (size_t cut = 0; cut < size; cut++) {
             uint8_t *copy = malloc(cut + 1);
             assert_non_null(copy);

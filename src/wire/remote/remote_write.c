@@ -86,11 +86,10 @@ static inline void
 label_fields_add(struct label_fields *fields, const uint8_t *from, const uint8_t *to)
 {
     if (from == to) return;
-    if (fields->at == NULL) {
+    if (fields->at == NULL)
         fields->at = from;
-    } else if (fields->end != from) {
+    else if (fields->end != from)
         fields->scattered = true;
-    }
     fields->end = to;
 }
 
@@ -152,17 +151,15 @@ parse_float(struct bytes message, enum rw_version version, struct rw_float *f)
     if (version == RW_V2) known |= PROTO_KNOWN(3);
     *f = (struct rw_float){0};
     struct cursor c = cursor_of(message);
-    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
-        if (tag == PROTO_TAG(1, PROTO_FIXED64)) {
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;)
+        if (tag == PROTO_TAG(1, PROTO_FIXED64))
             f->bits = cursor_le64(&c);
-        } else if (tag == PROTO_TAG(2, PROTO_VARINT)) {
+        else if (tag == PROTO_TAG(2, PROTO_VARINT))
             f->t_ms = proto_int64(&c);
-        } else if (tag == PROTO_TAG(3, PROTO_VARINT) && version == RW_V2) {
+        else if (tag == PROTO_TAG(3, PROTO_VARINT) && version == RW_V2)
             f->start_ms = proto_int64(&c);
-        } else {
+        else
             proto_skip(&c, tag, known);
-        }
-    }
     return c.bad ? ERR_INPUT : OK;
 }
 
@@ -232,9 +229,8 @@ resolve_series_refs(struct decoder *d, struct rw_series *series)
     uint32_t count = array->count - series->refs.first;
     const uint32_t *refs = count == 0 ? NULL : (const uint32_t *)array->at + series->refs.first;
     series->bad_reference = count % 2 != 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         series->bad_reference |= refs[i] >= symbol_count;
-    }
     if (series->bad_reference) {
         array->count = series->refs.first;
         return;
@@ -275,9 +271,8 @@ resolve_exemplar_refs(struct rw_memory *m, struct rw_exemplar *exemplar)
     const uint32_t *refs = m->arrays[RW_EXEMPLAR_REFS].at;
     uint32_t count = m->arrays[RW_EXEMPLAR_REFS].count;
     exemplar->bad_reference = count % 2 != 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (refs[i] >= symbol_count) exemplar->bad_reference = true;
-    }
     if (exemplar->bad_reference) return OK;
     for (uint32_t i = 0; i < count; i += 2) {
         enum err e = append_label(m, (struct label){symbols[refs[i]], symbols[refs[i + 1]]});
@@ -295,12 +290,10 @@ read_exemplar_labels(struct decoder *d, uint32_t tag, struct cursor *c)
         if (!rw_label_read(proto_bytes(c), &label)) return ERR_INPUT;
         return append_label(d->m, label);
     }
-    if (tag == PROTO_TAG(1, PROTO_BYTES)) {
+    if (tag == PROTO_TAG(1, PROTO_BYTES))
         return append_refs(d->m, RW_EXEMPLAR_REFS, proto_bytes(c));
-    }
-    if (tag == PROTO_TAG(1, PROTO_VARINT) && d->version == RW_V2) {
+    if (tag == PROTO_TAG(1, PROTO_VARINT) && d->version == RW_V2)
         return append_ref(d->m, RW_EXEMPLAR_REFS, proto_uint32(c));
-    }
     return ERR_INPUT;
 }
 
@@ -775,9 +768,8 @@ rw_request_init(struct rw_request *request, struct budget *budget)
     if (m == NULL) return ERR_NOMEM;
     m->budget = budget;
     arena_init(&m->arena, budget, 0, ARENA_FIRST_BLOCK_BYTES);
-    for (unsigned i = 0; i < RW_ARRAY_COUNT; i++) {
+    for (unsigned i = 0; i < RW_ARRAY_COUNT; i++)
         m->arrays[i].item_bytes = item_bytes[i];
-    }
     request->memory = m;
     return OK;
 }
@@ -785,9 +777,8 @@ rw_request_init(struct rw_request *request, struct budget *budget)
 void
 rw_memory_empty(struct rw_memory *m)
 {
-    for (unsigned i = 0; i < RW_ARRAY_COUNT; i++) {
+    for (unsigned i = 0; i < RW_ARRAY_COUNT; i++)
         m->arrays[i].count = 0;
-    }
     arena_reset(&m->arena);
 }
 
@@ -830,9 +821,8 @@ rw_array_grow(struct rw_memory *m, struct rw_array *array, uint32_t more)
     uint64_t need = (uint64_t)array->count + more;
     uint64_t capacity = array->capacity + array->capacity / 2;
     if (capacity < need) capacity = need;
-    if (capacity < ARRAY_FIRST_BYTES / array->item_bytes) {
+    if (capacity < ARRAY_FIRST_BYTES / array->item_bytes)
         capacity = ARRAY_FIRST_BYTES / array->item_bytes;
-    }
     uint64_t old_bytes = (uint64_t)array->capacity * array->item_bytes;
     uint64_t new_bytes = capacity * array->item_bytes;
     if (capacity > UINT32_MAX || m->held_bytes - old_bytes + new_bytes > m->limit_bytes) {

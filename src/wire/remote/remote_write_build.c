@@ -83,9 +83,8 @@ rw_build_new(enum rw_version version, struct budget *budget, struct rw_build **r
     if (b == NULL) return ERR_NOMEM;
     b->budget = budget;
     b->version = version;
-    for (unsigned i = 0; i < BUF_COUNT; i++) {
+    for (unsigned i = 0; i < BUF_COUNT; i++)
         buf_init(&b->bufs[i], budget, RW_BUILD_BYTES_MAX);
-    }
     rw_build_clear(b);
     *ret_build = b;
     return OK;
@@ -95,9 +94,8 @@ void
 rw_build_free(struct rw_build *b)
 {
     if (b == NULL) return;
-    for (unsigned i = 0; i < BUF_COUNT; i++) {
+    for (unsigned i = 0; i < BUF_COUNT; i++)
         buf_fini(&b->bufs[i]);
-    }
     array_free(b->budget, b->symbol_list, b->symbol_capacity);
     table_fini(&b->symbol_table, b->budget);
     mem_free(b->budget, b, sizeof *b);
@@ -106,9 +104,8 @@ rw_build_free(struct rw_build *b)
 void
 rw_build_clear(struct rw_build *b)
 {
-    for (unsigned i = 0; i < BUF_COUNT; i++) {
+    for (unsigned i = 0; i < BUF_COUNT; i++)
         buf_clear(&b->bufs[i]);
-    }
     table_clear(&b->symbol_table);
     b->failed = OK;
     b->in_series = false;
@@ -264,9 +261,8 @@ rw_build_end(struct rw_build *b, struct bytes *ret_message)
     empty(b, &b->message);
     buf_put_bytes(&b->message, buf_bytes(&b->symbols));
     buf_put_bytes(&b->message, buf_bytes(&b->body));
-    for (unsigned i = 0; i < BUF_COUNT; i++) {
+    for (unsigned i = 0; i < BUF_COUNT; i++)
         b->failed = err_first(b->failed, buf_error(&b->bufs[i]));
-    }
     if (b->failed) return b->failed;
     *ret_message = buf_bytes(&b->message);
     return OK;
@@ -289,9 +285,8 @@ rw_build_metadata_v1(struct buf *to, struct bytes family, enum metric_type type,
     if (!buf_reserve(to, size + 4 * VARINT_SIZE_MAX)) return; /* all of it or nothing */
     proto_put_varint(to, TAG_METADATA, size);
     put_varint(to, TAG_METADATA_TYPE, type);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         if (fields[i].text.size > 0) proto_put_bytes(to, fields[i].tag, fields[i].text);
-    }
 }
 
 /* --- the Histogram message -------------------------------------------------------------------- */
@@ -345,13 +340,11 @@ put_side(struct buf *to, enum sample_kind kind, unsigned tag, const struct hist_
     }
     if (b->bucket_count == 0) return;
     size_t size = 0;
-    for (uint32_t i = 0; i < b->bucket_count; i++) {
+    for (uint32_t i = 0; i < b->bucket_count; i++)
         size += varint_size(zigzag(b->deltas[i]));
-    }
     proto_put_varint(to, tag + NEXT_FIELD, size);
-    for (uint32_t i = 0; i < b->bucket_count; i++) {
+    for (uint32_t i = 0; i < b->bucket_count; i++)
         buf_put_zigzag(to, b->deltas[i]);
-    }
 }
 
 /* Count and zero count are written even if zero: the kind is that of the field that is present. */
@@ -359,21 +352,18 @@ void
 histogram_message_put(struct buf *to, int64_t t_ms, int64_t start_ms, const struct histogram *h)
 {
     bool is_int = h->kind == SAMPLE_HISTOGRAM_INT;
-    if (is_int) {
+    if (is_int)
         proto_put_varint(to, TAG_COUNT_INT, h->count);
-    } else {
+    else
         proto_put_fixed64(to, TAG_COUNT_FLOAT, h->count);
-    }
     if (h->sum_bits != 0) proto_put_fixed64(to, TAG_SUM, h->sum_bits);
     if (h->schema != 0) proto_put_varint(to, TAG_SCHEMA, zigzag(h->schema));
-    if (h->zero_threshold_bits != 0) {
+    if (h->zero_threshold_bits != 0)
         proto_put_fixed64(to, TAG_ZERO_THRESHOLD, h->zero_threshold_bits);
-    }
-    if (is_int) {
+    if (is_int)
         proto_put_varint(to, TAG_ZERO_COUNT_INT, h->zero_count);
-    } else {
+    else
         proto_put_fixed64(to, TAG_ZERO_COUNT_FLOAT, h->zero_count);
-    }
     put_side(to, h->kind, TAG_NEGATIVE_SPANS, &h->negative);
     put_side(to, h->kind, TAG_POSITIVE_SPANS, &h->positive);
     if (h->reset_hint != RESET_UNKNOWN) proto_put_varint(to, TAG_RESET_HINT, h->reset_hint);

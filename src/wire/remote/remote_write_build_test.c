@@ -74,9 +74,8 @@ check_histogram(const struct histogram *a, const struct histogram *b)
     assert_int_equal(a->zero_threshold_bits, b->zero_threshold_bits);
     assert_int_equal(a->reset_hint, b->reset_hint);
     assert_int_equal(a->custom_count, b->custom_count);
-    for (uint32_t i = 0; i < a->custom_count; i++) {
+    for (uint32_t i = 0; i < a->custom_count; i++)
         assert_int_equal(a->custom_bits[i], b->custom_bits[i]);
-    }
     check_spans(&a->positive, &b->positive);
     check_spans(&a->negative, &b->negative);
 }
@@ -106,9 +105,8 @@ round_trip(enum rw_version version)
             histograms[i].reset_hint = (enum reset_hint)(i % 4);
             series_labels(i, &labels);
             rw_build_series(build, buf_bytes(&labels));
-            for (uint32_t n = 0; n < counts[i]; n++) {
+            for (uint32_t n = 0; n < counts[i]; n++)
                 rw_build_float(build, times[i][n], bits[i][n], n % 2 == 0 ? 0 : 5);
-            }
             rw_build_series(build, buf_bytes(&labels)); /* continues the series */
             if (i % 3 == 0) rw_build_histogram(build, 42, 41, &histograms[i]);
             if (i % 5 == 0) rw_build_exemplar(build, buf_bytes(&labels), 43, bits[i][0]);

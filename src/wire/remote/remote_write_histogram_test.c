@@ -83,9 +83,8 @@ UNIT_TEST(test_histogram_arrays_may_come_in_pieces)
                                  "4a{~-2} 60 ~11 5a{} 42{08 ~1} 5a{10 07}")
              ->h;
     assert_int_equal(h->positive.bucket_count, 11);
-    for (int i = 0; i < 11; i++) {
+    for (int i = 0; i < 11; i++)
         assert_int_equal(h->positive.deltas[i], i + 1);
-    }
     assert_int_equal(h->negative.bucket_count, 2);
     assert_int_equal(h->negative.deltas[1], -2);
     assert_int_equal(h->positive.span_count, 2);
@@ -177,9 +176,8 @@ UNIT_TEST(test_too_many_buckets_mark_the_histogram_only)
             buf_clear(&text);
             buf_put_text(&text, "2a{ 1a{ 08 01 ");
             buf_put_text(&text, forms[form].before);
-            for (unsigned i = 0; i < HISTOGRAM_BUCKETS_MAX + more; i++) {
+            for (unsigned i = 0; i < HISTOGRAM_BUCKETS_MAX + more; i++)
                 buf_put_text(&text, forms[form].item);
-            }
             buf_put_text(&text, forms[form].after);
             buf_put_text(&text, "} 1a{ 08 01 60 02 } }");
             buf_put_u8(&text, 0);

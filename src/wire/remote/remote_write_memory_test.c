@@ -169,11 +169,10 @@ UNIT_TEST(test_every_truncation_is_refused_or_ends_at_a_field)
             struct why why;
             enum err e =
                 rw_decode(&decoded, (enum rw_version)version, bytes_of(cut, size), SEED, &why);
-            if (e == OK) {
+            if (e == OK)
                 rw_request_validate(&decoded);
-            } else {
+            else
                 assert_int_equal(e, ERR_INPUT);
-            }
             rw_request_clear(&decoded);
             free(cut);
         }

@@ -149,13 +149,11 @@ same_series_v1(const struct rw_series *s, const Prometheus__TimeSeries *o)
         assert_int_equal(f->start_ms, 0);
     }
     assert_int_equal(s->histograms.count, o->n_histograms);
-    for (size_t i = 0; i < o->n_histograms; i++) {
+    for (size_t i = 0; i < o->n_histograms; i++)
         same_histogram_v1(&request.histograms[s->histograms.first + i], o->histograms[i]);
-    }
     assert_int_equal(s->exemplars.count, o->n_exemplars);
-    for (size_t i = 0; i < o->n_exemplars; i++) {
+    for (size_t i = 0; i < o->n_exemplars; i++)
         same_exemplar_v1(&request.exemplars[s->exemplars.first + i], o->exemplars[i]);
-    }
 }
 
 static unsigned
@@ -170,9 +168,8 @@ same_request_v1(struct bytes message)
     Prometheus__WriteRequest *o = prometheus__write_request__unpack(NULL, message.size, message.at);
     assert_non_null(o);
     assert_int_equal(request.series_count, o->n_timeseries);
-    for (size_t i = 0; i < o->n_timeseries; i++) {
+    for (size_t i = 0; i < o->n_timeseries; i++)
         same_series_v1(&request.series[i], o->timeseries[i]);
-    }
     assert_int_equal(request.metadata_count, o->n_metadata);
     for (size_t i = 0; i < o->n_metadata; i++) {
         assert_int_equal(request.metadata[i].type, known_type((int)o->metadata[i]->type));
@@ -186,9 +183,8 @@ same_request_v1(struct bytes message)
 static bool
 refs_are_bad(const uint32_t *refs, size_t count, size_t symbol_count)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         if (refs[i] >= symbol_count) return true;
-    }
     return count % 2 != 0;
 }
 
@@ -229,9 +225,8 @@ same_series_v2(const struct rw_series *s, const Io__Prometheus__Write__V2__TimeS
     bool bad = refs_are_bad(o->labels_refs, o->n_labels_refs, all->n_symbols);
     assert_int_equal(s->bad_reference, bad);
     assert_int_equal(s->refs.count, bad ? 0 : o->n_labels_refs);
-    for (size_t i = 0; i < s->refs.count; i++) {
+    for (size_t i = 0; i < s->refs.count; i++)
         assert_int_equal(request.refs[s->refs.first + i], o->labels_refs[i]);
-    }
     assert_int_equal(s->floats.count, o->n_samples);
     for (size_t i = 0; i < o->n_samples; i++) {
         const struct rw_float *f = &request.floats[s->floats.first + i];
@@ -240,13 +235,11 @@ same_series_v2(const struct rw_series *s, const Io__Prometheus__Write__V2__TimeS
         assert_int_equal(f->start_ms, o->samples[i]->start_timestamp);
     }
     assert_int_equal(s->histograms.count, o->n_histograms);
-    for (size_t i = 0; i < o->n_histograms; i++) {
+    for (size_t i = 0; i < o->n_histograms; i++)
         same_histogram(&request.histograms[s->histograms.first + i], o->histograms[i], true);
-    }
     assert_int_equal(s->exemplars.count, o->n_exemplars);
-    for (size_t i = 0; i < o->n_exemplars; i++) {
+    for (size_t i = 0; i < o->n_exemplars; i++)
         same_exemplar_v2(&request.exemplars[s->exemplars.first + i], o->exemplars[i], all);
-    }
     if (o->metadata == NULL) assert_false(s->has_metadata);
     if (o->metadata != NULL && compare_metadata) same_metadata_v2(s, o->metadata, all);
 }
@@ -280,13 +273,11 @@ same_request_v2(struct bytes message)
     assert_non_null(o);
     bool compare_metadata = !repeats_metadata(message);
     assert_int_equal(request.symbol_count, o->n_symbols);
-    for (size_t i = 0; i < o->n_symbols; i++) {
+    for (size_t i = 0; i < o->n_symbols; i++)
         same_text(request.symbols[i], o->symbols[i]);
-    }
     assert_int_equal(request.series_count, o->n_timeseries);
-    for (size_t i = 0; i < o->n_timeseries; i++) {
+    for (size_t i = 0; i < o->n_timeseries; i++)
         same_series_v2(&request.series[i], o->timeseries[i], o, compare_metadata);
-    }
     io__prometheus__write__v2__request__free_unpacked(o, NULL);
 }
 
@@ -331,11 +322,10 @@ same_request(enum rw_version version, struct bytes message)
     buf_init(&plain, NULL, MESSAGE_BYTES_MAX);
     put_without_groups(&plain, message, descriptor_of(version));
     rw_request_validate(&request);
-    if (version == RW_V1) {
+    if (version == RW_V1)
         same_request_v1(buf_bytes(&plain));
-    } else {
+    else
         same_request_v2(buf_bytes(&plain));
-    }
     buf_fini(&plain);
 }
 
@@ -346,9 +336,8 @@ check_unchecked(enum rw_version version, struct bytes message, bool accepted)
     enum err e = rw_decode_unchecked(&request, version, message, SEED, NULL);
     if (e) assert_false(accepted);
     bool right = e == OK;
-    for (uint32_t i = 0; i < request.series_count; i++) {
+    for (uint32_t i = 0; i < request.series_count; i++)
         right &= rw_series_check(&request.series[i]);
-    }
     if (right) assert_true(accepted);
     if (right) same_request(version, message);
 }
@@ -358,11 +347,10 @@ static bool
 check(enum rw_version version, struct bytes message)
 {
     enum err e = rw_decode(&request, version, message, SEED, NULL);
-    if (e) {
+    if (e)
         assert_int_equal(e, ERR_INPUT);
-    } else {
+    else
         same_request(version, message);
-    }
     check_unchecked(version, message, e == OK);
     return e == OK;
 }
@@ -452,9 +440,8 @@ put_group(struct buf *to, enum style style)
 {
     uint32_t field = 18 + random_below(3) * 1000;
     put_tag(to, style, field, PROTO_GROUP_BEGIN);
-    for (unsigned i = random_below(3); i > 0; i--) {
+    for (unsigned i = random_below(3); i > 0; i--)
         put_unknown_field(to, style);
-    }
     put_tag(to, style, field, PROTO_GROUP_END);
 }
 
@@ -485,9 +472,8 @@ put_text(struct buf *to, enum style style)
     buf_init(&inner, NULL, 4096);
     buf_put_text(&inner, texts[random_below(7)]);
     unsigned more = random_below(40) == 0 ? random_below(400) : 0;
-    for (unsigned i = 0; i < more; i++) {
+    for (unsigned i = 0; i < more; i++)
         buf_put_u8(&inner, (uint8_t)rng_next(&rng));
-    }
     put_content(to, style, &inner);
     buf_fini(&inner);
 }
@@ -510,9 +496,8 @@ put_field(struct buf *to, enum style style, const ProtobufCFieldDescriptor *fiel
                (style == TIDY || random_below(3) != 0)) {
         unsigned count = random_below(7);
         if (field->type == PROTOBUF_C_TYPE_UINT32 && random_below(20) != 0) count &= ~1u;
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             put_scalar(&inner, style, field->type);
-        }
         put_tag(to, style, field->id, PROTO_BYTES);
         put_content(to, style, &inner);
     } else {
@@ -541,9 +526,8 @@ put_message(struct buf *to, enum style style, const ProtobufCMessageDescriptor *
             (field->type == PROTOBUF_C_TYPE_MESSAGE || field->type == PROTOBUF_C_TYPE_BYTES);
         unsigned count = random_below(many ? 6 : 4);
         if (!many && count > 1) count = 1;
-        while (count-- > 0) {
+        while (count-- > 0)
             put_field(to, style, field);
-        }
     }
 }
 
@@ -599,9 +583,8 @@ damage(struct buf *m)
     case 0: /* insert */
         assert_true(buf_reserve(m, count));
         memmove(m->at + at + count, m->at + at, m->size - at);
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             m->at[at + i] = (uint8_t)(random_below(2) ? rng_next(&rng) : random_below(0x90));
-        }
         m->size += count;
         break;
     case 1: /* truncate */
@@ -639,18 +622,16 @@ check_damaged_messages(enum rw_version version)
             buf_clear(&damaged);
             buf_put_bytes(&damaged, buf_bytes(&made));
             rng.state = (uint64_t)i << 32 | k;
-            for (unsigned times = 1 + random_below(2); times > 0; times--) {
+            for (unsigned times = 1 + random_below(2); times > 0; times--)
                 damage(&damaged);
-            }
             /* The memory has the exact size, so that a sanitizer sees reads after it. */
             uint8_t *exact = malloc(damaged.size + (damaged.size == 0));
             assert_non_null(exact);
             if (damaged.size > 0) memcpy(exact, damaged.at, damaged.size);
-            if (check(version, bytes_of(exact, damaged.size))) {
+            if (check(version, bytes_of(exact, damaged.size)))
                 accepted++;
-            } else {
+            else
                 refused++;
-            }
             free(exact);
         }
     }

@@ -59,9 +59,8 @@ static uint32_t
 find_name(const struct overwrite *o, struct bytes name)
 {
     uint32_t i = 0;
-    while (i < o->count && !bytes_equal(o->items[i].label.name, name)) {
+    while (i < o->count && !bytes_equal(o->items[i].label.name, name))
         i++;
-    }
     return i;
 }
 

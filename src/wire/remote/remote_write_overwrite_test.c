@@ -159,9 +159,8 @@ UNIT_TEST(test_any_allocation_may_fail)
         struct buf text;
         buf_init(&text, NULL, 1 << 20);
         if (failing_version == RW_V2) buf_put_text(&text, SYMBOLS);
-        for (int i = 0; i < 3000; i++) {
+        for (int i = 0; i < 3000; i++)
             buf_put_text(&text, series[failing_version]);
-        }
         buf_put_u8(&text, '\0');
         failing_message = rw_message_of((const char *)text.at);
         buf_fini(&text);
@@ -180,9 +179,8 @@ UNIT_TEST(test_many_series_without_labels_reach_the_limit)
     snprintf(labels, sizeof labels, "a=%s;b=%s;c=%s;", value, value, value);
     uint8_t *many = malloc((size_t)SERIES * SERIES_BYTES);
     assert_non_null(many);
-    for (size_t i = 0; i < SERIES; i++) { /* a sample each */
+    for (size_t i = 0; i < SERIES; i++) /* a sample each */
         memcpy(many + SERIES_BYTES * i, "\x0a\x06\x12\x04\x10\x81\x80\x01", SERIES_BYTES);
-    }
     struct bytes message = bytes_of(many, (size_t)SERIES * SERIES_BYTES);
     assert_int_equal(rw_decode(&decoded, RW_V1, message, SEED, NULL), OK);
     assert_int_equal(rw_overwrite_labels(&decoded, labels_of(labels), &changed, &why), ERR_LIMIT);

@@ -15,9 +15,8 @@ decode_unchecked(struct rw_request *request, struct bytes message, bool accepted
     enum err e = rw_decode_unchecked(request, RW_V1, message, 1, NULL);
     assert(e == OK || !accepted);
     bool right = e == OK;
-    for (uint32_t i = 0; i < request->series_count; i++) {
+    for (uint32_t i = 0; i < request->series_count; i++)
         right &= rw_series_check(&request->series[i]);
-    }
     if (!right) return;
     assert(accepted && request->float_count == floats);
     rw_request_validate(request);
@@ -29,11 +28,10 @@ decode_any(struct rw_request *request, struct bytes message)
     struct why why;
     enum err e = rw_decode(request, RW_V1, message, 1, &why);
     assert(e == OK || e == ERR_INPUT || e == ERR_LIMIT);
-    if (e == OK) {
+    if (e == OK)
         rw_request_validate(request);
-    } else {
+    else
         assert(request->series_count == 0);
-    }
     uint32_t floats = request->float_count;
     if (e == OK) rw_request_validate_overwritten(request);
     if (e != ERR_LIMIT) decode_unchecked(request, message, e == OK, floats);

@@ -75,9 +75,8 @@ family_writer_error(const struct family_writer *w)
 {
     const struct buf *bufs[] = {w->to, &w->name, &w->escaped, &w->metrics, &w->metric, &w->part};
     enum err e = w->failed;
-    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
+    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         e = err_first(e, buf_error(bufs[i]));
-    }
     return e;
 }
 
@@ -275,9 +274,8 @@ put_side(struct buf *to, const struct hist_buckets *b, uint32_t span_tag, uint32
         proto_put_varint(to, TAG_SPAN_OFFSET, offset);
         proto_put_varint(to, TAG_SPAN_LENGTH, s->length);
     }
-    for (uint32_t i = 0; i < b->bucket_count; i++) {
+    for (uint32_t i = 0; i < b->bucket_count; i++)
         proto_put_fixed64(to, count_tag, double_bits(count_at(b, i, &absolute)));
-    }
 }
 
 /* Steps through the bounds of custom buckets with their cumulative counts. */
@@ -350,9 +348,8 @@ family_writer_histogram(struct family_writer *w, struct bytes labels, int64_t t_
         struct classic_buckets c = {.h = h};
         double le, count, all = number_of(h, h->count);
         const double infinity = bits_double(0x7ff0000000000000u);
-        while (next_classic(&c, &le, &count)) {
+        while (next_classic(&c, &le, &count))
             family_put_line(w, labels, "_bucket", &le, count, t_ms);
-        }
         family_put_line(w, labels, "_bucket", &infinity, all, t_ms);
         family_put_line(w, labels, "_sum", NULL, bits_double(h->sum_bits), t_ms);
         family_put_line(w, labels, "_count", NULL, all, t_ms);

@@ -79,9 +79,8 @@ custom(enum reset_hint hint)
     static const int64_t deltas[] = {2, 1, 2};
     static uint64_t bounds[4];
     static const double values[4] = {-1, 0.5, 1, 1e7};
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         bounds[i] = double_bits(values[i]);
-    }
     return (struct histogram){
         .kind = SAMPLE_HISTOGRAM_INT,
         .reset_hint = hint,
@@ -218,9 +217,8 @@ print_spans(struct buf *to, size_t span_count, Client__BucketSpan *const *spans,
         buf_printf(to, " %d:%u", spans[i]->offset, spans[i]->length);
     }
     buf_put_text(to, " /");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         print_number(to, counts[i]);
-    }
 }
 
 static void
@@ -351,9 +349,8 @@ UNIT_TEST(test_a_large_family_comes_in_several_messages)
         families += print_messages(&text, buf_bytes(&to));
         buf_clear(&to); /* its content has been sent */
     }
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         lines += text.at[i] == '\n';
-    }
     assert_int_equal(lines, SERIES + families);
     assert_in_range(families, 2, 100);
     assert_in_range(largest, 60000, 70000);

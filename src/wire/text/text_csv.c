@@ -28,9 +28,8 @@ column_kind(struct bytes name)
     } known[] = {{"name", CSV_NAME},    {"__name__", CSV_NAME},  {"value", CSV_VALUE},
                  {"time", CSV_TIME},    {"timestamp", CSV_TIME}, {"time_s", CSV_TIME_S},
                  {"labels", CSV_LABELS}};
-    for (unsigned i = 0; i < sizeof known / sizeof *known; i++) {
+    for (unsigned i = 0; i < sizeof known / sizeof *known; i++)
         if (bytes_equal_text(name, known[i].name)) return known[i].kind;
-    }
     return CSV_LABEL;
 }
 
@@ -50,9 +49,8 @@ quoted_field(struct text_reader *r, struct cursor *c, struct bytes *ret, struct 
     if (c->at == c->end) return why_set(why, ERR_INPUT, "unterminated quoted field");
     *ret = bytes_of(from, (size_t)(c->at - from));
     c->at++;
-    if (c->at != c->end && *c->at != ',') {
+    if (c->at != c->end && *c->at != ',')
         return why_set(why, ERR_INPUT, "expected ',' after a quoted field");
-    }
     if (!doubled) return OK;
     uint8_t *text = arena_alloc(&r->arena, ret->size);
     size_t size = 0;
@@ -77,9 +75,8 @@ next_field(struct text_reader *r, struct cursor *c, struct bytes *ret, bool *mor
         const uint8_t *comma = c->at == c->end ? NULL : memchr(from, ',', cursor_left(c));
         c->at = comma == NULL ? c->end : comma;
         *ret = bytes_of(from, (size_t)(c->at - from));
-        if (ret->size > 0 && memchr(from, '"', ret->size) != NULL) {
+        if (ret->size > 0 && memchr(from, '"', ret->size) != NULL)
             e = why_set(why, ERR_INPUT, "quote inside an unquoted field");
-        }
     }
     *more = e == OK && c->at != c->end;
     if (*more) c->at++;
@@ -95,9 +92,8 @@ put_column(struct text_reader *r, struct bytes name, unsigned *seen, struct why 
                                      (uint32_t)name.size};
     if (name.size == 0) return why_set(why, ERR_INPUT, "missing column name");
     unsigned bit = column.kind == CSV_TIME_S ? 1u << CSV_TIME : 1u << column.kind;
-    if (column.kind != CSV_LABEL && (*seen & bit) != 0) {
+    if (column.kind != CSV_LABEL && (*seen & bit) != 0)
         return why_set(why, ERR_INPUT, "column %.*s repeats an earlier column", SHOWN(name));
-    }
     *seen |= bit;
     buf_put_bytes(&r->column_names, name);
     buf_put(&r->columns, &column, sizeof column);
@@ -119,9 +115,8 @@ read_columns(struct text_reader *r, struct bytes line, struct why *why)
         struct bytes name;
         e = next_field(r, &c, &name, &more, why);
         if (e == OK) e = put_column(r, name, &seen, why);
-        if (e == OK && r->columns.size > TEXT_CSV_COLUMNS_MAX * sizeof(struct text_csv_column)) {
+        if (e == OK && r->columns.size > TEXT_CSV_COLUMNS_MAX * sizeof(struct text_csv_column))
             e = why_set(why, ERR_INPUT, "more than %d columns", TEXT_CSV_COLUMNS_MAX);
-        }
     }
     bool timed = (seen & 1u << CSV_TIME) != 0 || r->options.has_time;
     if (e == OK && ((seen & 1u << CSV_VALUE) == 0 || !timed)) {
@@ -150,9 +145,8 @@ csv_is_header(struct bytes line)
         const uint8_t *comma = memchr(c.at, ',', cursor_left(&c));
         const uint8_t *end = comma == NULL ? c.end : comma;
         struct bytes name = {c.at, (size_t)(end - c.at)};
-        if (name.size >= 2 && name.at[0] == '"' && end[-1] == '"') {
+        if (name.size >= 2 && name.at[0] == '"' && end[-1] == '"')
             name = bytes_of(name.at + 1, name.size - 2);
-        }
         enum csv_kind kind = column_kind(name);
         value |= kind == CSV_VALUE;
         other |= kind == CSV_NAME || kind == CSV_TIME || kind == CSV_TIME_S || kind == CSV_LABELS;
@@ -219,9 +213,8 @@ take_field(struct text_reader *r, const struct text_csv_column *column, struct b
         return OK;
     case CSV_VALUE:
         row->has_value = text.size > 0;
-        if (!row->has_value || number_parse_exact((const char *)text.at, text.size, &row->bits)) {
+        if (!row->has_value || number_parse_exact((const char *)text.at, text.size, &row->bits))
             return OK;
-        }
         return why_set(why, ERR_INPUT, "'%.*s' is not a valid number", SHOWN(text));
     case CSV_TIME:
     case CSV_TIME_S:
@@ -266,9 +259,8 @@ csv_line(struct text_reader *r, struct bytes line, struct text_item *item, struc
         buf_clear(&r->labels);
         return OK;
     }
-    if (!row.has_time && !r->options.has_time) {
+    if (!row.has_time && !r->options.has_time)
         return why_set(why, ERR_INPUT, "row has no time; --timestamp sets one for all rows");
-    }
     text_put_sample(r, row.time_ms, row.bits);
     return OK;
 }

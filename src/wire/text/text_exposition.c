@@ -22,9 +22,8 @@ exposition_is_blank(uint8_t c)
 static void
 skip_blanks(struct cursor *c)
 {
-    while (c->at != c->end && exposition_is_blank(*c->at)) {
+    while (c->at != c->end && exposition_is_blank(*c->at))
         c->at++;
-    }
 }
 
 /* Reads a name without quotes; empty if the text does not begin with a name. */
@@ -33,9 +32,8 @@ plain_name(struct cursor *c, bool colon)
 {
     const uint8_t *from = c->at;
     if (c->at != c->end && ascii_is_digit(*c->at)) return bytes_of(from, 0);
-    while (c->at != c->end && (ascii_is_word(*c->at) || (*c->at == ':' && colon))) {
+    while (c->at != c->end && (ascii_is_word(*c->at) || (*c->at == ':' && colon)))
         c->at++;
-    }
     return bytes_of(from, (size_t)(c->at - from));
 }
 
@@ -45,9 +43,8 @@ word(struct cursor *c)
 {
     skip_blanks(c);
     const uint8_t *from = c->at;
-    while (c->at != c->end && !exposition_is_blank(*c->at)) {
+    while (c->at != c->end && !exposition_is_blank(*c->at))
         c->at++;
-    }
     return bytes_of(from, (size_t)(c->at - from));
 }
 
@@ -125,9 +122,8 @@ label_pair(struct text_reader *r, struct cursor *c, struct buf *labels, bool nam
     if (name.size == 0) return why_set(why, ERR_INPUT, "expected a label name");
     skip_blanks(c);
     if (c->at != c->end && *c->at == '=') return label_value(r, c, labels, name, why);
-    if (!in_quotes || !name_too) {
+    if (!in_quotes || !name_too)
         return why_set(why, ERR_INPUT, "expected '=' after label %.*s", SHOWN(name));
-    }
     text_put_label(labels, bytes_of_text("__name__"), name);
     return OK;
 }
@@ -147,11 +143,10 @@ text_label_set(struct text_reader *r, struct cursor *c, struct buf *labels, bool
         if (e) return e;
         skip_blanks(c);
         if (c->at == c->end) break;
-        if (*c->at == ',') {
+        if (*c->at == ',')
             c->at++;
-        } else if (*c->at != '}') {
+        else if (*c->at != '}')
             return why_set(why, ERR_INPUT, "expected ',' or '}' after a label");
-        }
     }
     return why_set(why, ERR_INPUT, "missing '}' after the labels");
 }
@@ -185,9 +180,8 @@ exemplar(struct text_reader *r, struct cursor *c, int64_t t_ms, struct why *why)
 {
     uint64_t bits;
     skip_blanks(c);
-    if (c->at == c->end || *c->at != '{') {
+    if (c->at == c->end || *c->at != '{')
         return why_set(why, ERR_INPUT, "expected '{' before the labels");
-    }
     c->at++;
     enum err e = text_label_set(r, c, &r->exemplar_labels, false, why);
     if (e == OK) e = exposition_value_of(c, &bits, why);
@@ -304,9 +298,8 @@ metadata_line(struct text_reader *r, struct bytes what, struct cursor *c, struct
     skip_blanks(c);
     struct bytes rest = {c->at, cursor_left(c)};
     if (what.at[0] == 'T') {
-        while (rest.size > 0 && exposition_is_blank(rest.at[rest.size - 1])) {
+        while (rest.size > 0 && exposition_is_blank(rest.at[rest.size - 1]))
             rest.size--;
-        }
         e = metric_type(rest, &type, why);
         if (e) return e;
     }
@@ -343,9 +336,8 @@ exposition_line(struct text_reader *r, struct bytes line, struct text_item *item
     bool open = r->options.format == TEXT_OPENMETRICS;
     struct bytes what = word(&c);
     if (bytes_equal_text(what, "HELP") || bytes_equal_text(what, "TYPE") ||
-        (open && bytes_equal_text(what, "UNIT"))) {
+        (open && bytes_equal_text(what, "UNIT")))
         return metadata_line(r, what, &c, item, why);
-    }
     if (open && bytes_equal_text(what, "EOF")) r->ended = true;
     return OK;
 }

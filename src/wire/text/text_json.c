@@ -32,9 +32,8 @@ scan_value(struct scan *s)
     }
     if (c == '"') {
         struct bytes text = scan_text(s);
-        if (s->bad == NULL && !number_parse_exact((const char *)text.at, text.size, &bits)) {
+        if (s->bad == NULL && !number_parse_exact((const char *)text.at, text.size, &bits))
             scan_fail(s, "quoted value is not a valid number");
-        }
         return bits;
     }
     return scan_double(s);
@@ -117,9 +116,8 @@ json_lines_line(struct text_reader *r, struct bytes line, struct text_item *item
     scan_end(&s);
     enum err e = scan_verdict(&s, why);
     if (e) return e;
-    if (seen != (1u << LINE_KEY_COUNT) - 1) {
+    if (seen != (1u << LINE_KEY_COUNT) - 1)
         return why_set(why, ERR_INPUT, "expected metric, values and timestamps");
-    }
     if (r->times.size != r->values.size) {
         return why_set(why, ERR_INPUT, "%zu values but %zu timestamps", r->values.size / 8,
                        r->times.size / 8);
@@ -164,9 +162,8 @@ scan_bits(struct scan *s)
 {
     uint64_t bits = 0;
     struct bytes text = scan_text(s);
-    if (s->bad == NULL && !hex_parse_word(text, &bits)) {
+    if (s->bad == NULL && !hex_parse_word(text, &bits))
         scan_fail(s, "expected 16 hex digits in bits");
-    }
     return bits;
 }
 
@@ -255,9 +252,8 @@ row_field(struct text_reader *r, struct scan *s, struct bytes key, struct row *r
         break;
     case ROW_EXEMPLARS:
         scan_expect(s, '[');
-        while (scan_item(s)) {
+        while (scan_item(s))
             scan_exemplar(r, s);
-        }
         break;
     case ROW_LABELS:
         scan_labels(s, &r->labels);
@@ -277,15 +273,12 @@ row_value(struct text_reader *r, const struct row *row, struct text_item *item, 
     bool number = row_has(row, ROW_VALUE) && !row->null_value, bits = row_has(row, ROW_BITS),
          histogram = row_has(row, ROW_HISTOGRAM), exemplars = r->exemplars.size > 0;
     bool timed = row_has(row, ROW_TIME);
-    if (!row_has(row, ROW_VALUE) && !bits && !histogram && !exemplars) {
+    if (!row_has(row, ROW_VALUE) && !bits && !histogram && !exemplars)
         return why_set(why, ERR_INPUT, "row has no value");
-    }
-    if (number + bits + histogram > 1) {
+    if (number + bits + histogram > 1)
         return why_set(why, ERR_INPUT, "row has more than one value");
-    }
-    if (!timed && !r->options.has_time) {
+    if (!timed && !r->options.has_time)
         return why_set(why, ERR_INPUT, "row has no time; --timestamp sets one for all rows");
-    }
     if (!number && !bits && !histogram) {
         if (exemplars) return OK;
         item->junk = timed && row->time_ms == 0;
@@ -309,9 +302,8 @@ ndjson_line(struct text_reader *r, struct bytes line, struct text_item *item, st
     struct row row = {0};
     struct bytes key;
     scan_expect(&s, '{');
-    while (scan_key(&s, &key)) {
+    while (scan_key(&s, &key))
         row_field(r, &s, key, &row);
-    }
     scan_end(&s);
     enum err e = scan_verdict(&s, why);
     if (e == OK) e = row_value(r, &row, item, why);
@@ -323,9 +315,8 @@ ndjson_line(struct text_reader *r, struct bytes line, struct text_item *item, st
     /* Adds the name to the labels unless they have it. */
     const struct label *labels = (const struct label *)(const void *)r->labels.at;
     size_t count = r->labels.size / sizeof *labels;
-    if (row.name.size == 0) {
+    if (row.name.size == 0)
         return count > 0 ? OK : why_set(why, ERR_INPUT, "row has neither name nor labels");
-    }
     for (size_t i = 0; i < count; i++) {
         if (!bytes_equal_text(labels[i].name, "__name__")) continue;
         if (bytes_equal(labels[i].value, row.name)) return OK;

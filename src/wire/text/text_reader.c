@@ -41,9 +41,8 @@ text_reader_new(const struct text_reader_options *options, struct text_reader **
     if (r == NULL) return ERR_NOMEM;
     r->options = *options;
     arena_init(&r->arena, budget, 2 * (uint64_t)TEXT_LINE_BYTES_MAX, 0);
-    for (unsigned i = 0; i < BUF_COUNT; i++) {
+    for (unsigned i = 0; i < BUF_COUNT; i++)
         buf_init(buf_number(r, i), budget, bufs[i].bytes_max);
-    }
     *ret_reader = r;
     return OK;
 }
@@ -52,9 +51,8 @@ void
 text_reader_free(struct text_reader *r)
 {
     if (r == NULL) return;
-    for (unsigned i = 0; i < BUF_COUNT; i++) {
+    for (unsigned i = 0; i < BUF_COUNT; i++)
         buf_fini(buf_number(r, i));
-    }
     arena_fini(&r->arena);
     mem_free(r->options.budget, r, sizeof *r);
 }
@@ -94,9 +92,8 @@ begin_line(struct text_reader *r, struct text_item *item)
     *item = (struct text_item){0};
     r->early_column = bytes_of(NULL, 0);
     arena_reset(&r->arena);
-    for (unsigned i = 0; i < BUF_COUNT; i++) {
+    for (unsigned i = 0; i < BUF_COUNT; i++)
         if (!bufs[i].is_kept) buf_clear(buf_number(r, i));
-    }
 }
 
 static enum err
@@ -120,9 +117,8 @@ read_line(struct text_reader *r, struct bytes line, struct text_item *item, stru
 static bool
 text_reader_is_blank(struct bytes line)
 {
-    for (size_t i = 0; i < line.size; i++) {
+    for (size_t i = 0; i < line.size; i++)
         if (line.at[i] != ' ' && line.at[i] != '\t') return false;
-    }
     return true;
 }
 
@@ -137,9 +133,8 @@ text_reader_line(struct text_reader *r, struct bytes line, struct text_item *ret
     if (text_reader_is_blank(line)) return OK;
     enum err e = read_line(r, line, &item, why);
     enum err memory = OK; /* takes precedence */
-    for (unsigned i = 0; i < BUF_COUNT; i++) {
+    for (unsigned i = 0; i < BUF_COUNT; i++)
         memory = err_first(memory, buf_error(buf_number(r, i)));
-    }
     if (memory) {
         e = why_set(why, memory, "not enough memory for the line");
         r->has_family = false;
@@ -257,16 +252,14 @@ static bool
 begins_object(struct bytes head)
 {
     size_t i = 1;
-    while (i < head.size && (head.at[i] == ' ' || head.at[i] == '\t')) {
+    while (i < head.size && (head.at[i] == ' ' || head.at[i] == '\t'))
         i++;
-    }
     if (i == head.size || head.at[i] != '"') return false;
     const uint8_t *close = memchr(head.at + i + 1, '"', head.size - i - 1);
     if (close == NULL) return false;
     i = (size_t)(close - head.at) + 1;
-    while (i < head.size && (head.at[i] == ' ' || head.at[i] == '\t')) {
+    while (i < head.size && (head.at[i] == ' ' || head.at[i] == '\t'))
         i++;
-    }
     return i < head.size && head.at[i] == ':';
 }
 
@@ -274,9 +267,8 @@ bool
 text_format_guess(struct bytes head, enum text_format *ret_format)
 {
     size_t skip = 0;
-    while (skip < head.size && strchr(" \t\r\n", head.at[skip]) != NULL && head.at[skip] != 0) {
+    while (skip < head.size && strchr(" \t\r\n", head.at[skip]) != NULL && head.at[skip] != 0)
         skip++;
-    }
     head = bytes_of(head.at + skip, head.size - skip);
     if (head.size == 0 || memchr(head.at, 0, head.size) != NULL) return false;
     if (head.at[0] == '{' && begins_object(head)) {

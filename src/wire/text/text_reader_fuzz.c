@@ -16,9 +16,8 @@ static void
 check_text(struct bytes text)
 {
     uint8_t sum = 0;
-    for (size_t i = 0; i < text.size; i++) {
+    for (size_t i = 0; i < text.size; i++)
         sum ^= text.at[i]; /* lets a sanitizer check that it can be read */
-    }
     volatile uint8_t keep = sum;
     (void)keep;
 }
@@ -52,9 +51,8 @@ check_round_trip(const struct text_item *item)
     text_writer_series_end(writer, &line);
     if (text_reader_line(reader, bytes_of(line.at, line.size - 1), &back, &why) != OK) abort();
     if (back.sample_count != item->sample_count) abort();
-    for (uint32_t i = 0; i < back.sample_count; i++) {
+    for (uint32_t i = 0; i < back.sample_count; i++)
         if (back.times_ms[i] != item->times_ms[i] || back.bits[i] != item->bits[i]) abort();
-    }
     text_writer_free(writer);
     text_reader_free(reader);
     buf_fini(&line);
@@ -67,9 +65,8 @@ same_exemplar(const struct text_exemplar *a, const struct text_exemplar *b)
     for (uint32_t i = 0; i < a->label_count; i++) { /* other labels come last */
         if (!utf8_valid(a->labels[i].name) || !utf8_valid(a->labels[i].value)) return true;
         if (!bytes_equal(a->labels[i].name, b->labels[i].name) ||
-            !bytes_equal(a->labels[i].value, b->labels[i].value)) {
+            !bytes_equal(a->labels[i].value, b->labels[i].value))
             return false;
-        }
     }
     return true;
 }
@@ -111,12 +108,10 @@ check_ndjson_round_trip(const struct text_item *item)
     if ((back.histogram != NULL) != (item->histogram != NULL)) abort();
     if (item->histogram != NULL && (!same_histogram_all(item->histogram, back.histogram) ||
                                     item->histogram->reset_hint != back.histogram->reset_hint ||
-                                    back.histogram_ms != sample.t_ms)) {
+                                    back.histogram_ms != sample.t_ms))
         abort();
-    }
-    if (back.exemplar_count != one || (one && !same_exemplar(item->exemplars, back.exemplars))) {
+    if (back.exemplar_count != one || (one && !same_exemplar(item->exemplars, back.exemplars)))
         abort();
-    }
     text_reader_free(reader);
     buf_fini(&line);
     buf_fini(&exemplar_labels);
@@ -126,9 +121,8 @@ static void
 check_item(const struct text_item *item)
 {
     check_labels(item->labels, item->label_count);
-    for (uint32_t i = 0; i < item->exemplar_count; i++) {
+    for (uint32_t i = 0; i < item->exemplar_count; i++)
         check_labels(item->exemplars[i].labels, item->exemplars[i].label_count);
-    }
     if (item->sample_count > 1 && (item->exemplar_count > 0 || item->start_ms != 0)) abort();
     if (item->sample_count > 0 && item->histogram != NULL) abort();
     if (item->sample_count > 0 && item->label_count == 0 && !item->junk) {

@@ -93,9 +93,8 @@ check_in(struct text_reader *reader, const char *line, const char *expected)
     struct buf got;
     buf_init(&got, NULL, 1 << 20);
     enum err e = read_line(reader, line, &got);
-    if (expected == NULL ? e != ERR_INPUT : strcmp((char *)got.at, expected) != 0) {
+    if (expected == NULL ? e != ERR_INPUT : strcmp((char *)got.at, expected) != 0)
         fail_msg("'%s' gave '%s'", line, (char *)got.at);
-    }
     buf_fini(&got);
 }
 
@@ -149,9 +148,8 @@ UNIT_TEST(test_bad_prometheus_lines_are_reported)
                                       "up{x=\"1\"y=\"2\"} 1 5",
                                       "up 1 99999999999999999999",
                                       "up 1 5 # {} 1"};
-    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
         check(TEXT_PROMETHEUS, bad[i], NULL);
-    }
 }
 
 UNIT_TEST(test_openmetrics_is_read)
@@ -297,9 +295,8 @@ UNIT_TEST(test_json_lines_are_read)
         "{\"a\\",
         "{\"a\":\"\\u12",
         "{}"};
-    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
         check(f, bad[i], NULL);
-    }
 }
 
 UNIT_TEST(test_deep_json_is_refused)
@@ -368,9 +365,8 @@ UNIT_TEST(test_ndjson_rows_carry_more_than_numbers)
         ROW "\"value\":1,\"labels_hex\":[]}",
         ROW "\"value\":1,\"start_ms\":\"3\"}",
         "{\"name\":\"up\",\"histogram\":{\"count_int\":3}}"};
-    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
         check(f, bad[i], NULL);
-    }
 #undef ROW
 }
 
@@ -414,9 +410,8 @@ UNIT_TEST(test_a_histogram_has_no_more_buckets_than_a_limit)
         buf_init(&line, NULL, 1 << 20);
         buf_put_text(&line, "{\"name\":\"a\",\"time\":5,\"histogram\":{\"count_int\":0,"
                             "\"positive_deltas\":[");
-        for (unsigned i = 0; i < count; i++) {
+        for (unsigned i = 0; i < count; i++)
             buf_put_text(&line, i == 0 ? "0" : ",0");
-        }
         buf_put_text(&line, "]}}");
         enum err e = text_reader_line(r, buf_bytes(&line), &item, &why);
         assert_int_equal(e, count > HISTOGRAM_BUCKETS_MAX ? ERR_INPUT : OK);
@@ -438,9 +433,8 @@ UNIT_TEST(test_csv_rows_are_read)
     static const char *const bad[] = {
         "up,{},5,1",    "up,{},5,1,x,y", "up,{},,1,x",       "up,{},5,one,x", "up,{},x,1,x",
         "up,{a},5,1,x", "up,\"{},5,1,x", "up,\"{}\"x,5,1,x", "u\"p,{},5,1,x", "up,{}x,5,1,x"};
-    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
         check_in(r, bad[i], NULL);
-    }
     text_reader_free(r);
     check(TEXT_CSV, "name,value", NULL);
     check(TEXT_CSV, "name,time", NULL);
@@ -522,9 +516,8 @@ UNIT_TEST(test_formats_are_detected)
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         enum text_format format;
         assert_true(text_format_guess(bytes_of_text(cases[i].head), &format));
-        if (format != cases[i].format) {
+        if (format != cases[i].format)
             fail_msg("%s taken for %s", cases[i].head, text_format_word(format));
-        }
     }
     enum text_format format;
     assert_false(text_format_guess(bytes_of("\x10\0\0\0", 4), &format));
@@ -596,12 +589,10 @@ struct expected {
 static bool
 has_label(const struct text_item *item, const struct label *wanted)
 {
-    for (uint32_t i = 0; i < item->label_count; i++) {
+    for (uint32_t i = 0; i < item->label_count; i++)
         if (bytes_equal(item->labels[i].name, wanted->name) &&
-            bytes_equal(item->labels[i].value, wanted->value)) {
+            bytes_equal(item->labels[i].value, wanted->value))
             return true;
-        }
-    }
     return false;
 }
 
@@ -610,12 +601,10 @@ expect_item(struct expected *x, const struct text_item *item)
 {
     if (item->sample_count == 0) return;
     unsigned labels = 0, named = 0;
-    for (; labels < 4 && x->labels[labels].name.size > 0; labels++) {
+    for (; labels < 4 && x->labels[labels].name.size > 0; labels++)
         assert_true(has_label(item, &x->labels[labels]));
-    }
-    for (uint32_t i = 0; i < item->label_count; i++) {
+    for (uint32_t i = 0; i < item->label_count; i++)
         named += item->labels[i].value.size > 0; /* CSV has an empty name if there is none */
-    }
     assert_int_equal(named, labels);
     for (uint32_t i = 0; i < item->sample_count; i++, x->at++) {
         assert_true(x->at < ROUND_SAMPLES);
@@ -678,11 +667,9 @@ round_trip(enum text_format format, const struct label *labels)
 
 UNIT_TEST(test_written_samples_read_back_bit_for_bit)
 {
-    for (unsigned format = 0; format < TEXT_FORMAT_COUNT; format++) {
-        for (unsigned i = 0; i < sizeof series_labels / sizeof *series_labels; i++) {
+    for (unsigned format = 0; format < TEXT_FORMAT_COUNT; format++)
+        for (unsigned i = 0; i < sizeof series_labels / sizeof *series_labels; i++)
             round_trip((enum text_format)format, series_labels[i]);
-        }
-    }
 }
 
 UNIT_TEST(test_samples_that_a_format_cannot_represent_are_counted)
@@ -696,9 +683,8 @@ UNIT_TEST(test_samples_that_a_format_cannot_represent_are_counted)
     assert_int_equal(text_writer_series(w, (struct bytes){NULL, 0}), OK);
     text_writer_floats(w, 3, times, bits, &text);
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT};
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 7; i++)
         text_writer_histogram(w, i, &h, &text);
-    }
     text_writer_series_end(w, &text);
     struct text_writer_counts counts = text_writer_counts(w);
     assert_int_equal(counts.samples, 2);

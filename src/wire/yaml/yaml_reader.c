@@ -71,9 +71,8 @@ tab_in_indent(const struct config_reader *r, yaml_mark_t mark)
         if (end == NULL) return false;
         left = bytes_of(end + 1, left.size - (size_t)(end + 1 - left.at));
     }
-    for (size_t i = 0; i < left.size && (left.at[i] == ' ' || left.at[i] == '\t'); i++) {
+    for (size_t i = 0; i < left.size && (left.at[i] == ' ' || left.at[i] == '\t'); i++)
         if (left.at[i] == '\t') return true;
-    }
     return false;
 }
 
@@ -122,21 +121,18 @@ add_error(struct yaml_errors *errors, const char *file_name, const struct why *w
     struct yaml_error error = {.why = *why};
     size_t size = strlen(file_name);
     /* If the sentence does not begin with FILE:LINE:COLUMN, it is about the whole file. */
-    if (strncmp(why->text, file_name, size) == 0) {
+    if (strncmp(why->text, file_name, size) == 0)
         (void)sscanf(why->text + size, ":%zu:%zu:", &error.line, &error.column);
-    }
     uint32_t at = errors->count < YAML_ERRORS_MAX ? errors->count : YAML_ERRORS_MAX;
     /* Several passes find the same errors. */
     uint64_t hash = hash_bytes(bytes_of(why->text, strlen(why->text)), 0);
-    for (uint32_t i = 0; i < errors->count && i < YAML_ERRORS_SEEN_MAX; i++) {
+    for (uint32_t i = 0; i < errors->count && i < YAML_ERRORS_SEEN_MAX; i++)
         if (errors->seen[i] == hash) return;
-    }
     if (errors->count < YAML_ERRORS_SEEN_MAX) errors->seen[errors->count] = hash;
     errors->count++;
     if (at == YAML_ERRORS_MAX && !is_before(&error, &errors->items[--at])) return;
-    for (; at > 0 && is_before(&error, &errors->items[at - 1]); at--) {
+    for (; at > 0 && is_before(&error, &errors->items[at - 1]); at--)
         errors->items[at] = errors->items[at - 1];
-    }
     errors->items[at] = error;
 }
 
@@ -211,9 +207,8 @@ reader_next(struct config_reader *r)
     yaml_event_type_t type = r->event.type;
     if (type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT) r->depth++;
     if (type == YAML_MAPPING_END_EVENT || type == YAML_SEQUENCE_END_EVENT) r->depth--;
-    if (r->has_aliases && r->event.type == YAML_ALIAS_EVENT) {
+    if (r->has_aliases && r->event.type == YAML_ALIAS_EVENT)
         return reader_complain(r, "unknown anchor of an alias");
-    }
     const char *refused = decoration(&r->event);
     return refused == NULL ? OK : reader_complain(r, "%s are not supported here", refused);
 }
@@ -241,9 +236,8 @@ reader_mapping(struct config_reader *r, enum err (*each)(struct config_reader *r
     for (;;) {
         enum err e = reader_next(r);
         if (e || r->event.type == YAML_MAPPING_END_EVENT) return e;
-        if (r->event.type != YAML_SCALAR_EVENT) {
+        if (r->event.type != YAML_SCALAR_EVENT)
             return reader_complain(r, "expected a key, got %s", reader_found(r).text);
-        }
         uint64_t key = r->event_number;
         e = each(r, context);
         e = pass_over(r, depth, r->event_number == key, e);
@@ -264,9 +258,8 @@ reader_is_null(const struct config_reader *r)
     if (r->event.type != YAML_SCALAR_EVENT) return false;
     if (r->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE) return false;
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
-    for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
+    for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++)
         if (bytes_equal_text(reader_scalar(r), nulls[i])) return true;
-    }
     return false;
 }
 
@@ -274,13 +267,12 @@ struct shown
 reader_found(const struct config_reader *r)
 {
     struct shown s = {"nothing"};
-    if (r->event.type == YAML_MAPPING_START_EVENT) {
+    if (r->event.type == YAML_MAPPING_START_EVENT)
         snprintf(s.text, sizeof s.text, "a mapping");
-    } else if (r->event.type == YAML_SEQUENCE_START_EVENT) {
+    else if (r->event.type == YAML_SEQUENCE_START_EVENT)
         snprintf(s.text, sizeof s.text, "a list");
-    } else if (r->event.type == YAML_SCALAR_EVENT && !reader_is_null(r)) {
+    else if (r->event.type == YAML_SCALAR_EVENT && !reader_is_null(r))
         s = shown_of(reader_scalar(r));
-    }
     return s;
 }
 
@@ -339,14 +331,12 @@ enum err
 reader_init(struct config_reader *r, const char *file_name, struct bytes text, size_t bytes_max,
             struct why *why)
 {
-    if (text.size > bytes_max) {
+    if (text.size > bytes_max)
         return why_set(why, ERR_LIMIT, "%s: must be at most %zu KiB", file_name, bytes_max / 1024);
-    }
     /* libyaml would count a byte order mark as a column, so that all other lines would be indented
      * less than the first one. */
-    if (text.size >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
+    if (text.size >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0)
         text = bytes_of(text.at + 3, text.size - 3);
-    }
     *r = (struct config_reader){.file_name = file_name, .text = text, .why = why};
     if (why != NULL) r->errors = collecting;
     if (!yaml_parser_initialize(&r->parser)) return reader_no_memory(r);
@@ -370,9 +360,8 @@ reader_text(struct config_reader *r, const char *name, struct arena *arena, cons
 {
     if (r->event.type != YAML_SCALAR_EVENT) return reader_expected(r, name, "text");
     struct bytes text = reader_is_null(r) ? bytes_of(NULL, 0) : reader_scalar(r);
-    if (text.size > 0 && memchr(text.at, 0, text.size) != NULL) {
+    if (text.size > 0 && memchr(text.at, 0, text.size) != NULL)
         return reader_complain(r, "%s: must not contain NUL characters", name);
-    }
     char *copy = arena_alloc(arena, text.size + 1);
     if (copy == NULL) return reader_no_memory(r);
     if (text.size > 0) memcpy(copy, text.at, text.size);

@@ -32,7 +32,7 @@ struct config_reader {
     const char *file_name;
     struct bytes text;
     struct why *why;
-    bool has_aliases; /* reader_document_expanded(); a parser's alias has no anchor */
+    bool has_aliases;       /* reader_document_expanded(); a parser's alias has no anchor */
     struct yaml_tree *tree; /* its events replace the parser's; NULL without aliases */
 
     struct yaml_errors *errors; /* NULL: the first error ends the reading */

@@ -50,9 +50,8 @@ count_event(struct config_reader *r, struct yaml_form *form)
     }
     form->repeats |= anchor != NULL;
     if (form->nested > YAML_NESTED_MAX) return reader_complain(r, "nested too deeply");
-    if (anchor != NULL && form->anchors++ == YAML_ANCHORS_MAX) {
+    if (anchor != NULL && form->anchors++ == YAML_ANCHORS_MAX)
         return reader_complain(r, "at most %d anchors are allowed", YAML_ANCHORS_MAX);
-    }
     if (form->values++ < form->values_max || !form->repeats) return OK;
     return reader_complain(r, "at most %u values are allowed", form->values_max);
 }
@@ -121,9 +120,8 @@ static bool
 has_merge(struct yaml_tree *t, const yaml_node_t *mapping)
 {
     const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
-    while (pair < mapping->data.mapping.pairs.top && !is_merge(node_at(t, pair->key))) {
+    while (pair < mapping->data.mapping.pairs.top && !is_merge(node_at(t, pair->key)))
         pair++;
-    }
     return pair < mapping->data.mapping.pairs.top;
 }
 
@@ -133,9 +131,8 @@ is_given(struct yaml_tree *t, const struct open_node *o, const yaml_node_t *key)
     for (uint32_t i = 0; i < o->merged_count; i++) {
         const yaml_node_t *other = node_at(t, o->merged[i].key);
         if (other->type == YAML_SCALAR_NODE && key->type == YAML_SCALAR_NODE &&
-            bytes_equal(scalar_of(other), scalar_of(key))) {
+            bytes_equal(scalar_of(other), scalar_of(key)))
             return true;
-        }
     }
     return false;
 }
@@ -148,13 +145,11 @@ static enum err
 merge(struct config_reader *r, struct open_node *o, const yaml_node_t *value, unsigned deep)
 {
     static const char expected[] = "<<: expected a mapping or a list of mappings";
-    if (deep > MERGES_DEEP_MAX) {
+    if (deep > MERGES_DEEP_MAX)
         return reader_complain_at(r, value->start_mark, "<<: nested too deeply");
-    }
     if (value->type == YAML_MAPPING_NODE) return add_pairs(r, o, value, deep);
-    if (value->type != YAML_SEQUENCE_NODE) {
+    if (value->type != YAML_SEQUENCE_NODE)
         return reader_complain_at(r, value->start_mark, "%s", expected);
-    }
     const yaml_node_item_t *item = value->data.sequence.items.start;
     enum err e = OK;
     for (; e == OK && item < value->data.sequence.items.top; item++) {
@@ -195,9 +190,8 @@ static enum err
 open_node(struct config_reader *r, const yaml_node_t *node)
 {
     struct yaml_tree *t = r->tree;
-    if (t->depth == YAML_NESTED_MAX) { /* for example a value that contains itself */
+    if (t->depth == YAML_NESTED_MAX) /* for example a value that contains itself */
         return reader_complain_at(r, node->start_mark, "nested too deeply");
-    }
     struct open_node *o = &t->open[t->depth++];
     *o = (struct open_node){.node = node};
     if (node->type == YAML_SEQUENCE_NODE || !has_merge(t, node)) return OK;
@@ -221,9 +215,8 @@ yaml_tree_give(struct config_reader *r, const yaml_node_t *node)
     const char *usual = node->type == YAML_SCALAR_NODE     ? YAML_DEFAULT_SCALAR_TAG
                         : node->type == YAML_SEQUENCE_NODE ? YAML_DEFAULT_SEQUENCE_TAG
                                                            : YAML_DEFAULT_MAPPING_TAG;
-    if (strcmp((const char *)node->tag, usual) != 0) {
+    if (strcmp((const char *)node->tag, usual) != 0)
         return reader_complain_at(r, node->start_mark, "tags (!name) are not supported here");
-    }
     if (t->values++ == t->values_max) {
         return reader_complain_at(r, node->start_mark, "at most %u values are allowed",
                                   t->values_max);
@@ -298,9 +291,8 @@ read_tree(struct config_reader *r, uint32_t values_max,
     r->tree = &t;
     enum err e = reader_next(r);
     if (e == OK) e = root(r, context);
-    while (t.depth > 0) {
+    while (t.depth > 0)
         close_node(&t);
-    }
     r->tree = NULL;
     yaml_document_delete(&t.document);
     return e;

@@ -36,11 +36,9 @@ asked_message(enum message message)
         done = api_packed(&raw);
         break;
     case WRITE_TOO_LARGE:
-        for (unsigned i = 0; i < 1100; i++) {
-            for (unsigned k = 0; k < 1024; k++) {
+        for (unsigned i = 0; i < 1100; i++)
+            for (unsigned k = 0; k < 1024; k++)
                 buf_put_u8(&raw, (uint8_t)k);
-            }
-        }
         done = api_packed(&raw);
         break;
     case READ_SAMPLES:

@@ -58,9 +58,8 @@ double_texts(struct view *view, const struct query_request *request, const struc
         enum err e = to->each(to->context, bytes_of_text(name));
         if (e) return e;
     }
-    if (rig->warning != NULL && request->partial && to->warning != NULL) {
+    if (rig->warning != NULL && request->partial && to->warning != NULL)
         must(to->warning(to->context, rig->warning));
-    }
     if (rig->ask_error == ERR_CANCELED) request->control->deadline_ns = 1;
     return double_result(rig->ask_error, why);
 }
@@ -134,9 +133,8 @@ double_exemplars(struct view *view, const struct query_request *request,
         enum err e = to->each(to->context, &x);
         if (e) return e;
     }
-    if (rig->warning != NULL && request->partial && to->warning != NULL) {
+    if (rig->warning != NULL && request->partial && to->warning != NULL)
         must(to->warning(to->context, rig->warning));
-    }
     return double_result(rig->ask_error, why);
 }
 
@@ -159,9 +157,8 @@ double_batch(struct series_set *set, struct sample_batch *ret, struct why *why)
     static const uint64_t bits[] = {0, 0x3ff0000000000000};
     struct api_rig *rig = api_rig_of_set(set);
     *ret = (struct sample_batch){.kind = SAMPLE_FLOAT, .times_ms = times, .value_bits = bits};
-    if (rig->thinned_to_ms > 0) {
+    if (rig->thinned_to_ms > 0)
         atomic_store(&rig->asked.control->thinned_to_ms, rig->thinned_to_ms);
-    }
     if (rig->given++ == 0)
         ret->count = 2;
     else
@@ -511,9 +508,8 @@ api_rig_hand(struct api_rig *rig, struct http_request *request)
         size_t size = strlen(routes[i].path);
         bool prefix = routes[i].path[size - 1] == '*';
         if (prefix ? strncmp(routes[i].path, request->path, size - 1) != 0
-                   : strcmp(routes[i].path, request->path) != 0) {
+                   : strcmp(routes[i].path, request->path) != 0)
             continue;
-        }
         request->began_ns = env_monotonic_ns(rig->m.env);
         if ((routes[i].methods & request->method) == 0) return false;
         routes[i].handler(routes[i].context, request);
@@ -529,9 +525,8 @@ api_rig_run(struct api_rig *rig)
     while (busy) {
         busy = false;
         lock_take(&rig->api->lock);
-        for (unsigned i = 0; i < QUEUE_COUNT; i++) {
+        for (unsigned i = 0; i < QUEUE_COUNT; i++)
             busy |= queue_work_locked(&rig->api->queues[i]);
-        }
         lock_drop(&rig->api->lock);
         struct why why;
         if (tsdb_commit_due(rig->m.db)) err_ignore(tsdb_commit(rig->m.db, &why), "503");

@@ -63,9 +63,8 @@ http_query_wrong(const struct http_request *r)
 {
     for (unsigned i = 0; i < r->argument_count; i++) {
         const struct text_pair *argument = &r->arguments[i];
-        if (strstr(argument->name, "%zz") != NULL || strstr(argument->value, "%zz") != NULL) {
+        if (strstr(argument->name, "%zz") != NULL || strstr(argument->value, "%zz") != NULL)
             return "invalid URL escape \"%zz\"";
-        }
     }
     return NULL;
 }
@@ -125,18 +124,16 @@ unsigned
 http_header_count(const struct http_request *r, const char *name)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < r->header_count; i++) {
+    for (unsigned i = 0; i < r->header_count; i++)
         count += strcasecmp(r->headers[i].name, name) == 0;
-    }
     return count;
 }
 
 const char *
 http_header(const struct http_request *r, const char *name)
 {
-    for (unsigned i = 0; i < r->header_count; i++) {
+    for (unsigned i = 0; i < r->header_count; i++)
         if (strcasecmp(r->headers[i].name, name) == 0) return r->headers[i].value;
-    }
     return NULL;
 }
 
@@ -201,9 +198,8 @@ answer_take(struct http_request *r, const struct http_answer *answer)
 {
     assert_int_equal(r->status, 0); /* each is answered once */
     r->status = answer->status;
-    if (answer->content_type != NULL) {
+    if (answer->content_type != NULL)
         snprintf(r->content_type, sizeof r->content_type, "%s", answer->content_type);
-    }
     for (unsigned i = 0; i < 8 && answer->headers[i].name != NULL; i++) {
         size_t used = strlen(r->answer_headers);
         snprintf(r->answer_headers + used, sizeof r->answer_headers - used, "%s: %s\n",

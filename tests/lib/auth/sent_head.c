@@ -36,12 +36,10 @@ sent_head_read(struct sent_head *head, struct bytes text)
     while (text.size > 0 && head->header_count < SENT_HEADERS_MAX) {
         line = take(&text, '\n');
         struct bytes name = take(&line, ':');
-        while (line.size > 0 && line.at[0] == ' ') {
+        while (line.size > 0 && line.at[0] == ' ')
             line = bytes_of(line.at + 1, line.size - 1);
-        }
-        while (line.size > 0 && line.at[line.size - 1] == ' ') {
+        while (line.size > 0 && line.at[line.size - 1] == ' ')
             line.size--;
-        }
         head->headers[head->header_count++] = (struct sigv4_header){name, line};
     }
 }

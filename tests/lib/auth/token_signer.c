@@ -78,9 +78,8 @@ base64url_put(struct buf *to, struct bytes from)
         if (to->at[i] == '+') to->at[i] = '-';
         if (to->at[i] == '/') to->at[i] = '_';
     }
-    while (to->size > begin && to->at[to->size - 1] == '=') {
+    while (to->size > begin && to->at[to->size - 1] == '=')
         to->size--;
-    }
 }
 
 /* Appends the number with exactly so many bytes, and frees it. GnuTLS puts a zero before a number
@@ -89,9 +88,8 @@ static void
 put_padded(struct buf *to, gnutls_datum_t number, unsigned size)
 {
     unsigned skipped = number.size > size ? number.size - size : 0;
-    for (unsigned i = number.size; i < size; i++) {
+    for (unsigned i = number.size; i < size; i++)
         buf_put_u8(to, 0);
-    }
     buf_put(to, number.data + skipped, number.size - skipped);
     gnutls_free(number.data);
 }

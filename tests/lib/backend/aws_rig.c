@@ -5,9 +5,8 @@ static const char *
 aws_rig_variable(void *context, const char *name)
 {
     const struct aws_rig *rig = context;
-    for (unsigned i = 0; i < rig->variable_count; i++) {
+    for (unsigned i = 0; i < rig->variable_count; i++)
         if (strcmp(rig->variables[i].name, name) == 0) return rig->variables[i].value;
-    }
     return NULL;
 }
 
@@ -30,9 +29,8 @@ void
 aws_rig_set(struct aws_rig *rig, const char *name, const char *value)
 {
     unsigned i = 0;
-    while (i < rig->variable_count && strcmp(rig->variables[i].name, name) != 0) {
+    while (i < rig->variable_count && strcmp(rig->variables[i].name, name) != 0)
         i++;
-    }
     assert_true(i < RIG_VARIABLES_MAX);
     if (i == rig->variable_count) rig->variable_count++;
     rig->variables[i].name = name;

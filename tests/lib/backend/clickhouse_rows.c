@@ -23,9 +23,8 @@ void
 put_row_numbers(struct buf *to, unsigned count, const uint64_t *numbers)
 {
     buf_put_varint(to, count);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         buf_put_le64(to, numbers[i]);
-    }
 }
 
 void

@@ -193,7 +193,6 @@ fetch_thread_join(struct fetch_thread *x)
 void
 fetch_thread_await_look(struct fetch_thread *x)
 {
-    while (atomic_load(&x->looks) == 0) {
+    while (atomic_load(&x->looks) == 0)
         sched_yield();
-    }
 }

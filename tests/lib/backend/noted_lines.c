@@ -30,9 +30,8 @@ note_series(struct noted_lines *n, uint32_t number)
 {
     struct cursor c = cursor_of(buf_bytes(&n->series));
     struct bytes labels = cursor_counted(&c);
-    while (number-- > 0) {
+    while (number-- > 0)
         labels = cursor_counted(&c);
-    }
     labels_print(&n->text, labels);
 }
 

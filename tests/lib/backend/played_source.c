@@ -13,9 +13,8 @@ void
 played_init(struct played_source *rig, enum source_type type)
 {
     memset(rig, 0, sizeof *rig);
-    for (unsigned i = 0; i < ANSWERS_MAX; i++) {
+    for (unsigned i = 0; i < ANSWERS_MAX; i++)
         buf_init(&rig->answers[i], NULL, TEXT_BYTES_MAX);
-    }
     rig->settings = (struct source_settings){.name = "test",
                                              .type = type,
                                              .timeout_ms = 5000,
@@ -40,9 +39,8 @@ played_answer(struct played_source *rig, const char *text)
 void
 played_answers(struct played_source *rig, unsigned count, const char *const *texts)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         played_answer(rig, texts[i]);
-    }
 }
 
 /* Makes the reader with each of its allocations failing, once in a program. */
@@ -93,9 +91,8 @@ played_stop(struct played_source *rig)
     assert_int_equal(budget_used(&rig->memory), 0);
     http_puller_free(rig->puller);
     player_stop(&rig->player);
-    for (unsigned i = 0; i < ANSWERS_MAX; i++) {
+    for (unsigned i = 0; i < ANSWERS_MAX; i++)
         buf_fini(&rig->answers[i]);
-    }
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -109,9 +106,8 @@ print_batch(const struct played_source *rig, struct buf *to, const struct sample
             buf_put_text(to, "h");
         else
             buf_printf(to, "%llx", (unsigned long long)b->value_bits[i]);
-        if (b->starts_ms != NULL && b->starts_ms[i] != 0) {
+        if (b->starts_ms != NULL && b->starts_ms[i] != 0)
             buf_printf(to, "@%lld", (long long)b->starts_ms[i]);
-        }
     }
 }
 
@@ -134,9 +130,8 @@ print_set(struct played_source *rig, struct series_set *set, struct buf *to)
         } while (batch.count > 0);
         buf_put_u8(to, '\n');
     }
-    for (uint32_t i = 0; (sentence = series_set_warning(set, i)) != NULL; i++) {
+    for (uint32_t i = 0; (sentence = series_set_warning(set, i)) != NULL; i++)
         buf_printf(to, "warning: %s\n", sentence);
-    }
     return OK;
 }
 
@@ -295,9 +290,8 @@ played_fail_allocations(void (*start)(struct played_source *rig, unsigned varian
         buf_put_u8(&text, 0);
         if (e == OK) assert_string_equal((const char *)text.at, expected);
         if (!fired) assert_int_equal(e, OK);
-        if (e != OK && e != ERR_NOMEM && (others & 1u << e) == 0) {
+        if (e != OK && e != ERR_NOMEM && (others & 1u << e) == 0)
             fail_msg("allocation %llu: %s: %s", (unsigned long long)nth, err_word(e), rig.why.text);
-        }
         if (e) assert_true(rig.why.text[0] != '\0');
         if (selector != NULL) selector_fini(&question.selector);
         buf_fini(&text);

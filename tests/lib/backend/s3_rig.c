@@ -200,9 +200,8 @@ const char *
 s3_rig_header(const struct s3_rig *rig, const char *name)
 {
     size_t size = strlen(name);
-    for (const char *const *h = rig->step.http.headers; *h != NULL; h++) {
+    for (const char *const *h = rig->step.http.headers; *h != NULL; h++)
         if (strncasecmp(*h, name, size) == 0 && (*h)[size] == ':') return *h + size + 2;
-    }
     return "";
 }
 

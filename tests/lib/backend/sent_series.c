@@ -4,9 +4,8 @@
 static bool
 sent_is_added(const struct sent *s, struct bytes name)
 {
-    for (uint32_t i = 0; i < s->texts.count; i++) {
+    for (uint32_t i = 0; i < s->texts.count; i++)
         if (bytes_equal_text(name, s->added[i].name)) return true;
-    }
     return false;
 }
 
@@ -25,9 +24,8 @@ sent_make_labels(struct sent *s, struct sent_series *x, uint32_t number)
         x->labels[x->label_count++] =
             (struct label){bytes_of_text(names[i]), bytes_of_text(values[value])};
     }
-    for (uint32_t i = 0; i < x->label_count; i++) {
+    for (uint32_t i = 0; i < x->label_count; i++)
         if (x->labels[i].value.size > 0) all[count++] = x->labels[i];
-    }
     test_put_labels(&x->own, all, count);
     count = 0;
     for (uint32_t i = 0; i < x->label_count; i++) {

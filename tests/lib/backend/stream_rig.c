@@ -71,9 +71,8 @@ stream_rig_item(struct stream_rig *rig, uint64_t hash, int64_t t_ms, size_t labe
     memset(value, 'x', label_bytes);
     buf_clear(&rig->labels);
     labels_put(&rig->labels, (struct label){bytes_of_text("__name__"), bytes_of_text("up")});
-    if (label_bytes > 0) {
+    if (label_bytes > 0)
         labels_put(&rig->labels, (struct label){bytes_of_text("l"), bytes_of(value, label_bytes)});
-    }
     free(value);
     assert_int_equal(buf_error(&rig->labels), OK);
     return (struct item){.kind = ITEM_FLOAT,
@@ -103,9 +102,8 @@ stream_rig_add(struct stream_rig *rig, uint64_t hash, int64_t t_ms, size_t label
     struct item item = stream_rig_item(rig, hash, t_ms, label_bytes);
     struct why why = {""};
     enum writer_add added = rig->class->add(rig->writer, rig->call, &item, ret_entry, &why);
-    if (added == WRITER_UNFIT) {
+    if (added == WRITER_UNFIT)
         snprintf(rig->step.answer, sizeof rig->step.answer, "%.500s", why.text);
-    }
     return added;
 }
 
@@ -157,9 +155,8 @@ const char *
 stream_rig_header(const struct stream_rig *rig, const char *name)
 {
     size_t size = strlen(name);
-    for (const char *const *h = rig->step.http.headers; *h != NULL; h++) {
+    for (const char *const *h = rig->step.http.headers; *h != NULL; h++)
         if (strncmp(*h, name, size) == 0 && (*h)[size] == ':') return *h + size + 2;
-    }
     return "";
 }
 
@@ -168,12 +165,10 @@ stream_rig_expect(const struct stream_rig *rig, enum writer_verdict verdict,
                   const char *answer_part)
 {
     assert_int_equal(rig->step.next, WRITER_DONE);
-    if (rig->step.verdict != verdict) {
+    if (rig->step.verdict != verdict)
         fail_msg("verdict %d, not %d: %s", rig->step.verdict, verdict, rig->step.answer);
-    }
-    if (strstr(rig->step.answer, answer_part) == NULL) {
+    if (strstr(rig->step.answer, answer_part) == NULL)
         fail_msg("'%s' has no '%s'", rig->step.answer, answer_part);
-    }
 }
 
 /* --- requests --------------------------------------------------------------------------------- */

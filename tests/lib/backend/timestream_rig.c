@@ -40,9 +40,8 @@ const char *
 timestream_rig_header(const struct timestream_rig *rig, const char *name)
 {
     size_t size = strlen(name);
-    for (const char *const *h = rig->step.http.headers; *h != NULL; h++) {
+    for (const char *const *h = rig->step.http.headers; *h != NULL; h++)
         if (strncmp(*h, name, size) == 0 && (*h)[size] == ':') return *h + size + 2;
-    }
     return "";
 }
 
@@ -60,9 +59,8 @@ timestream_rig_expect_call(const struct timestream_rig *rig, const char *url, co
     assert_string_equal(timestream_rig_header(rig, "Content-Type"), "application/x-amz-json-1.0");
     expect_in(timestream_rig_header(rig, "Authorization"), "/eu-west-1/timestream/aws4_request");
     assert_string_equal(timestream_rig_header(rig, "X-Amz-Security-Token"), "SECRETtoken");
-    if (!bytes_equal_text(call->body, body)) {
+    if (!bytes_equal_text(call->body, body))
         fail_msg("'%.*s' instead of '%s'", (int)call->body.size, (const char *)call->body.at, body);
-    }
 }
 
 void

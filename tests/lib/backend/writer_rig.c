@@ -53,9 +53,8 @@ rig_item(struct writer_rig *rig, const char *name, ...)
     va_list args;
     buf_clear(&rig->labels);
     va_start(args, name);
-    for (; name != NULL; name = va_arg(args, const char *)) {
+    for (; name != NULL; name = va_arg(args, const char *))
         test_put_texts(&rig->labels, name, va_arg(args, const char *));
-    }
     va_end(args);
     return (struct item){
         .kind = ITEM_FLOAT,

@@ -38,9 +38,8 @@ is_given_somewhere(const char *key, const struct list_text *whole, size_t text_c
     char wanted[80];
     for (const char *before = " {\n"; *before != '\0'; before++) {
         snprintf(wanted, sizeof wanted, "%c%s:", *before, key);
-        for (size_t i = 0; i < text_count; i++) {
+        for (size_t i = 0; i < text_count; i++)
             if (strstr(whole[i].text, wanted) != NULL) return true;
-        }
     }
     return false;
 }

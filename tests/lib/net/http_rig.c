@@ -83,9 +83,8 @@ handle_blob(void *context, struct http_request *request)
     const char *type = http_argument(request, "type");
     bool is_gzip = http_argument(request, "gzip") != NULL;
     uint8_t *body = malloc(size + 1);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         body[i] = (uint8_t)('0' + i % 10);
-    }
     struct buf file;
     if (is_gzip) assert_true(http_gzip(NULL, bytes_of(body, size), &file));
     http_reply(request, &(struct http_answer){
@@ -127,9 +126,8 @@ handle_block(void *context, struct http_request *request)
     struct http_rig *rig = context;
     handle_later(rig, request);
     pthread_mutex_lock(&rig->mutex);
-    while (!rig->released) {
+    while (!rig->released)
         pthread_cond_wait(&rig->changed, &rig->mutex);
-    }
     pthread_mutex_unlock(&rig->mutex);
 }
 
@@ -141,9 +139,8 @@ handle_overtaken(void *context, struct http_request *request)
     pthread_mutex_lock(&rig->mutex);
     rig->to_echo[rig->to_echo_count++] = request;
     pthread_cond_broadcast(&rig->changed);
-    while (rig->to_echo_count > 0) {
+    while (rig->to_echo_count > 0)
         pthread_cond_wait(&rig->changed, &rig->mutex);
-    }
     pthread_mutex_unlock(&rig->mutex);
 }
 
@@ -173,9 +170,8 @@ run_echoer(void *context)
         pthread_mutex_lock(&rig->mutex);
         /* Requests that came meanwhile lie above it. */
         unsigned at = 0;
-        while (rig->to_echo[at] != request) {
+        while (rig->to_echo[at] != request)
             at++;
-        }
         rig->to_echo[at] = rig->to_echo[--rig->to_echo_count];
         pthread_cond_broadcast(&rig->changed);
     }
@@ -211,9 +207,8 @@ stream_one(struct http_rig *rig, struct http_request *request)
     } else {
         while (e == OK && written < (complete ? size : size / 2)) {
             if (piece > size - written) piece = (size_t)(size - written);
-            for (size_t i = 0; i < piece; i++) {
+            for (size_t i = 0; i < piece; i++)
                 bytes[i] = (uint8_t)('0' + (written + i) % 10);
-            }
             e = http_stream_write(request, bytes_of(bytes, piece), NULL);
             if (e == OK) written += piece;
         }
@@ -262,9 +257,8 @@ http_rig_wait_stream(struct http_rig *rig)
 {
     struct timespec at = wait_limit();
     pthread_mutex_lock(&rig->mutex);
-    while (!rig->stream_done) {
+    while (!rig->stream_done)
         assert_int_equal(pthread_cond_timedwait(&rig->changed, &rig->mutex, &at), 0);
-    }
     rig->stream_done = false;
     enum err e = rig->stream_error;
     pthread_mutex_unlock(&rig->mutex);
@@ -276,9 +270,8 @@ http_rig_take_held(struct http_rig *rig)
 {
     struct timespec at = wait_limit();
     pthread_mutex_lock(&rig->mutex);
-    while (rig->held_count == 0) {
+    while (rig->held_count == 0)
         assert_int_equal(pthread_cond_timedwait(&rig->changed, &rig->mutex, &at), 0);
-    }
     struct http_request *request = rig->held[0];
     memmove(rig->held, rig->held + 1, --rig->held_count * sizeof *rig->held);
     pthread_mutex_unlock(&rig->mutex);
@@ -487,9 +480,8 @@ client_connect_to(uint16_t port, int receive_bytes)
 {
     struct client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     assert_true(client.fd >= 0);
-    if (receive_bytes > 0) {
+    if (receive_bytes > 0)
         setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
-    }
     struct timeval limit = {.tv_sec = WAIT_S};
     setsockopt(client.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(client.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -609,9 +601,8 @@ body_add(struct response *response, const char *bytes, size_t size)
 bool
 client_have(struct client *client, size_t size)
 {
-    while (client->size < size) {
+    while (client->size < size)
         if (!client_read_more(client)) return false;
-    }
     return true;
 }
 
@@ -662,9 +653,8 @@ client_response(struct client *client, bool head)
     struct response response = {0};
     body_add(&response, "", 0);
     char *end;
-    while ((end = memmem(client->bytes, client->size, "\r\n\r\n", 4)) == NULL) {
+    while ((end = memmem(client->bytes, client->size, "\r\n\r\n", 4)) == NULL)
         if (!client_read_more(client)) return response;
-    }
     size_t size = (size_t)(end - client->bytes) + 4;
     assert_true(size < sizeof response.header);
     memcpy(response.header, client->bytes, size);

@@ -8,9 +8,8 @@ put_alert_labels(struct buf *to, const char *name, const char *const *more)
     struct label labels[64];
     uint32_t count = 0;
     labels[count++] = (struct label){bytes_of_text("alertname"), bytes_of_text(name)};
-    for (; more != NULL && *more != NULL; more += 2) {
+    for (; more != NULL && *more != NULL; more += 2)
         labels[count++] = (struct label){bytes_of_text(more[0]), bytes_of_text(more[1])};
-    }
     assert_int_equal(labels_build(labels, count, &limits, to), REJECT_NONE);
 }
 

@@ -65,9 +65,8 @@ fake_poll(struct outside *outside, int wait_ms)
     struct notify_rig *rig = (struct notify_rig *)outside;
     int64_t now_ns = env_monotonic_ns(rig->env), until_ns = now_ns + wait_ms * NS_PER_MS;
     if (rig->look != NULL) rig->look(rig);
-    for (unsigned i = 0; i < rig->call_count; i++) {
+    for (unsigned i = 0; i < rig->call_count; i++)
         if (rig->calls[i].due_ns < until_ns) until_ns = rig->calls[i].due_ns;
-    }
     if (until_ns > now_ns && !rig->is_woken) sim_env_advance_ns(rig->sim, until_ns - now_ns);
     rig->is_woken = false;
 }
@@ -253,9 +252,8 @@ notify_rig_run(struct notify_rig *rig, int64_t ms)
         assert_in_range(++steps, 1, STEPS_MAX); /* without waits it would never end */
         notifier_step(rig->notifier, (int)(left_ns / NS_PER_MS));
     }
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 20; i++)
         notifier_step(rig->notifier, 0);
-    }
 }
 
 void

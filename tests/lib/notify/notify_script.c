@@ -53,9 +53,8 @@ event(const char *text)
     static char timed[RIG_TEXT_BYTES];
     int64_t now_ns = env_monotonic_ns(notify_rig.env);
     int size = 0;
-    if (script.printed[0] == '\0' || now_ns != notify_seen.now_ns) {
+    if (script.printed[0] == '\0' || now_ns != notify_seen.now_ns)
         size = sprintf(timed, "%.10gs ", (double)(now_ns - notify_seen.began_ns) / 1e9);
-    }
     notify_seen.now_ns = now_ns;
     strcpy(timed + size, text);
     script_print(timed);
@@ -89,9 +88,8 @@ look(struct notify_rig *r)
     look_at_log();
     for (uint32_t k = 0; k < config->count; k++) {
         const struct members *members = &config->items[k]->members;
-        for (uint32_t i = 0; i < members->count && members->count <= 100; i++) {
+        for (uint32_t i = 0; i < members->count && members->count <= 100; i++)
             at += (size_t)snprintf(hosts + at, sizeof hosts - at, " %s", members->items[i]->url);
-        }
         if (members->count > 100) at += (size_t)sprintf(hosts + at, " %u", members->count);
     }
     if (!notify_seen.has_hosts || strcmp(hosts, notify_seen.hosts) == 0) return;
@@ -118,9 +116,8 @@ serve(struct notify_rig *r, struct fake_call *call)
         size += (size_t)snprintf(notify_seen.headers + size, sizeof notify_seen.headers - size,
                                  "; %s", *h);
     }
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         if (wanted[i] != NULL) strcpy(call->answer.wanted[i], wanted[i]);
-    }
     for (unsigned i = 0; i < answers.count; i++) {
         char url[256];
         snprintf(url, sizeof url, "http://%s/api/v2/alerts", answers.items[i].url);
@@ -158,9 +155,8 @@ static void
 add_alertmanager(char *rest)
 {
     notify_rig_add(&notify_rig);
-    for (const char *at; (at = script_word(&rest))[0] != '\0';) {
+    for (const char *at; (at = script_word(&rest))[0] != '\0';)
         notify_rig_target(&notify_rig, at);
-    }
 }
 
 static void

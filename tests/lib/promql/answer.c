@@ -34,9 +34,8 @@ answer_values_of(struct answer *a, const struct promql_options *o)
     struct promql_point p;
     assert_non_null(v);
     assert_int_equal(a->e, OK);
-    for (unsigned i = 0; i < ANSWER_SERIES * ANSWER_STEPS; i++) {
+    for (unsigned i = 0; i < ANSWER_SERIES * ANSWER_STEPS; i++)
         v->bits[i / ANSWER_STEPS][i % ANSWER_STEPS] = STALE_NAN_BITS;
-    }
     while (promql_next_series(a->result, &labels)) {
         struct bytes i = labels_get(labels, bytes_of("i", 1));
         unsigned at = i.size == 1 ? i.at[0] - '0' : 0;

@@ -77,11 +77,10 @@ put_selector(struct expression *x)
     static const char *const ops[] = {"=", "!=", "=~", "!~"};
     static const char *const patterns[] = {".*", ".+", "x|y", "", "[a-z].*", "(?i)X"};
     struct choices *c = x->from;
-    if (choose(c, 8) == 7) {
+    if (choose(c, 8) == 7)
         buf_put_text(x->to, "{__name__=~\"m|h|latency_bucket|requests_total\"");
-    } else {
+    else
         buf_printf(x->to, "{\"%s\"", choose_text(c, metric_names));
-    }
     for (uint32_t i = choose(c, 6) / 4; i > 0; i--) {
         uint32_t op = choose(c, 4);
         const char *name = choose_text(c, label_names);
@@ -167,9 +166,8 @@ put_call(struct expression *x, enum function_id id, unsigned depth)
     const struct function *f = &functions[id];
     uint32_t count = f->argument_count;
     unsigned below = depth > 0 ? depth - 1 : 0;
-    if (f->variadic != 0) { /* the last argument may be missing, or repeated */
+    if (f->variadic != 0) /* the last argument may be missing, or repeated */
         count = count - 1 + choose(x->from, f->variadic < 0 ? 4 : (uint32_t)f->variadic + 1);
-    }
     buf_printf(x->to, "%s(", f->name);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t last = f->argument_count - 1;
@@ -188,9 +186,8 @@ static void
 put_names(struct expression *x)
 {
     buf_put_text(x->to, "(");
-    for (uint32_t i = choose(x->from, 4), n = 0; n < i; n++) {
+    for (uint32_t i = choose(x->from, 4), n = 0; n < i; n++)
         buf_printf(x->to, "%s\"%s\"", n > 0 ? ", " : "", choose_text(x->from, label_names));
-    }
     buf_put_text(x->to, ")");
 }
 

@@ -27,9 +27,8 @@ store_labels(struct random_store *s, struct choices *c, struct buf *to)
                                        bytes_of_text(choose_text(c, label_values))};
     }
     if (labels_build(list, count, &limits, to) != REJECT_NONE) return false;
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         if (bytes_equal(buf_bytes(&s->series[i].labels), buf_bytes(to))) return false;
-    }
     return true;
 }
 
@@ -89,9 +88,8 @@ store_samples(struct random_store *s, struct choices *c, struct stored_series *s
     for (uint32_t i = 0; i < count; i++) {
         struct stored_sample *x = &series->samples[i], *before = i > 0 ? x - 1 : NULL;
         bool is_float = kinds < 2 || (kinds == 4 && rng_below(&r, 4) > 0);
-        if (starts > 1 && rng_below(&r, 8) == 0) {
+        if (starts > 1 && rng_below(&r, 8) == 0)
             start_ms = (int64_t)((uint64_t)t_ms - rng_below(&r, (uint64_t)1 << starts * 8));
-        }
         if (starts == 3 && rng_below(&r, 16) == 0) start_ms = (int64_t)rng_next(&r);
         *x = (struct stored_sample){.t_ms = t_ms, .start_ms = start_ms};
         if (is_float) {
@@ -129,9 +127,8 @@ random_store_init(struct random_store *s, struct choices *c, const struct view_o
 void
 random_store_fini(struct random_store *s)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         buf_fini(&s->series[i].labels);
-    }
     arena_fini(&s->arena);
 }
 
@@ -168,9 +165,8 @@ static bool
 is_selected(const struct query_request *request, struct bytes labels)
 {
     const struct query_hints *hints = &request->hints;
-    if (hints->shard_count > 1 && shard_of_labels(labels, hints->shard_count) != hints->shard) {
+    if (hints->shard_count > 1 && shard_of_labels(labels, hints->shard_count) != hints->shard)
         return false;
-    }
     for (uint32_t i = 0; i < request->sets->count; i++) {
         const struct matcher *m = request->sets->matchers[i];
         if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return false;
@@ -183,9 +179,8 @@ stored_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct stored_set *s = (struct stored_set *)set;
     const struct random_store *store = s->store;
-    while (s->next_series < store->count && !s->selected[s->next_series]) {
+    while (s->next_series < store->count && !s->selected[s->next_series])
         s->next_series++;
-    }
     *ret_labels = (struct bytes){NULL, 0};
     batch_free(s);
     if (s->next_series == store->count) return OK;
@@ -202,14 +197,12 @@ stored_batch(struct series_set *set, struct sample_batch *ret_batch, struct why 
     const struct stored_sample *list = s->series->samples;
     batch_free(s);
     *ret_batch = (struct sample_batch){.kind = SAMPLE_FLOAT};
-    while (s->next_sample < s->series->count && list[s->next_sample].t_ms < s->request.min_ms) {
+    while (s->next_sample < s->series->count && list[s->next_sample].t_ms < s->request.min_ms)
         s->next_sample++;
-    }
     uint32_t first = s->next_sample, n = 0;
     while (first + n < s->series->count && list[first + n].t_ms <= s->request.max_ms &&
-           list[first + n].kind == list[first].kind && n < 13) {
+           list[first + n].kind == list[first].kind && n < 13)
         n++;
-    }
     if (n == 0) return OK;
     s->next_sample += n;
     bool is_float = list[first].kind == SAMPLE_FLOAT;
@@ -258,9 +251,8 @@ random_store_select(struct view *view, const struct query_request *request,
     s->set.ops = &ops;
     s->store = (const struct random_store *)view;
     s->request = *request;
-    for (uint32_t i = 0; i < s->store->count; i++) {
+    for (uint32_t i = 0; i < s->store->count; i++)
         s->selected[i] = is_selected(request, buf_bytes(&s->store->series[i].labels));
-    }
     *ret_set = &s->set;
     return OK;
 }

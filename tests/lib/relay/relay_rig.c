@@ -19,9 +19,8 @@ fake_init(struct writer *w, struct why *why)
     w->w = world;
     w->base.limits = world->limits;
     world->fills = w->base.options.fills;
-    for (uint32_t i = 0; i < world->count; i++) {
+    for (uint32_t i = 0; i < world->count; i++)
         world->sent[i].written = false;
-    }
     return OK;
 }
 
@@ -157,9 +156,8 @@ static void
 refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
 {
     uint32_t bad = 0;
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; i < c->count; i++)
         bad += w->sent[c->numbers[i]].poison;
-    }
     bool all = (w->refusal & REFUSAL_SAYS_ALL) && bad == c->count;
     fake_say(step, all ? VERDICT_DEAD : VERDICT_SOME_DEAD, "bad");
     if (w->refusal & REFUSAL_COUNTED) step->refused = bad;
@@ -167,9 +165,8 @@ refuse(struct world *w, const struct writer_call *c, struct writer_step *step)
     /* A refusal before an accepted check is not applied, so the call may be sent again. */
     bool is_proven = w->check_accepted && !w->check_is_unproven;
     bool is_applied = final && (w->limits.start_check == 0 || is_proven);
-    for (uint32_t i = 0; i < c->count && is_applied; i++) {
+    for (uint32_t i = 0; i < c->count && is_applied; i++)
         w->sent[c->numbers[i]].refused = true;
-    }
     if (final) step->verdict = VERDICT_DEAD_CALL;
 }
 
@@ -208,9 +205,8 @@ fake_begin(struct writer *writer, struct writer_call *c, struct writer_step *ste
     } else if (world_happens(w, m->retry)) {
         w->calls_failed++;
         bool stored = world_happens(w, 50) && !poisoned; /* the response was lost */
-        for (uint32_t i = 0; i < c->count && stored; i++) {
+        for (uint32_t i = 0; i < c->count && stored; i++)
             world_arrive(w, c->numbers[i]);
-        }
         fake_say(step, VERDICT_RETRY, "timeout");
     } else if (world_happens(w, m->throttle)) {
         fake_say(step, VERDICT_THROTTLED, "throttled");
@@ -226,9 +222,8 @@ fake_begin(struct writer *writer, struct writer_call *c, struct writer_step *ste
     } else if (poisoned) {
         refuse(w, c, step);
     } else {
-        for (uint32_t i = 0; i < c->count; i++) {
+        for (uint32_t i = 0; i < c->count; i++)
             world_arrive(w, c->numbers[i]);
-        }
         fake_say(step, VERDICT_DELIVERED, "");
     }
 }
@@ -240,9 +235,8 @@ fake_entry(const struct writer *w, const struct writer_call *c, uint32_t entry,
     (void)w;
     assert_true(entry < c->count);
     *ret_entry = (struct writer_entry){.verdict = c->verdicts[entry]};
-    if (c->verdicts[entry] == VERDICT_DEAD) {
+    if (c->verdicts[entry] == VERDICT_DEAD)
         snprintf(ret_entry->reason, sizeof ret_entry->reason, "bad");
-    }
 }
 
 static bool

@@ -176,9 +176,8 @@ merge_world_tenant(struct merge_world *w, struct content *c, struct content_tena
     for (uint32_t i = 0; i < t->series_count; i++) {
         struct content_series *s = &t->series[i];
         uint64_t hash = 14695981039346656037u;
-        for (size_t b = 0; b < s->labels.size; b++) {
+        for (size_t b = 0; b < s->labels.size; b++)
             hash = (hash ^ s->labels.at[b]) * 1099511628211u;
-        }
         merge_world_series(w, c, s, hash >> 20, input);
     }
     merge_world_exemplars(w, c, t);
@@ -250,9 +249,8 @@ merge_world_delete(struct merge_world *w)
         uint32_t count = (uint32_t)rng_below(&w->r, DELETIONS_MAX + 1);
         for (uint32_t d = 0; d < count && w->deletions[i][d].series == NULL; d++) {
             roaring_bitmap_t *set = roaring_bitmap_create();
-            for (uint32_t n = 0; n < series; n++) {
+            for (uint32_t n = 0; n < series; n++)
                 if (rng_below(&w->r, 2) == 0) roaring_bitmap_add(set, n);
-            }
             w->deletions[i][d] = (struct part_deletion){set, merge_world_range(w)};
             w->inputs[i].deletion_count = d + 1;
         }
@@ -342,9 +340,8 @@ model_samples(struct merge_model *m, const struct origin *from, uint32_t count,
               struct content_series *to)
 {
     uint32_t total = 0, kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         total += from[i].tenant->series[from[i].index].sample_count;
-    }
     struct origin *all = calloc(total + 1, sizeof *all);
     for (uint32_t i = 0; i < count; i++) {
         const struct content_series *s = &from[i].tenant->series[from[i].index];
@@ -388,9 +385,8 @@ model_exemplars(struct merge_model *m, const struct origin *from, uint32_t count
                 struct content_tenant *to, uint32_t series)
 {
     uint32_t total = 0, kept = 0, first = to->exemplar_count;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         total += from[i].tenant->exemplar_count;
-    }
     struct origin *all = calloc(total + 1, sizeof *all);
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t n = 0; n < from[i].tenant->exemplar_count; n++) {
@@ -408,9 +404,8 @@ model_exemplars(struct merge_model *m, const struct origin *from, uint32_t count
         struct content_exemplar x = *all[i].exemplar;
         bool known = false;
         x.series = series;
-        for (uint32_t n = first; n < to->exemplar_count; n++) {
+        for (uint32_t n = first; n < to->exemplar_count; n++)
             known |= same_exemplar(&to->exemplars[n], &x);
-        }
         if (!known) to->exemplars[to->exemplar_count++] = x;
         *(known ? &m->count->duplicate[LEDGER_EXEMPLAR] : &m->count->written[LEDGER_EXEMPLAR]) += 1;
     }
@@ -554,9 +549,8 @@ check_rows(struct check *x, const struct part_tenant *t)
         uint32_t count, at = 0;
         assert_int_equal(row_read(rows, t->first_series + i, &labels, &blocks, &count, NULL), OK);
         assert_true(bytes_equal(labels, s->labels));
-        for (uint32_t b = 0; b < count; b++) {
+        for (uint32_t b = 0; b < count; b++)
             check_block(x->part, &blocks[b], s, &at);
-        }
         assert_int_equal(at, s->sample_count);
     }
     row_reader_free(rows);
@@ -659,9 +653,8 @@ merge_world_merge(const struct part_merge_options *options, uint64_t samples,
     uint32_t count;
     bool done = false;
     o.e = part_merge_new(options, &m, &o.why);
-    for (; o.e == OK && !done; o.steps++) {
+    for (; o.e == OK && !done; o.steps++)
         o.e = part_merge_step(m, samples, &done, &o.input, &o.why);
-    }
     if (o.e == OK) o.e = part_merge_finish(m, &o.info, &counts, &count, &o.why);
     if (o.e == OK && model != NULL) check_counts(model, counts, count);
     for (uint32_t i = 0; o.e == OK && i < count; i++) {

@@ -109,16 +109,14 @@ void
 content_pairs(struct content *c, struct content_tenant *t)
 {
     uint32_t total = 0;
-    for (uint32_t i = 0; i < t->series_count; i++) {
+    for (uint32_t i = 0; i < t->series_count; i++)
         total += labels_count(t->series[i].labels);
-    }
     t->pairs = arena_new(&c->arena, (total + 1) * sizeof *t->pairs);
     total = 0;
     for (uint32_t i = 0; i < t->series_count; i++) {
         struct cursor at = cursor_of(t->series[i].labels);
-        while (labels_next(&at, &t->pairs[total])) {
+        while (labels_next(&at, &t->pairs[total]))
             total++;
-        }
     }
     t->pair_count = content_unique(t->pairs, total, sizeof *t->pairs, content_by_pair);
     for (uint32_t i = 0; i < t->series_count; i++) {
@@ -173,14 +171,12 @@ content_make(struct content *c, uint64_t seed, struct content_size size)
         t->name = arena_copy(&c->arena, bytes_of_text(name));
         t->series_count = (uint32_t)rng_below(&r, size.series + 1);
         t->series = arena_new(&c->arena, (t->series_count + 1) * sizeof *t->series);
-        for (uint32_t j = 0; j < t->series_count; j++) {
+        for (uint32_t j = 0; j < t->series_count; j++)
             t->series[j].labels = content_labels(c, &r, size.values);
-        }
         t->series_count =
             content_unique(t->series, t->series_count, sizeof *t->series, content_by_labels);
-        for (uint32_t j = 0; j < t->series_count; j++) {
+        for (uint32_t j = 0; j < t->series_count; j++)
             content_samples(c, &r, &t->series[j], size.samples);
-        }
         content_pairs(c, t);
         content_rest(c, &r, t);
     }
@@ -230,9 +226,8 @@ content_write_tenant(const struct content_tenant *t, struct rng *r, struct part_
                      struct why *why)
 {
     enum err e = part_write_tenant(w, t->name, why);
-    for (uint32_t i = 0; i < t->pair_count && e == OK; i++) {
+    for (uint32_t i = 0; i < t->pair_count && e == OK; i++)
         e = part_write_pair(w, t->pairs[i], why);
-    }
     for (uint32_t i = 0; i < t->series_count && e == OK; i++) {
         const struct content_series *s = &t->series[i];
         e = part_write_series(w, s->pairs, s->pair_count, why);
@@ -242,9 +237,8 @@ content_write_tenant(const struct content_tenant *t, struct rng *r, struct part_
         const struct content_exemplar *x = &t->exemplars[i];
         e = part_write_exemplar(w, x->series, x->t_ms, x->bits, x->labels, why);
     }
-    for (uint32_t i = 0; i < t->metadata_count && e == OK; i++) {
+    for (uint32_t i = 0; i < t->metadata_count && e == OK; i++)
         e = part_write_metadata(w, &t->metadata[i], why);
-    }
     return e;
 }
 
@@ -256,9 +250,8 @@ content_write(const struct content *c, struct env *env, struct budget *budget, c
     struct rng r = {number};
     enum err e = part_writer_new(env, budget, dir, number, 100, 2000, &w, why);
     if (e == OK) part_writer_set_level(w, level);
-    for (uint32_t i = 0; i < c->tenant_count && e == OK; i++) {
+    for (uint32_t i = 0; i < c->tenant_count && e == OK; i++)
         e = content_write_tenant(&c->tenants[i], &r, w, why);
-    }
     if (e == OK) e = part_writer_finish(w, ret_info, why);
     part_writer_free(w);
     return e;

@@ -42,9 +42,8 @@ void
 expect_result(uint64_t written, uint64_t rejected)
 {
     uint64_t got = 0;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         got += machine.result.written[k];
-    }
     if (got != written || machine.result.rejected_total != rejected)
         print_error("%s\n", machine.result.text);
     assert_int_equal(got, written);

@@ -29,9 +29,8 @@ rq_init(struct rq *rq, enum rw_version version)
     memset(rq, 0, sizeof *rq);
     rq->version = version;
     struct buf *all[] = {&rq->out, &rq->symbols, &rq->item, &rq->inner, &rq->packed};
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 5; i++)
         buf_init(all[i], NULL, 1 << 30);
-    }
     buf_put_u8(&rq->symbols, 0x22);
     buf_put_counted(&rq->symbols, text(""));
     rq->symbol_count = 1;
@@ -41,9 +40,8 @@ void
 rq_fini(struct rq *rq)
 {
     struct buf *all[] = {&rq->out, &rq->symbols, &rq->item, &rq->inner, &rq->packed};
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 5; i++)
         buf_fini(all[i]);
-    }
 }
 
 void
@@ -142,12 +140,11 @@ rq_buckets(struct rq *rq, enum sample_kind kind, const struct hist_buckets *b, u
     }
     if (b->bucket_count == 0) return;
     buf_clear(&rq->packed);
-    for (uint32_t i = 0; i < b->bucket_count; i++) {
+    for (uint32_t i = 0; i < b->bucket_count; i++)
         if (kind == SAMPLE_HISTOGRAM_INT)
             buf_put_zigzag(&rq->packed, b->deltas[i]);
         else
             buf_put_le64(&rq->packed, b->counts[i]);
-    }
     rq_field(&rq->inner, first + (kind == SAMPLE_HISTOGRAM_INT ? 1 : 2), buf_bytes(&rq->packed));
 }
 
@@ -171,9 +168,8 @@ rq_histogram(struct rq *rq, int64_t t_ms, const struct histogram *h, int64_t sta
     rq_number(&rq->inner, 14, h->reset_hint);
     rq_number(&rq->inner, 15, (uint64_t)t_ms);
     buf_clear(&rq->packed);
-    for (uint32_t i = 0; i < h->custom_count; i++) {
+    for (uint32_t i = 0; i < h->custom_count; i++)
         buf_put_le64(&rq->packed, h->custom_bits[i]);
-    }
     if (h->custom_count > 0) rq_field(&rq->inner, 16, buf_bytes(&rq->packed));
     if (rq->version == RW_V2 && start_ms != 0) rq_number(&rq->inner, 17, (uint64_t)start_ms);
     rq_field(&rq->item, rq->version == RW_V1 ? 4 : 3, buf_bytes(&rq->inner));
@@ -370,9 +366,8 @@ say_line(void *context, const char *line)
 {
     struct buf *to = context;
     if (strstr(line, "damaged: ") == NULL && strstr(line, "NOT BALANCE") == NULL &&
-        strstr(line, "says ") == NULL && strstr(line, "without labels") == NULL) {
+        strstr(line, "says ") == NULL && strstr(line, "without labels") == NULL)
         return;
-    }
     buf_put_text(to, line);
     buf_put_text(to, "\n");
 }
@@ -412,9 +407,8 @@ static void
 note_ledger(void *context, struct bytes tenant, const struct ledger *ledger)
 {
     struct ledger_of *of = context;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         of->unbalanced |= ledger_difference(ledger, (enum ledger_kind)k) != 0;
-    }
     of->unbalanced |= !ledger_balances(ledger); /* a lock is held: the test cannot fail here */
     if (of->tenant != NULL && bytes_equal(tenant, text(of->tenant))) of->found = *ledger;
 }
@@ -453,9 +447,8 @@ question_init(struct question *q, const char *tenant, const struct matcher_text 
 void
 question_fini(struct question *q)
 {
-    for (uint32_t i = 0; i < q->set.count; i++) {
+    for (uint32_t i = 0; i < q->set.count; i++)
         matcher_free(q->made[i]);
-    }
 }
 
 enum err
@@ -565,9 +558,8 @@ print_sample(void *context, struct bytes labels, const struct sample_batch *b, u
         buf_printf(to, "%.17g", bits_double(b->value_bits[i]));
     else
         buf_printf(to, "h%.17g", bits_double(b->histograms[i].sum_bits));
-    if (b->starts_ms != NULL && b->starts_ms[i] != 0) {
+    if (b->starts_ms != NULL && b->starts_ms[i] != 0)
         buf_printf(to, " since %lld", (long long)b->starts_ms[i]);
-    }
     buf_put_text(to, "\n");
 }
 

@@ -99,9 +99,8 @@ void
 model_fini(struct model *x)
 {
     arena_fini(&x->arena);
-    for (uint32_t s = 0; s < SERIES; s++) {
+    for (uint32_t s = 0; s < SERIES; s++)
         buf_fini(&x->labels[s]);
-    }
 }
 
 static struct histogram
@@ -168,9 +167,8 @@ foretell_spark(struct model *x, const struct item *item)
 static enum verdict
 foretell(struct model *x, struct cell *c, const struct item *item)
 {
-    if (slot_time(item->slot) > env_realtime_ms(x->m->env) + x->m->limits.max_future_ms) {
+    if (slot_time(item->slot) > env_realtime_ms(x->m->env) + x->m->limits.max_future_ms)
         return WILL_BE_TOO_NEW;
-    }
     if (!cell_is_sure(c)) return WILL_WHAT;
     if (c->in_head == HEAD_NO) {
         c->in_head = HEAD_YES;
@@ -236,9 +234,8 @@ send_failed(struct model *x, const struct item *items, const enum verdict *verdi
             c->in_head = HEAD_UNKNOWN;
             c->head_gen = x->gen;
         }
-        if (verdicts[i] == WILL_ACCEPT || verdicts[i] == WILL_WHAT || c->in_head == HEAD_UNKNOWN) {
+        if (verdicts[i] == WILL_ACCEPT || verdicts[i] == WILL_WHAT || c->in_head == HEAD_UNKNOWN)
             cell_maybe(x, c, &item->v);
-        }
     }
 }
 
@@ -267,18 +264,15 @@ check_counts(struct model *x, const enum verdict *verdicts, uint32_t count, bool
              uint32_t *ret_unsure)
 {
     uint64_t written = 0, rejected = 0, unsure = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (verdicts[i] == WILL_WHAT || (failed && verdicts[i] == WILL_REPEAT_PART)) {
+    for (uint32_t i = 0; i < count; i++)
+        if (verdicts[i] == WILL_WHAT || (failed && verdicts[i] == WILL_REPEAT_PART))
             unsure++;
-        } else {
+        else
             *(verdicts[i] < WILL_CONFLICT ? &written : &rejected) += 1;
-        }
-    }
     const struct ingest_result *r = &x->m->result;
     uint64_t got = 0;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         got += r->written[k];
-    }
     if (got + r->rejected_total != count || r->rejected_total < rejected ||
         r->rejected_total > rejected + unsure) {
         print_error("%llu written and %llu refused, not %llu and %llu (unsure: %llu): %s\n",
@@ -358,9 +352,8 @@ static void
 cell_drop_voided(struct cell *c)
 {
     uint8_t kept = 0;
-    for (uint32_t i = 0; i < c->may_count; i++) {
+    for (uint32_t i = 0; i < c->may_count; i++)
         if ((c->voided >> i & 1) == 0) c->may[kept++] = c->may[i];
-    }
     c->may_count = kept;
     c->voided = 0;
     c->ghost = false;
@@ -483,9 +476,8 @@ model_delete(struct model *x, uint32_t tenant, uint32_t series, uint32_t first, 
 uint32_t
 model_series(const struct model *x, struct bytes labels)
 {
-    for (uint32_t s = 0; s < SERIES; s++) {
+    for (uint32_t s = 0; s < SERIES; s++)
         if (bytes_equal(labels, buf_bytes(&x->labels[s]))) return s;
-    }
     fail_msg("a series that nobody sent");
     return 0;
 }

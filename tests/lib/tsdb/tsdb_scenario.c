@@ -52,9 +52,8 @@ static void
 scenario_send(struct model *x, const struct items *items)
 {
     enum err e = model_send(x, items->version, items->at, items->count);
-    if (e != OK && e != ERR_AGAIN && e != ERR_NOMEM) {
+    if (e != OK && e != ERR_AGAIN && e != ERR_NOMEM)
         fail_msg("ingest: %s: %s", err_word(e), x->m->why.text);
-    }
 }
 
 void
@@ -203,9 +202,8 @@ was_examined(uint64_t sum)
 {
     static uint64_t sums[1 << 14];
     static uint32_t count;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (sums[i] == sum) return true;
-    }
     if (count < sizeof sums / sizeof *sums) sums[count++] = sum;
     return false;
 }

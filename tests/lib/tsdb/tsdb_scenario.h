@@ -32,9 +32,10 @@ void scenario_delete(struct model *x);
 void scenario_run(struct model *x);
 
 /*
- * Recovers the store without the fault, writes on, and compares it with the model. After the restart
- * only files, model and clocks decide what happens: a state that was examined before in the program,
- * as after most faults, is not examined again. All machines of a program have the same options here.
+ * Recovers the store without the fault, writes on, and compares it with the model. After the
+ * restart only files, model and clocks decide what happens: a state that was examined before in the
+ * program, as after most faults, is not examined again. All machines of a program have the same
+ * options here.
  */
 void scenario_end(struct model *x);
 

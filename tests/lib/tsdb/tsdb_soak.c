@@ -162,11 +162,9 @@ soak_init(struct soak *x, uint64_t seed)
 void
 soak_fini(struct soak *x)
 {
-    for (uint32_t i = 0; i < x->series_count; i++) {
-        for (unsigned w = 0; w < WHAT_COUNT; w++) {
+    for (uint32_t i = 0; i < x->series_count; i++)
+        for (unsigned w = 0; w < WHAT_COUNT; w++)
             free(x->series[i].marks[w].at);
-        }
-    }
     free(x->series);
     free(x->table);
     free(x->pending);
@@ -319,9 +317,8 @@ soak_foretell(struct soak *x, const struct soak_item *item, const int64_t min_ms
     if ((variants & ~variant) == 0) return WILL_BE_WRITTEN;
     /* It is refused for certain only if the head holds one value, which is another one. */
     bool one = false;
-    for (unsigned k = 0; k < 4; k++) {
+    for (unsigned k = 0; k < 4; k++)
         one |= (variants & ~(0x11u << k)) == 0;
-    }
     return m->must && one && m->gen == x->gen && !m->pending ? WILL_BE_REFUSED : WILL_SHOW;
 }
 
@@ -367,9 +364,8 @@ static void
 soak_metadata_sent(struct soak *x, const struct soak_request *r, bool ok)
 {
     if (r->help == 0 || r->version != RW_V1) return;
-    for (uint32_t i = 0; i < SOAK_METRICS; i++) {
+    for (uint32_t i = 0; i < SOAK_METRICS; i++)
         x->helps[r->tenant][i] |= (uint8_t)(1u << (r->help - 1));
-    }
     x->helps_sent[r->tenant] |= (uint8_t)(1u << (r->help - 1));
     x->helps_must[r->tenant] = false;
     x->helps_pending[r->tenant] = ok ? (uint8_t)r->help : 0;
@@ -392,9 +388,8 @@ soak_judged(struct soak *x, const struct soak_request *r, const int64_t min_ms[2
     uint64_t written = 0, count[3] = {0}, refused = result->rejected_total;
     enum foretold *foretold = malloc((r->count + 1) * sizeof *foretold);
     assert_non_null(foretold);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         written += result->written[k];
-    }
     for (uint32_t i = 0; i < r->count; i++) {
         foretold[i] = soak_foretell(x, &r->items[i], min_ms);
         count[foretold[i]]++;
@@ -431,9 +426,8 @@ soak_send(struct soak *x, const struct soak_request *r)
     rq_fini(&rq);
     soak_metadata_sent(x, r, e == OK);
     if (e) {
-        for (uint32_t i = 0; i < r->count; i++) {
+        for (uint32_t i = 0; i < r->count; i++)
             mark_maybe(x, &r->items[i]);
-        }
         x->no_memory += e == ERR_NOMEM;
         return e;
     }
@@ -448,12 +442,10 @@ soak_send(struct soak *x, const struct soak_request *r)
 static void
 soak_voided(struct soak *x)
 {
-    for (uint32_t i = 0; i < x->pending_count; i++) {
+    for (uint32_t i = 0; i < x->pending_count; i++)
         mark_make(x, &x->pending[i])->pending = false;
-    }
-    for (uint32_t i = 0; i < x->pending_count; i++) {
+    for (uint32_t i = 0; i < x->pending_count; i++)
         mark_maybe(x, &x->pending[i]);
-    }
     x->pending_count = 0;
     x->wait_epoch = 0;
     x->gen++;
@@ -469,9 +461,8 @@ soak_committed(struct soak *x)
     if (durable != x->durable) x->doubt = false;
     x->durable = durable;
     x->wait_epoch = 0;
-    for (uint32_t i = 0; i < x->pending_count; i++) {
+    for (uint32_t i = 0; i < x->pending_count; i++)
         mark_ack(x, &x->pending[i]);
-    }
     x->pending_count = 0;
     for (uint32_t t = 0; t < SOAK_TENANTS; t++) {
         if (x->helps_pending[t] == 0) continue;
@@ -568,9 +559,8 @@ soak_selects(const struct soak_series *s, struct matcher *const *matchers, uint3
 {
     for (uint32_t i = 0; i < count; i++) {
         /* Matchers have tests of their own. */
-        if (!matcher_matches(matchers[i], labels_get(s->labels, matcher_name(matchers[i])))) {
+        if (!matcher_matches(matchers[i], labels_get(s->labels, matcher_name(matchers[i]))))
             return false;
-        }
     }
     return true;
 }
@@ -602,9 +592,8 @@ soak_meet(struct soak_reading *r, struct bytes labels, int64_t t_ms)
         r->series = &x->series[slot - 1];
         r->series->reading = x->reading;
         r->next = marks_from(&r->series->marks[r->what], r->min_ms);
-        if (!soak_selects(r->series, r->matchers, r->matcher_count)) {
+        if (!soak_selects(r->series, r->matchers, r->matcher_count))
             soak_fail(x, "{%s} does not match", r->series->text);
-        }
     }
     soak_skip(r, t_ms, false);
     const struct marks *m = &r->series->marks[r->what];
@@ -630,9 +619,8 @@ soak_saw(void *context, struct bytes labels, const struct sample_batch *b, uint3
         return;
     }
     unsigned read_as = 0;
-    for (uint8_t code = 0; code < 8; code++) {
+    for (uint8_t code = 0; code < 8; code++)
         if (soak_reads_as(r->series, k->t_ms, code, b, i)) read_as |= 1u << code;
-    }
     soak_fail(r->x,
               "tenant %s, {%s} at %lld: codes %x expected (sent: %x%s), found kind %d, bits %llx, "
               "which are codes %x",
@@ -651,9 +639,8 @@ soak_saw_exemplar(void *context, const struct exemplar *e)
     struct mark *k = soak_meet(r, e->series_labels, e->t_ms);
     snprintf(id, sizeof id, "%llx", (long long)e->t_ms);
     bool same = bytes_equal(labels_get(e->labels, text("trace_id")), text(id));
-    if (k->may == 0 || !same || e->value_bits != spark_value(e->t_ms)) {
+    if (k->may == 0 || !same || e->value_bits != spark_value(e->t_ms))
         soak_fail(r->x, "{%s}: a wrong exemplar at %lld", r->series->text, (long long)e->t_ms);
-    }
     k->must = true;
     return OK;
 }
@@ -712,9 +699,8 @@ soak_saw_family(void *context, const struct metadata *m)
         for (unsigned help = 0; help < SOAK_HELPS; help++) {
             char words[20];
             snprintf(words, sizeof words, "help %u", help);
-            if ((f->x->helps[f->tenant][i] >> help & 1) != 0 && bytes_equal_text(m->help, words)) {
+            if ((f->x->helps[f->tenant][i] >> help & 1) != 0 && bytes_equal_text(m->help, words))
                 return OK;
-            }
         }
         break;
     }
@@ -730,9 +716,8 @@ soak_look_at_metadata(struct soak *x, uint32_t tenant)
     struct soak_families f = {x, tenant, 0};
     soak_must(x, machine_metadata(&x->m, soak_tenants[tenant], "", soak_saw_family, &f),
               "metadata");
-    for (uint32_t i = 0; i < SOAK_METRICS; i++) {
+    for (uint32_t i = 0; i < SOAK_METRICS; i++)
         distinct += i == 0 || strcmp(soak_metrics[i].name, soak_metrics[i - 1].name) != 0;
-    }
     if (x->helps_must[tenant] && f.count != distinct) {
         soak_fail(x, "tenant %s has metadata of %u families, not of %u", soak_tenants[tenant],
                   f.count, distinct);

@@ -27,9 +27,8 @@ mixed_histogram(const struct histogram *h)
     sum = mixed(sum, h->reset_hint == RESET_GAUGE);
     sum = mixed(mixed(sum, h->zero_threshold_bits), h->sum_bits);
     sum = mixed(mixed(sum, h->count), h->zero_count);
-    for (uint32_t i = 0; i < h->custom_count; i++) {
+    for (uint32_t i = 0; i < h->custom_count; i++)
         sum = mixed(sum, h->custom_bits[i]);
-    }
     return mixed_side(mixed_side(sum, h, &h->positive), h, &h->negative);
 }
 
@@ -45,9 +44,8 @@ static uint64_t
 hash_of_labels(struct bytes labels)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < labels.size; i++) {
+    for (size_t i = 0; i < labels.size; i++)
         sum = mixed(sum, labels.at[i]);
-    }
     return sum;
 }
 
@@ -70,9 +68,8 @@ streamed_piece(struct streamed *x, const struct rr_piece *p)
 {
     struct rr_decoded d = {.count = 0};
     if (p->kind == RR_PIECE_SERIES) x->labels_hash = hash_of_labels(p->labels);
-    if (p->kind == RR_PIECE_CHUNK) {
+    if (p->kind == RR_PIECE_CHUNK)
         must(rr_decode_chunk(x->decoder, p->type, p->chunk, INT64_MIN, INT64_MAX, &d, NULL));
-    }
     for (uint32_t i = 0; i < d.count; i++) {
         streamed_add(x, d.times_ms[i],
                      d.histograms == NULL ? d.bits[i] : mixed_histogram(&d.histograms[i]));
@@ -100,13 +97,11 @@ streamed_take(void *context, struct bytes given, struct why *why)
 static enum err
 stream_batch(struct rr_stream *stream, const struct sample_batch *b, struct why *why)
 {
-    if (b->kind == SAMPLE_FLOAT) {
+    if (b->kind == SAMPLE_FLOAT)
         return rr_stream_floats(stream, b->count, b->times_ms, b->value_bits, why);
-    }
     if (b->chunks.size > 0) return rr_stream_chunks(stream, b->chunks, why);
-    if (b->columns == NULL) {
+    if (b->columns == NULL)
         return rr_stream_histograms(stream, b->count, b->times_ms, b->histograms, why);
-    }
     return rr_stream_columns(stream, b->columns, b->first_row, b->count, b->times_ms, why);
 }
 

@@ -16,11 +16,9 @@ void
 asked_with_keep(struct asked_with *asked, const struct query_request *request)
 {
     *asked = (struct asked_with){.count = 0};
-    for (uint32_t i = 0; i < request->set_count; i++) {
-        for (uint32_t k = 0; k < request->sets[i].count && asked->count < 16; k++) {
+    for (uint32_t i = 0; i < request->set_count; i++)
+        for (uint32_t k = 0; k < request->sets[i].count && asked->count < 16; k++)
             asked->matchers[asked->count++] = request->sets[i].matchers[k];
-        }
-    }
     asked->hash = asked_with_hash(asked);
 }
 

@@ -33,9 +33,8 @@ is_selected(struct bytes labels, const struct query_request *r)
         uint32_t k = 0;
         while (k < r->sets[i].count &&
                matcher_matches(r->sets[i].matchers[k],
-                               labels_get(labels, matcher_name(r->sets[i].matchers[k])))) {
+                               labels_get(labels, matcher_name(r->sets[i].matchers[k]))))
             k++;
-        }
         if (k == r->sets[i].count) return true;
     }
     return r->set_count == 0;
@@ -145,9 +144,8 @@ given_texts(struct view *view, const struct query_request *r, const struct text_
 {
     struct given *g = (struct given *)view;
     enum err e = why_set(why, g->error, "as told");
-    for (unsigned i = 0; i < g->count && e == OK; i++) {
+    for (unsigned i = 0; i < g->count && e == OK; i++)
         if (is_selected(g->series[i]->labels, r)) e = to->each(to->context, g->series[i]->labels);
-    }
     if (e == OK && g->warning != NULL) e = to->warning(to->context, g->warning);
     return e;
 }
@@ -279,9 +277,8 @@ labels_with(struct replicas_rig *g, struct bytes labels, bool of_replica)
     buf_init(&to, NULL, LABELS_BYTES);
     for (struct label label; labels_next(&c, &label);) {
         bool is_one = false;
-        for (uint32_t i = 0; i < g->name_count; i++) {
+        for (uint32_t i = 0; i < g->name_count; i++)
             is_one |= bytes_equal(label.name, g->names[i]);
-        }
         if (is_one == of_replica) labels_put(&to, label);
     }
     struct bytes copy = arena_copy(&g->arena, buf_bytes(&to));
@@ -304,9 +301,8 @@ static bool
 replicas_rig_add(struct replicas_rig *g, struct bytes labels)
 {
     struct given *of = &g->given;
-    for (unsigned i = 0; i < of->count; i++) {
+    for (unsigned i = 0; i < of->count; i++)
         if (bytes_equal(of->series[i]->labels, labels)) return false;
-    }
     struct given_series *s = &g->all[of->count];
     assert_true(of->count < SERIES_MAX && labels.size <= LABELS_BYTES);
     if (labels.size > 0) memcpy(s->room, labels.at, labels.size);
@@ -353,9 +349,8 @@ replicas_rig_random(struct replicas_rig *g, uint64_t seed, unsigned series, uint
     replicas_rig_begin(g, seed);
     struct rng *rng = &g->given.rng;
     g->name_count = 1 + (uint32_t)rng_below(rng, 3);
-    for (uint32_t i = 0; i < g->name_count; i++) { /* a name may occur twice, or be in no series */
+    for (uint32_t i = 0; i < g->name_count; i++) /* a name may occur twice, or be in no series */
         g->names[i] = bytes_of(&"abcdefgz"[rng_below(rng, 8)], 1);
-    }
     for (unsigned i = 0; i < series; i++) {
         struct buf labels;
         buf_init(&labels, NULL, LABELS_BYTES);
@@ -395,9 +390,8 @@ put_series(struct replicas_rig *g, const char *const *pairs)
 {
     struct buf labels;
     buf_init(&labels, NULL, LABELS_BYTES);
-    for (; *pairs != NULL; pairs += 2) {
+    for (; *pairs != NULL; pairs += 2)
         labels_put(&labels, (struct label){bytes_of_text(pairs[0]), bytes_of_text(pairs[1])});
-    }
     assert_true(replicas_rig_add(g, buf_bytes(&labels)));
     buf_fini(&labels);
 }

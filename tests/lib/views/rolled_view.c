@@ -161,18 +161,16 @@ store_floats(struct rolled_set *s, struct block *b, struct rolled_item *items, u
     int64_t resolution_ms = items->resolution_ms;
     struct rollup *rollups = arena_alloc(&s->arena, 3 * count * sizeof *rollups);
     uint64_t *bits = arena_alloc(&s->arena, 2 * count * sizeof *bits);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         rollups[i] = items[i].rollup;
-    }
     b->rows = rollup_rows(rollups, count, b->times_ms, bits);
     codec_rollups_encode_times(b->scratch, rollups, count, resolution_ms, &b->first_times);
     codec_rollups_encode(b->scratch, rollups, count, &b->rest);
     struct rollup *back = rollups + count;
     enum err e = codec_rollups_decode(encoded(&b->first_times), encoded(&b->rest), resolution_ms,
                                       ROLLUP_WHOLE, b->times_ms, bits, b->rows, back, &b->count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         items[i].rollup = back[i];
-    }
     return e;
 }
 
@@ -182,9 +180,8 @@ store_histograms(struct rolled_set *s, struct block *b, struct rolled_item *item
     int64_t resolution_ms = items->resolution_ms;
     struct histogram_rollup *rollups = arena_alloc(&s->arena, 3 * count * sizeof *rollups);
     struct histogram *rows = arena_alloc(&s->arena, 2 * count * sizeof *rows);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         rollups[i] = items[i].histograms;
-    }
     b->rows = histogram_rollup_rows(rollups, count, b->times_ms, rows);
     enum err e = codec_histogram_rollups_encode_times(b->scratch, &s->arena, rollups, count,
                                                       resolution_ms, &b->first_times);
@@ -194,9 +191,8 @@ store_histograms(struct rolled_set *s, struct block *b, struct rolled_item *item
     struct histogram_rollup *back = rollups + count;
     e = codec_histogram_rollups_decode(encoded(&b->first_times), encoded(&b->rest), resolution_ms,
                                        b->times_ms, rows, b->rows, &s->arena, back, &b->count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         items[i].histograms = back[i];
-    }
     return e;
 }
 
@@ -248,9 +244,8 @@ is_mixed(const struct rolled_item *raw, uint32_t count, uint32_t at, int64_t res
     uint32_t first = at;
     while (first > 0 && rollup_window_end(raw[first - 1].t_ms, resolution_ms) == end_ms)
         first--;
-    for (uint32_t i = first; i < count && raw[i].t_ms <= end_ms; i++) {
+    for (uint32_t i = first; i < count && raw[i].t_ms <= end_ms; i++)
         if ((raw[i].histogram != NULL) != is_histogram) return true;
-    }
     return false;
 }
 
@@ -323,9 +318,8 @@ is_asked(const struct rolled_set *s, const struct rolled_item *x)
 static bool
 has_any(const struct rolled_set *s)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0; i < s->count; i++)
         if (is_asked(s, &s->items[i])) return true;
-    }
     return false;
 }
 
@@ -377,9 +371,8 @@ add_thinned(struct rolled_set *s, const struct rolled_item *x, struct sample_bat
     if (x->rollup.count > 0 && is_asked(s, &sample)) add_item(s, &sample, to);
     if (x->rollup.is_stale && is_asked(s, &marker)) add_item(s, &marker, to);
     struct query_control *control = s->request.control;
-    if (control != NULL && atomic_load(&control->thinned_to_ms) < x->resolution_ms) {
+    if (control != NULL && atomic_load(&control->thinned_to_ms) < x->resolution_ms)
         atomic_store(&control->thinned_to_ms, x->resolution_ms);
-    }
 }
 
 static enum err

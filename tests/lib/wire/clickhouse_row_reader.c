@@ -73,9 +73,8 @@ clickhouse_labels_read(struct bytes metric, struct bytes text, struct buf *to)
         good = count < 2 || bytes_compare(labels[count - 2].name, labels[count - 1].name) < 0;
         good = good && !bytes_equal_text(labels[count - 1].name, "__name__") && count < LABELS_MAX;
     }
-    if (good && metric.size > 0) {
+    if (good && metric.size > 0)
         labels[count++] = (struct label){bytes_of_text("__name__"), metric};
-    }
     if (good) test_put_labels(to, labels, count);
     buf_fini(&texts);
     return good;

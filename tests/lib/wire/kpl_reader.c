@@ -34,17 +34,14 @@ kpl_reader_init(struct kpl_reader *reader, struct bytes record, struct arena *ar
     static const uint8_t magic[] = {0xf3, 0x89, 0x9a, 0xc2};
     uint8_t digest[MD5_BYTES];
     uint64_t count;
-    if (record.size < sizeof magic + MD5_BYTES || memcmp(record.at, magic, sizeof magic) != 0) {
+    if (record.size < sizeof magic + MD5_BYTES || memcmp(record.at, magic, sizeof magic) != 0)
         return why_set(why, ERR_INPUT, "it does not begin like an aggregated record");
-    }
     struct bytes message = {record.at + sizeof magic, record.size - sizeof magic - MD5_BYTES};
     md5(message, digest);
-    if (memcmp(digest, message.at + message.size, MD5_BYTES) != 0) {
+    if (memcmp(digest, message.at + message.size, MD5_BYTES) != 0)
         return why_set(why, ERR_INPUT, "the checksum of an aggregated record is wrong");
-    }
-    if (!kpl_read_keys(message, NULL, &count)) {
+    if (!kpl_read_keys(message, NULL, &count))
         return why_set(why, ERR_INPUT, "an aggregated record is malformed");
-    }
     if (count > KPL_READ_KEYS_MAX) {
         return why_set(why, ERR_LIMIT, "an aggregated record has more than %d keys",
                        KPL_READ_KEYS_MAX);

@@ -55,9 +55,8 @@ void
 test_put_labels(struct buf *to, struct label *labels, uint32_t count)
 {
     if (count > 0) qsort(labels, count, sizeof *labels, test_label_order);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         test_put_label(to, labels[i].name, labels[i].value);
-    }
 }
 
 void
@@ -72,9 +71,8 @@ random_labels(struct rng *r, enum random_class class, struct buf *to)
     for (uint32_t i = 0; i < count; i++) {
         labels[i].name = random_text(r, class, &names[i]);
         labels[i].value = random_text(r, class, &values[i]);
-        if (rng_below(r, 4) == 0) {
+        if (rng_below(r, 4) == 0)
             labels[i].name = bytes_of_text(known[rng_below(r, sizeof known / sizeof *known)]);
-        }
         if (i == 0 && rng_below(r, 8) != 0) labels[i].name = bytes_of_text("__name__");
     }
     if (count > 0) qsort(labels, count, sizeof *labels, test_label_order);

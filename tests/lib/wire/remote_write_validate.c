@@ -45,9 +45,8 @@ validate_series(const struct rw_request *r, const struct rw_series *s)
     assert(s->has_metadata || (s->type == METRIC_UNKNOWN && !s->bad_metadata));
     assert((unsigned)s->type < METRIC_TYPE_COUNT);
     assert(s->refs.count % 2 == 0);
-    for (uint32_t i = 0; i < s->refs.count; i++) {
+    for (uint32_t i = 0; i < s->refs.count; i++)
         assert(r->refs[s->refs.first + i] < r->symbol_count);
-    }
     struct rw_label_walk walk = rw_labels(r, s);
     struct label label;
     while (rw_label_next(&walk, &label)) {
@@ -73,18 +72,16 @@ rw_request_validate(const struct rw_request *request)
     assert(histograms == request->histogram_count);
     assert(exemplars == request->exemplar_count);
     assert(refs == request->memory->arrays[RW_REFS].count);
-    for (uint32_t i = 0; i < request->histogram_count; i++) {
+    for (uint32_t i = 0; i < request->histogram_count; i++)
         validate_histogram(&request->histograms[i]);
-    }
     for (uint32_t i = 0; i < request->exemplar_count; i++) {
         const struct rw_exemplar *x = &request->exemplars[i];
         validate_range((struct rw_range){x->label_first, x->label_count}, &labels,
                        request->memory->arrays[RW_LABELS].count);
         assert(!x->bad_reference || x->label_count == 0);
     }
-    for (uint32_t i = 0; i < request->metadata_count; i++) {
+    for (uint32_t i = 0; i < request->metadata_count; i++)
         assert((unsigned)request->metadata[i].type < METRIC_TYPE_COUNT);
-    }
 }
 
 void

@@ -31,11 +31,9 @@ timestream_kept_name(const struct label *dimensions, uint32_t count, struct byte
                      const char *prefix)
 {
     struct bytes digits = timestream_digits_of_shortened(name);
-    for (uint32_t i = 0; i < count && digits.size > 0; i++) {
-        if (bytes_equal(timestream_digits_of_keeper(dimensions[i].name, prefix), digits)) {
+    for (uint32_t i = 0; i < count && digits.size > 0; i++)
+        if (bytes_equal(timestream_digits_of_keeper(dimensions[i].name, prefix), digits))
             return dimensions[i].value;
-        }
-    }
     return name;
 }
 
@@ -46,9 +44,8 @@ timestream_is_used_keeper(const struct label *dimensions, uint32_t count, struct
     struct bytes digits = timestream_digits_of_keeper(name, "M__");
     if (digits.size > 0) return bytes_equal(timestream_digits_of_shortened(measure_name), digits);
     digits = timestream_digits_of_keeper(name, "N__");
-    for (uint32_t i = 0; i < count && digits.size > 0; i++) {
+    for (uint32_t i = 0; i < count && digits.size > 0; i++)
         if (bytes_equal(timestream_digits_of_shortened(dimensions[i].name), digits)) return true;
-    }
     return false;
 }
 
@@ -80,9 +77,7 @@ timestream_labels_get(const struct label *dimensions, uint32_t count, struct byt
     struct bytes metric = timestream_kept_name(dimensions, count, measure_name, "M__");
     enum err e = timestream_unescape(&metric, arena);
     if (e) return e;
-    if (metric.size > 0) {
-        ret_labels[n++] = (struct label){bytes_of_text("__name__"), metric};
-    }
+    if (metric.size > 0) ret_labels[n++] = (struct label){bytes_of_text("__name__"), metric};
     *ret_count = n;
     return OK;
 }

@@ -51,9 +51,8 @@ target_warn_unread(const struct target_options *options)
     struct why unwanted;
     if (options->storage == NULL || path == NULL) return;
     if (check_file(path, &settings, &lists, &unwanted) != OK) return;
-    if (lists.sources.count > 0) {
+    if (lists.sources.count > 0)
         fprintf(stderr, "warning: %s has sources, which are not read with --storage.path\n", path);
-    }
     config_lists_free(&lists);
 }
 
@@ -65,15 +64,12 @@ target_open(const struct target_options *options, struct target **ret_target, st
                  : options->many_tenants ? tenants_check(bytes_of_text(tenant), why)
                                          : tenant_name_check(bytes_of_text(tenant), why);
     if (e) return why_prefix(why, e, "--tenant");
-    if ((options->url == NULL) == (options->storage == NULL)) {
+    if ((options->url == NULL) == (options->storage == NULL))
         return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
-    }
-    if (options->url != NULL && options->config_file != NULL) {
+    if (options->url != NULL && options->config_file != NULL)
         return why_set(why, ERR_INPUT, "--config.file requires --storage.path");
-    }
-    if (options->url == NULL && options->http_config_file != NULL) {
+    if (options->url == NULL && options->http_config_file != NULL)
         return why_set(why, ERR_INPUT, "--http.config.file requires --url");
-    }
     if (options->destination != NULL) return target_destination_open(options, ret_target, why);
     return options->url != NULL ? target_server_open(options, ret_target, why)
                                 : target_directory_open(options, ret_target, why);
@@ -105,9 +101,8 @@ target_delete(struct target *target, const struct bytes *selectors, uint32_t cou
               int64_t max_ms, uint64_t *ret_samples, struct why *why)
 {
     *ret_samples = 0;
-    if (target->ops->delete == NULL) {
+    if (target->ops->delete == NULL)
         return why_set(why, ERR_UNSUPPORTED, "%s: nothing can be deleted", target->name);
-    }
     return target->ops->delete (target, selectors, count, min_ms, max_ms, ret_samples, why);
 }
 
@@ -115,9 +110,8 @@ enum err
 target_fetch(struct target *target, const char *path, struct buf *to, unsigned *ret_status,
              struct why *why)
 {
-    if (target->ops->fetch == NULL) {
+    if (target->ops->fetch == NULL)
         return why_set(why, ERR_UNSUPPORTED, "%s is not a server", target->name);
-    }
     return target->ops->fetch(target, path, to, ret_status, why);
 }
 
@@ -148,17 +142,15 @@ target_read(struct target *target, const struct selector *selector, int64_t min_
     while (e == OK && labels.at != NULL) {
         e = series_set_next(set, &labels, why);
         if (e == OK && labels.at != NULL) e = sample_sink_take(sink, labels, set, why);
-        if (e == OK && stop != NULL && atomic_load_explicit(stop, memory_order_relaxed)) {
+        if (e == OK && stop != NULL && atomic_load_explicit(stop, memory_order_relaxed))
             e = why_set(why, ERR_CANCELED, "stopped");
-        }
     }
     /* Damage is reported after everything was read: a failed attempt is retried. */
     const char *left_out;
     for (uint32_t i = 0; e == OK && target->options.left_out != NULL &&
                          (left_out = series_set_warning(set, i)) != NULL;
-         i++) {
+         i++)
         target->options.left_out(target->options.context, left_out);
-    }
     series_set_free(set);
     int64_t resolution_ms = thinned_to(&control);
     if (resolution_ms > target->thinned_to_ms) { /* warns once for each resolution */

@@ -65,9 +65,8 @@ check_going(struct target_destination *d, const struct relay_status *status, str
         d->reported = false;
         return OK;
     }
-    if (now_ns - d->settled_ns >= o->retry_ns) {
+    if (now_ns - d->settled_ns >= o->retry_ns)
         return why_set(why, ERR_AGAIN, "destination %s: %s", d->settings.name, status->error);
-    }
     if (!d->reported && o->progress != NULL && now_ns - d->settled_ns > NS_PER_S) {
         progress_say(o->progress, "destination %s: %s; retrying", d->settings.name, status->error);
         d->reported = true;
@@ -84,9 +83,8 @@ deliver_until(struct target_destination *d, uint64_t behind_bytes, struct why *w
         int wait_ms = relay_step(d->relay);
         relay_status(d->relay, &d->last);
         if (d->last.behind_bytes <= behind_bytes) return OK;
-        if (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed)) {
+        if (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed))
             return why_set(why, ERR_CANCELED, "stopped");
-        }
         enum err e = check_going(d, &d->last, why);
         if (e) return e;
         relay_wait(d->relay, wait_ms < STEP_MS ? wait_ms : STEP_MS);

@@ -58,9 +58,8 @@ static enum err
 directory_commit(struct target_directory *d, struct why *why)
 {
     enum err e = OK;
-    while (e == OK && tsdb_commit_due(d->tsdb)) {
+    while (e == OK && tsdb_commit_due(d->tsdb))
         e = tsdb_commit(d->tsdb, why);
-    }
     return e;
 }
 
@@ -98,16 +97,13 @@ ingest(struct target_directory *d, struct target_result *result, struct why *why
         e = tsdb_ingest(d->tsdb, target_tenant(&d->target), &d->request, &r, why);
     }
     if (e) return e;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
         result->rejected.of[kind] = r.rejected[kind];
-    }
-    if (r.rejected_total > 0) {
+    if (r.rejected_total > 0)
         snprintf(result->text, sizeof result->text, "%.*s", (int)sizeof result->text - 1, r.text);
-    }
     e = directory_commit(d, why);
-    if (e == OK && tsdb_epoch(d->tsdb, r.wait_epoch) == TSDB_EPOCH_VOID) {
+    if (e == OK && tsdb_epoch(d->tsdb, r.wait_epoch) == TSDB_EPOCH_VOID)
         e = why_set(why, ERR_IO, "cannot write to the write-ahead log");
-    }
     return e;
 }
 
@@ -133,9 +129,8 @@ directory_finish(struct target *target, struct why *why)
 {
     struct target_directory *d = directory_of(target);
     enum err e = OK;
-    for (int tries = 0; e == OK && !tsdb_is_flushed(d->tsdb) && tries < TRIES_MAX; tries++) {
+    for (int tries = 0; e == OK && !tsdb_is_flushed(d->tsdb) && tries < TRIES_MAX; tries++)
         e = flush(d, why);
-    }
     return e;
 }
 
@@ -153,15 +148,12 @@ directory_delete(struct target *target, const struct bytes *selectors, uint32_t 
         e = selector_parse(selectors[parsed_count], &parsed[parsed_count], why);
         parsed_count += e == OK;
     }
-    if (e == OK) {
+    if (e == OK)
         e = tsdb_delete(d->tsdb, target_tenant(target), parsed, count, min_ms, max_ms, made, why);
-    }
-    for (uint32_t i = 0; e == OK && i < count; i++) {
+    for (uint32_t i = 0; e == OK && i < count; i++)
         *ret_samples += made[i].samples;
-    }
-    while (parsed_count > 0) {
+    while (parsed_count > 0)
         selector_fini(&parsed[--parsed_count]);
-    }
     mem_free(NULL, parsed, count * sizeof *parsed);
     mem_free(NULL, made, count * sizeof *made);
     return e;
@@ -293,9 +285,8 @@ directory_query_run(struct directory_query *q, struct query_failure *failure)
     struct bytes names[REPLICA_LABELS_MAX];
     struct view_stack stack = {.replicas = names,
                                .replica_count = replica_labels_of(s->query_replica_labels, names)};
-    if (view_stack_tenants(target->answerer, &stack.answerer)) {
+    if (view_stack_tenants(target->answerer, &stack.answerer))
         return why_set(q->why, ERR_NOMEM, "not enough memory");
-    }
     enum err e = view_stack_open(&stack, &q->control, &view, q->why);
     if (e) goto out;
     if (a->mode != QUERY_RESULT) {
@@ -303,9 +294,8 @@ directory_query_run(struct directory_query *q, struct query_failure *failure)
         options.plan = q->plan;
     }
     int64_t begun_ns = env_monotonic_ns(q->control.env);
-    if (e == OK && a->mode != QUERY_EXPLAIN) {
+    if (e == OK && a->mode != QUERY_EXPLAIN)
         e = promql_run(q->tree, view, &options, &q->result, sentence, q->why);
-    }
     q->ran_ns = env_monotonic_ns(q->control.env) - begun_ns;
     view_free(view);
 out:
@@ -329,9 +319,8 @@ directory_query(struct target *target, const struct query_parameters *parameters
     q.control.samples_max = s->query_max_samples_read;
     q.control.bytes_max = s->query_max_bytes;
     q.control.names = &limits_of_queries;
-    if (parameters->timeout_ms > 0) {
+    if (parameters->timeout_ms > 0)
         q.control.deadline_ns = env_monotonic_ns(env) + parameters->timeout_ms * NS_PER_MS;
-    }
     enum err e = read_question(&q, failure);
     if (e == OK) e = directory_query_run(&q, failure);
     if (e == OK) e = q.plan != NULL ? give_plan(&q) : give_result(&q);
@@ -358,9 +347,8 @@ read_settings(struct target_directory *d, struct why *why)
     settings_default(s);
     enum err e = o->config_file == NULL ? OK : settings_file(s, o->config_file, why);
     if (e) return e;
-    if (strlen(o->storage) >= sizeof s->storage_path) {
+    if (strlen(o->storage) >= sizeof s->storage_path)
         return why_set(why, ERR_INPUT, "--storage.path: path is too long");
-    }
     strcpy(s->storage_path, o->storage);
     e = settings_validate(s, 1, 0, why); /* the actual destinations do not matter here */
     if (e) return e;
@@ -412,9 +400,8 @@ directory_open_store(struct target_directory *d, struct why *why)
     limits.retention_grace_ms = limits.deletion_hold_ms = INT64_MAX;
     struct tsdb_opening opening;
     enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);
-    if (e == ERR_AGAIN && d->target.options.destination != NULL) {
+    if (e == ERR_AGAIN && d->target.options.destination != NULL)
         return why_set(why, e, "another copy uses %s", c->storage_path);
-    }
     if (e == ERR_AGAIN) {
         return why_set(why, e, "a running server or command uses %s; stop it, or use --url",
                        c->storage_path);

@@ -48,9 +48,7 @@ server_free(struct target *target)
     struct target_server *s = server_of(target);
     http_client_free(s->client);
     buf_fini(&s->packed);
-    if (s->tenant_header != NULL) {
-        mem_free(NULL, s->tenant_header, strlen(s->tenant_header) + 1);
-    }
+    if (s->tenant_header != NULL) mem_free(NULL, s->tenant_header, strlen(s->tenant_header) + 1);
     if (s->target.answerer != NULL) s->target.answerer->ops->free(s->target.answerer);
     if (s->target.options.like == NULL) client_access_free(s->access);
     mem_free(NULL, s, sizeof *s);
@@ -84,9 +82,8 @@ judge_answer(struct target_server *s, enum rw_version version,
 {
     bool stored = answer->status >= 200 && answer->status < 300, has_counts = false;
     uint64_t sent = 0, rejected = 0;
-    if (!stored && answer->status != 400 && answer->status != 413) {
+    if (!stored && answer->status != 400 && answer->status != 413)
         return refused(s, answer, ERR_INPUT, why);
-    }
     /* Headers of an answer 400 may count the rejected samples. */
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         const char *text = answer->wanted[kind];
@@ -176,9 +173,8 @@ server_fetch(struct target *target, const char *path, struct buf *to, unsigned *
     struct http_client_request request = {.url = s->url, .headers = s->common};
     if (e == OK) e = http_client_fetch(s->client, &request, to, &answer, why);
     *ret_status = answer.status;
-    if (e == OK && answer.status / 100 != 2) {
+    if (e == OK && answer.status / 100 != 2)
         err_ignore(refused(s, &answer, OK, why), "the caller judges the status");
-    }
     return e;
 }
 
@@ -213,9 +209,8 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
     if (e == ERR_AGAIN && !is_refused) e = http_client_send(s->client, &request, &answer, why);
     http_client_free(client);
     buf_fini(&url);
-    if (answer.status != 0 && answer.status / 100 != 2 && e != ERR_CANCELED) {
+    if (answer.status != 0 && answer.status / 100 != 2 && e != ERR_CANCELED)
         return refused(s, &answer, answer.status == 422 ? ERR_LIMIT : ERR_INPUT, why);
-    }
     if (e) return e;
     static const char key[] = "\"samples\":";
     const char *at = strstr(answer.text, key);
@@ -250,9 +245,8 @@ put_access(struct target_server *s, struct why *why)
     enum err e = client_access_headers(s->access, &lines, why);
     if (e) return e;
     if (s->tenant_header != NULL) s->common[count++] = s->tenant_header;
-    while (*lines != NULL && count < COMMON_HEADERS_MAX - 1) {
+    while (*lines != NULL && count < COMMON_HEADERS_MAX - 1)
         s->common[count++] = *lines++;
-    }
     return OK;
 }
 

@@ -59,9 +59,8 @@ check_unique(struct schema_place *place, enum unique_kind kind, const char *text
                                kinds[kind].entry, r->seen[id].line, kinds[kind].what);
     }
     struct unique_text *seen = arena_push(x->arena, r->seen, r->seen_count, sizeof *seen);
-    if (seen == NULL || !table_reserve(&r->table, NULL, 1)) {
+    if (seen == NULL || !table_reserve(&r->table, NULL, 1))
         return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
-    }
     r->seen = seen;
     seen[r->seen_count] = (struct unique_text){kind, schema_line(place), text};
     table_add(&r->table, hash, r->seen_count++);
@@ -103,9 +102,8 @@ check_versions(struct schema_place *place, const struct tls_server_settings *tls
 {
     struct buf priority;
     struct why why = {""};
-    if (tls->min_version > tls->max_version) {
+    if (tls->min_version > tls->max_version)
         return schema_complain(place, "max_version", "is older than min_version");
-    }
     buf_init(&priority, NULL, 4096);
     enum err e = tls_priority(tls, &priority, NULL, &why);
     buf_fini(&priority);
@@ -123,12 +121,10 @@ check_tls_server(struct schema_place *place, void *base)
     if (tls->client_auth > TLS_CLIENT_REQUIRE) tls->client_auth = TLS_CLIENT_REQUIRE_ANY;
     if (client == NULL && tls->client_auth != TLS_CLIENT_NONE) client = "client_auth_type";
     tls->given = tls->cert_file != NULL || tls->cert != NULL;
-    if (client != NULL && !tls->given) {
+    if (client != NULL && !tls->given)
         return schema_complain(place, client, "requires 'cert_file' and 'key_file'");
-    }
-    if (schema_given(place, "client_allowed_sans") && tls->client_allowed_sans.count == 0) {
+    if (schema_given(place, "client_allowed_sans") && tls->client_allowed_sans.count == 0)
         return schema_complain(place, "client_allowed_sans", "must not be empty");
-    }
     enum err e = check_versions(place, tls);
     if (e) return e;
     const char *ca = schema_given_of(place, GROUP_CLIENT_CA);
@@ -227,9 +223,8 @@ check_answer_header(const char *text, struct why *why)
 static const char *
 header_values(const char *name, const char *value)
 {
-    if (strcmp(name, "X-Content-Type-Options") == 0) {
+    if (strcmp(name, "X-Content-Type-Options") == 0)
         return strcmp(value, "nosniff") == 0 ? NULL : "nosniff";
-    }
     if (strcmp(name, "X-Frame-Options") != 0) return NULL;
     bool fine = strcmp(value, "deny") == 0 || strcmp(value, "sameorigin") == 0;
     return fine ? NULL : "deny or sameorigin";
@@ -292,10 +287,9 @@ find_unit(struct bytes text)
     size_t size = 0;
     while (size < text.size && (text.at[size] < '0' || text.at[size] > '9') && text.at[size] != '.')
         size++;
-    for (unsigned i = 0; i < DURATION_UNIT_COUNT; i++) {
+    for (unsigned i = 0; i < DURATION_UNIT_COUNT; i++)
         if (bytes_equal_text(bytes_of(text.at, size), duration_units[i].word))
             return &duration_units[i];
-    }
     return NULL;
 }
 
@@ -386,9 +380,8 @@ check_listener(struct schema_place *place, void *base)
     }
     if (listener->allow == 0) return schema_complain(place, "allow", "must not be empty");
     if (listener->kind == LISTENER_UNIX && listener->mode == 0) listener->mode = MODE;
-    if (listener->kind != LISTENER_UNIX && listener->mode != 0) {
+    if (listener->kind != LISTENER_UNIX && listener->mode != 0)
         return schema_complain(place, "mode", "is only valid for unix:PATH");
-    }
     return OK;
 }
 
@@ -480,9 +473,8 @@ check_tenant_pattern(const char *text, struct why *why)
     char name[SCHEMA_TEXT_BYTES_MAX + 1];
     size_t size = strlen(text);
     memcpy(name, text, size + 1);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         if (name[i] == '*') name[i] = 'a'; /* a pattern has the form of a name otherwise */
-    }
     if (tenant_name_check(bytes_of_text(name), NULL) == OK) return OK;
     if (strchr(text, '*') == NULL) return tenant_name_check(bytes_of_text(text), why);
     return refuse_text(why, "a tenant name, in which * stands for any text", text);
@@ -523,20 +515,17 @@ check_jwt(struct schema_place *place, void *base)
     const struct jwt_settings *jwt = base;
     struct why why = {""};
     const char *keys = schema_given_of(place, GROUP_JWKS);
-    if (keys == NULL && jwt->issuer == NULL) {
+    if (keys == NULL && jwt->issuer == NULL)
         return schema_complain(place, NULL, "requires 'issuer', 'jwks_file' or 'jwks_url'");
-    }
-    if (jwt->audience.count == 0) {
+    if (jwt->audience.count == 0)
         return schema_complain(place, "audience", "must name at least one audience");
-    }
     if (jwt->claims.count == 0 && schema_given(place, "claims")) {
         return schema_complain(place, "claims",
                                "must not be empty; without the key, all tokens for the audience "
                                "are accepted");
     }
-    if (jwt->jwks_file != NULL && jwt->ca_file != NULL) {
+    if (jwt->jwks_file != NULL && jwt->ca_file != NULL)
         return schema_complain(place, "ca_file", "has no effect with 'jwks_file'; remove it");
-    }
     enum err e = keys == NULL ? check_url(jwt->issuer, &why) : OK; /* it is fetched */
     if (e == ERR_INPUT) return schema_complain(place, "issuer", "%s", why.text);
     if (e) return why_set(schema_reader_of(place)->in->why, e, "%s", why.text);
@@ -553,13 +542,11 @@ take_tokens(struct schema_place *place, struct user_settings *user)
     for (uint32_t i = 0; i < user->tokens.count; i++) {
         struct bytes copy = arena_copy(
             x->arena, bytes_of(user->tokens.items[i], strlen(user->tokens.items[i]) + 1));
-        if (copy.at == NULL) {
+        if (copy.at == NULL)
             return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
-        }
         char *digits = (char *)(uintptr_t)copy.at;
-        for (char *p = digits; *p != '\0'; p++) {
+        for (char *p = digits; *p != '\0'; p++)
             if (*p >= 'A' && *p <= 'F') *p = (char)(*p - 'A' + 'a');
-        }
         user->tokens.items[i] = digits;
         enum err e = check_unique(place, UNIQUE_TOKEN, digits);
         if (e) return e;
@@ -576,9 +563,7 @@ check_permissions(struct schema_place *place, const struct user_settings *user)
         unsigned permission;
         const char *word;
     } whole[] = {{PERMISSION_ADMIN, "admin"}, {PERMISSION_METRICS, "metrics"}};
-    if (user->permissions == 0) {
-        return schema_complain(place, "permissions", "must not be empty");
-    }
+    if (user->permissions == 0) return schema_complain(place, "permissions", "must not be empty");
     const char *limit = user->tenants.count > 0          ? "tenants"
                         : user->jwt.tenant_claim != NULL ? "jwt.tenant_claim"
                         : user->read_matchers.count > 0  ? "read_matchers"
@@ -635,12 +620,10 @@ check_user(struct schema_place *place, void *base)
     if (e) return e;
     const struct root_context *root = schema_reader_of(place)->context;
     bool is_one = user->tenants.count == 1 && strchr(user->tenants.items[0], '*') == NULL;
-    if (!root->settings->tenancy_enabled && user->tenants.count > 0) {
+    if (!root->settings->tenancy_enabled && user->tenants.count > 0)
         return schema_complain(place, "tenants", "requires tenancy.enabled: true");
-    }
-    if (!root->settings->tenancy_enabled && user->jwt.tenant_claim != NULL) {
+    if (!root->settings->tenancy_enabled && user->jwt.tenant_claim != NULL)
         return schema_complain(place, "jwt", "tenant_claim requires tenancy.enabled: true");
-    }
     if (user->tenant_header == TENANT_HEADER_CHECK || is_one) return OK;
     return schema_complain(place, "tenant_header",
                            "ignore requires one entry in 'tenants', which is not a pattern");
@@ -741,9 +724,8 @@ static enum err
 check_access_root(struct schema_place *place, void *base)
 {
     struct access_keys *keys = base;
-    for (unsigned i = 0; i < WEB_KEY_COUNT; i++) {
+    for (unsigned i = 0; i < WEB_KEY_COUNT; i++)
         keys->web.lines[i] = schema_value_line(place, web_key_names[i]);
-    }
     if (keys->users.count > 0 || !schema_given(place, "users")) return OK;
     return schema_complain(place, "users",
                            "must not be empty; remove the key if everyone may do everything");

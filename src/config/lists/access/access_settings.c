@@ -19,9 +19,8 @@ void
 access_settings_free(struct access_settings *access)
 {
     if (access == NULL) return;
-    for (unsigned i = 0; i < ACCESS_ARENA_COUNT; i++) {
+    for (unsigned i = 0; i < ACCESS_ARENA_COUNT; i++)
         root_arena_free(access->arenas[i]);
-    }
     *access = (struct access_settings){.file_name = ""};
 }
 
@@ -381,9 +380,8 @@ signing_equal(const struct signing_settings *a, const struct signing_settings *b
 {
     bool same = a->services.count == b->services.count && texts_equal(a->region, b->region) &&
                 texts_equal(a->host, b->host) && a->unsigned_payload == b->unsigned_payload;
-    for (uint32_t i = 0; i < a->services.count && same; i++) {
+    for (uint32_t i = 0; i < a->services.count && same; i++)
         same = texts_equal(a->services.items[i], b->services.items[i]);
-    }
     return same;
 }
 
@@ -391,9 +389,8 @@ bool
 access_users_equal(const struct user_list *a, const struct user_list *b)
 {
     if (a->count != b->count || !signing_equal(&a->signing, &b->signing)) return false;
-    for (uint32_t i = 0; i < a->count; i++) {
+    for (uint32_t i = 0; i < a->count; i++)
         if (!schema_equal(&user_schema, 0, &a->items[i], &b->items[i])) return false;
-    }
     return true;
 }
 
@@ -404,9 +401,8 @@ access_settings_equal(const struct access_settings *a, const struct access_setti
                 schema_equal(&http_server_schema, 0, &a->http, &b->http) &&
                 schema_equal(&rate_limit_schema, 0, &a->http, &b->http) &&
                 a->listeners.count == b->listeners.count;
-    for (uint32_t i = 0; i < a->listeners.count && same; i++) {
+    for (uint32_t i = 0; i < a->listeners.count && same; i++)
         same = schema_equal(&listener_schema, 0, &a->listeners.items[i], &b->listeners.items[i]);
-    }
     return same && access_users_equal(&a->users, &b->users);
 }
 

@@ -34,9 +34,8 @@ check_force(const struct access_settings *access)
     assert(!access->tls.given || ((access->tls.cert_file == NULL) != (access->tls.cert == NULL) &&
                                   (access->tls.key_file == NULL) != (access->tls.key == NULL)));
     assert(access->http.rate_interval_ns == 0 || access->http.rate_burst > 0);
-    for (uint32_t i = 0; i < access->http.headers.count; i++) {
+    for (uint32_t i = 0; i < access->http.headers.count; i++)
         assert(access->http.headers.items[i].value[0] != '\0');
-    }
     assert(access->users.count >= 1);
     for (uint32_t i = 0; i < access->users.count; i++) {
         const struct user_settings *user = &access->users.items[i];

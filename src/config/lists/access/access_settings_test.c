@@ -711,20 +711,17 @@ UNIT_TEST(test_settings_differ_if_any_key_differs)
     };
     enum { COUNT = sizeof texts / sizeof *texts };
     struct access_settings all[COUNT];
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         all[i] = read_access(texts[i], NULL, NULL);
-    }
     for (size_t i = 0; i < COUNT; i++) {
         struct access_settings again = read_access(texts[i], NULL, NULL);
-        for (size_t k = 0; k < COUNT; k++) {
+        for (size_t k = 0; k < COUNT; k++)
             if (access_settings_equal(&again, &all[k]) != (i == k))
                 fail_msg("%s and %s", texts[i], texts[k]);
-        }
         access_settings_free(&again);
     }
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         access_settings_free(&all[i]);
-    }
 }
 
 UNIT_TEST(test_a_reload_keeps_addresses_and_where_there_is_tls)

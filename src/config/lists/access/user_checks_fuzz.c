@@ -30,9 +30,8 @@ check_user(const struct users *users, const struct user_settings *s)
         /* The digest is not the token. */
         assert(users_by_token(users, bytes_of_text(s->tokens.items[i])) == NULL);
     }
-    for (uint32_t i = 0; i < s->tenants.count; i++) {
+    for (uint32_t i = 0; i < s->tenants.count; i++)
         assert(user_may_use(user, bytes_of_text(s->tenants.items[i])));
-    }
     assert((user_only_tenant(user) != NULL) ==
            (s->tenants.count == 1 && strchr(s->tenants.items[0], '*') == NULL));
 }
@@ -48,9 +47,8 @@ check_users(const struct user_list *list)
     assert(e == OK || why.text[0] != '\0');
     if (e == OK) {
         assert(users_count(users) == list->count);
-        for (uint32_t i = 0; i < list->count; i++) {
+        for (uint32_t i = 0; i < list->count; i++)
             check_user(users, &list->items[i]);
-        }
         assert(users_by_name(users, bytes_of("a\0b", 3)) == NULL);
         if (users_dearest_password(users) != NULL) {
             struct password_hash hash;

@@ -476,15 +476,13 @@ UNIT_TEST(test_users_differ_if_any_key_differs)
         snprintf(text, sizeof text, TENANCY "\n\nusers:\n  - {name: a, %s%s}\n", keys[i], token);
         struct access_settings lower = read_access(text, NULL, NULL);
         assert_true(access_users_equal(&all[i].users, &lower.users));
-        for (size_t k = 0; k < i; k++) {
+        for (size_t k = 0; k < i; k++)
             if (access_users_equal(&all[i].users, &all[k].users))
                 fail_msg("%s equals %s", keys[i], keys[k]);
-        }
         access_settings_free(&lower);
     }
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         access_settings_free(&all[i]);
-    }
 }
 
 UNIT_TEST(test_many_users_are_read)
@@ -493,9 +491,8 @@ UNIT_TEST(test_many_users_are_read)
     struct buf text;
     buf_init(&text, NULL, CONFIG_BYTES_MAX);
     buf_put_text(&text, "users:\n");
-    for (unsigned i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < COUNT; i++)
         buf_printf(&text, "- {name: user-%u, permissions: [read], tokens: [%064x]}\n", i, i);
-    }
     buf_put_u8(&text, '\0');
     assert_int_equal(buf_error(&text), OK);
     struct access_settings access = read_access((const char *)text.at, NULL, NULL);

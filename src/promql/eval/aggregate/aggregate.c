@@ -75,9 +75,8 @@ aggregate_make_room(struct aggregation_vector *a, struct fold_group *g, struct s
         g->sums = room_list(&a->arena, room, g->sums, before, sizeof *g->sums);
         if (g->sums == NULL) return eval_no_memory(a->vector.ev);
     }
-    if (g->counts == NULL || g->lost == NULL || g->had == NULL || g->column.values == NULL) {
+    if (g->counts == NULL || g->lost == NULL || g->had == NULL || g->column.values == NULL)
         return eval_no_memory(a->vector.ev);
-    }
     assert(room.end <= a->vector.grid.count);
     g->column.kept = room;
     /* The value before the first one is folded, which then becomes the value: -0 for sums, and NaN,
@@ -86,9 +85,8 @@ aggregate_make_room(struct aggregation_vector *a, struct fold_group *g, struct s
     double begin = op == TOKEN_MIN || op == TOKEN_MAX   ? NAN
                    : op == TOKEN_SUM || op == TOKEN_AVG ? -0.0
                                                         : 0;
-    for (uint32_t i = room.first; i < room.end; i++) {
+    for (uint32_t i = room.first; i < room.end; i++)
         if (before.end == 0 || i < before.first || i >= before.end) g->column.values[i] = begin;
-    }
     return OK;
 }
 
@@ -102,9 +100,8 @@ find_group(struct aggregation_vector *a, struct bytes labels, uint32_t *ret_id)
     struct fold_group g = {.floats_only = true};
     g.column.present = arena_new(&a->arena, words * sizeof *g.column.present);
     if (g.column.present == NULL ||
-        !array_reserve(a->vector.ev->budget, &a->groups, &a->group_capacity, a->group_count + 1)) {
+        !array_reserve(a->vector.ev->budget, &a->groups, &a->group_capacity, a->group_count + 1))
         return ERR_NOMEM;
-    }
     a->groups[a->group_count++] = g;
     return OK;
 }
@@ -190,9 +187,8 @@ static bool
 may_add_means_64(const double *restrict sums, const uint8_t *restrict had, const double *restrict x)
 {
     unsigned cannot = 0;
-    for (unsigned i = 0; i < 64; i++) {
+    for (unsigned i = 0; i < 64; i++)
         cannot |= isinf(sums[i] + x[i]) | (had[i] & MEAN_MOVES);
-    }
     return cannot == 0;
 }
 
@@ -275,9 +271,8 @@ add_histogram(struct aggregation_vector *a, struct fold_group *g, uint32_t i, co
             if (g->sums == NULL) return eval_no_memory(a->vector.ev);
         }
         g->sums[i] = arena_alloc(&a->arena, sizeof **g->sums);
-        if (g->sums[i] == NULL || fhist_begin(&a->arena, h, true, g->sums[i])) {
+        if (g->sums[i] == NULL || fhist_begin(&a->arena, h, true, g->sums[i]))
             return eval_no_memory(a->vector.ev);
-        }
         return OK;
     }
     struct fhist *sum = g->sums == NULL ? NULL : g->sums[i];
@@ -371,9 +366,8 @@ finish_sum(struct aggregation_vector *a, struct fold_group *g, uint32_t i)
         return OK;
     }
     struct fhist *sum = g->sums[i];
-    if ((g->had[i] & HAD_RESET) != 0 && (g->had[i] & HAD_NO_RESET) != 0) {
+    if ((g->had[i] & HAD_RESET) != 0 && (g->had[i] & HAD_NO_RESET) != 0)
         note_reset_collision(ev, at, "aggregation");
-    }
     if (average && !moves) fhist_divide(sum, n);
     fhist_settle(sum);
     fhist_compact(sum);
@@ -445,9 +439,8 @@ fold_values(struct aggregation_vector *a, const struct column *c)
             labels_with(&a->valued, c->labels,
                         (struct label){a->value_label, buf_bytes(&a->value)});
             if (buf_error(&a->value) || buf_error(&a->valued) ||
-                find_group(a, buf_bytes(&a->valued), &id)) {
+                find_group(a, buf_bytes(&a->valued), &id))
                 return eval_no_memory(ev);
-            }
         }
         struct fold_group *g = &a->groups[id];
         enum err e = aggregate_make_room(a, g, (struct step_room){i, i + 1});
@@ -465,18 +458,16 @@ aggregate_keep(struct aggregation_vector *a, struct column *c)
 {
     struct evaluation *ev = a->vector.ev;
     uint32_t id;
-    for (bits_each(i, c->present, a->vector.grid.count)) {
+    for (bits_each(i, c->present, a->vector.grid.count))
         if (column_histogram(c, i) != NULL && !takes_histograms(a)) bits_reset(c->present, i);
-    }
     if (bits_count(c->present, a->vector.grid.count) == 0) return OK;
     if (find_group(a, c->labels, &id)) return eval_no_memory(ev);
     enum err e = aggregate_make_room(a, &a->groups[id], room_of(c->present, a->vector.grid.count));
     if (e) return e;
     bits_add(a->groups[id].column.present, c->present, a->vector.grid.count);
     if (columns_add(&a->kept, c, a->vector.grid.count) ||
-        !array_reserve(ev->budget, &a->group_of, &a->group_of_capacity, a->kept.count)) {
+        !array_reserve(ev->budget, &a->group_of, &a->group_of_capacity, a->kept.count))
         return eval_no_memory(ev);
-    }
     a->group_of[a->kept.count - 1] = id;
     return OK;
 }
@@ -495,18 +486,16 @@ list_members(struct aggregation_vector *a, struct group_members *ret)
     ret->ids = arena_alloc(&a->arena, (a->kept.count + 1) * sizeof *ret->ids);
     ret->ends = arena_new(&a->arena, (a->group_count + 1) * sizeof *ret->ends);
     if (ret->ids == NULL || ret->ends == NULL) return eval_no_memory(a->vector.ev);
-    for (uint32_t i = 0; i < a->kept.count; i++) {
+    for (uint32_t i = 0; i < a->kept.count; i++)
         ret->ends[a->group_of[i]]++;
-    }
     for (uint32_t g = 0; g < a->group_count; g++) {
         uint32_t count = ret->ends[g];
         ret->ends[g] = begin;
         begin += count;
     }
     assert(begin == a->kept.count); /* each column is in one group */
-    for (uint32_t i = 0; i < a->kept.count; i++) {
+    for (uint32_t i = 0; i < a->kept.count; i++)
         ret->ids[ret->ends[a->group_of[i]]++] = i;
-    }
     return OK;
 }
 
@@ -645,9 +634,8 @@ static bool
 may_have_name(const struct node *node)
 {
     if (node->aggregation.op == TOKEN_COUNT_VALUES) return true;
-    for (uint32_t i = 0; i < node->aggregation.labels.count && !node->aggregation.without; i++) {
+    for (uint32_t i = 0; i < node->aggregation.labels.count && !node->aggregation.without; i++)
         if (bytes_equal_text(node->aggregation.labels.names[i], "__name__")) return true;
-    }
     return false;
 }
 

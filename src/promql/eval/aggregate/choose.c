@@ -54,9 +54,8 @@ static struct bytes
 run_of(struct bytes text, size_t from)
 {
     size_t end = from;
-    while (end < text.size && ascii_is_digit(text.at[end]) == ascii_is_digit(text.at[from])) {
+    while (end < text.size && ascii_is_digit(text.at[end]) == ascii_is_digit(text.at[from]))
         end++;
-    }
     return bytes_of(text.at + from, end - from);
 }
 
@@ -64,12 +63,10 @@ static bool
 sorted_is_whole(struct bytes run, int64_t *ret)
 {
     *ret = 0;
-    for (size_t i = 0; i < run.size; i++) {
+    for (size_t i = 0; i < run.size; i++)
         if (!ascii_is_digit(run.at[i]) || __builtin_mul_overflow(*ret, 10, ret) ||
-            __builtin_add_overflow(*ret, run.at[i] - '0', ret)) {
+            __builtin_add_overflow(*ret, run.at[i] - '0', ret))
             return false;
-        }
-    }
     return true;
 }
 
@@ -135,15 +132,13 @@ sorted_read_all(struct sorted_vector *s)
     struct evaluation *ev = s->vector.ev;
     struct column *c;
     enum err e;
-    while ((e = vector_next(s->vector.of, &c)) == OK && c != NULL) {
+    while ((e = vector_next(s->vector.of, &c)) == OK && c != NULL)
         if (columns_add(&s->kept, c, 1)) return eval_no_memory(ev);
-    }
     if (e) return e;
     s->order = arena_alloc(&s->kept.arena, (s->kept.count + 1) * sizeof *s->order);
     if (s->order == NULL) return eval_no_memory(ev);
-    for (uint32_t i = 0; i < s->kept.count; i++) {
+    for (uint32_t i = 0; i < s->kept.count; i++)
         s->order[i] = i;
-    }
     s->sorting = (struct eval_order){.ev = ev};
     if (s->kept.count > 1) qsort_r(s->order, s->kept.count, sizeof *s->order, sorted_compare, s);
     return s->sorting.failed;
@@ -335,9 +330,8 @@ pass_first(struct choosing_vector *v, struct column *c)
     if (grouping_find(&v->grouping, c->labels, &id)) return eval_no_memory(ev);
     if (id == known) {                          /* a new group */
         assert(v->grouping.count == known + 1); /* invariant 4 */
-        if (!array_reserve(ev->budget, &v->taken, &v->taken_capacity, id + 1)) {
+        if (!array_reserve(ev->budget, &v->taken, &v->taken_capacity, id + 1))
             return eval_no_memory(ev);
-        }
         v->taken[id] = (struct taken_counts){.counts = NULL};
     }
     struct taken_counts *t = &v->taken[id], before = *t;
@@ -345,12 +339,11 @@ pass_first(struct choosing_vector *v, struct column *c)
         t->counts = room_list(&v->arena, t->at, t->counts, before.at, sizeof *t->counts);
         if (t->counts == NULL) return eval_no_memory(ev);
     }
-    for (bits_each(i, c->present, steps)) {
+    for (bits_each(i, c->present, steps))
         if (t->counts[i] < wanted(v, i))
             t->counts[i]++;
         else
             bits_reset(c->present, i);
-    }
     return OK;
 }
 
@@ -475,17 +468,15 @@ resize(struct choosing_vector *v, struct group_ranking *r, struct step_room at, 
 {
     struct evaluation *ev = v->vector.ev;
     struct group_ranking now = {.at = at, .counts = r->counts, .room = room};
-    if (at.first != r->at.first || at.end != r->at.end) {
+    if (at.first != r->at.first || at.end != r->at.end)
         now.counts = room_list(&v->arena, at, r->counts, r->at, sizeof *r->counts);
-    }
     if (room > 0) now.heaps = mem_alloc(ev->budget, heaps_bytes(&now));
     if (now.counts == NULL || (room > 0 && now.heaps == NULL)) {
         mem_free(ev->budget, now.heaps, heaps_bytes(&now));
         return eval_no_memory(ev);
     }
-    for (uint32_t i = r->at.first; i < r->at.end && r->room > 0; i++) {
+    for (uint32_t i = r->at.first; i < r->at.end && r->room > 0; i++)
         memcpy(heap_of(&now, i), heap_of(r, i), r->counts[i] * sizeof *r->heaps);
-    }
     mem_free(ev->budget, r->heaps, heaps_bytes(r));
     *r = now;
     return OK;
@@ -500,9 +491,8 @@ find_ranking(struct choosing_vector *v, const struct column *c, struct group_ran
     if (grouping_find(&v->grouping, c->labels, &id)) return eval_no_memory(ev);
     assert(id <= v->ranking_count); /* invariant 4 */
     if (id == v->ranking_count) {
-        if (!array_reserve(ev->budget, &v->rankings, &v->ranking_capacity, id + 1)) {
+        if (!array_reserve(ev->budget, &v->rankings, &v->ranking_capacity, id + 1))
             return eval_no_memory(ev);
-        }
         v->rankings[v->ranking_count++] = (struct group_ranking){.room = 0};
     }
     struct group_ranking *r = *ret = &v->rankings[id];
@@ -520,9 +510,7 @@ rank_value(struct choosing_vector *v, struct group_ranking *r, const struct colu
     bool full = *count >= k;
     enum err e = OK;
     if (k == 0) return OK;
-    if (full && !ranks_before(v, c->values[step], heap_of(r, step)->value)) {
-        return OK;
-    }
+    if (full && !ranks_before(v, c->values[step], heap_of(r, step)->value)) return OK;
     if (!full && *count == r->room) {
         uint32_t room = r->room < 2 ? r->room + 1 : r->room + r->room / 2; /* most are small */
         assert(r->room < v->most_wanted);                                  /* invariant 3 */
@@ -540,9 +528,8 @@ rank_value(struct choosing_vector *v, struct group_ranking *r, const struct colu
         series_leave(v, leaves);
     } else {
         uint32_t i = (*count)++;
-        for (; i > 0 && is_worse(v, &x, &heap[(i - 1) / 2]); i = (i - 1) / 2) {
+        for (; i > 0 && is_worse(v, &x, &heap[(i - 1) / 2]); i = (i - 1) / 2)
             heap[i] = heap[(i - 1) / 2];
-        }
         heap[i] = x;
     }
     return eval_work(v->vector.ev, 32); /* about the depth of the heap */
@@ -585,9 +572,8 @@ order_ranked(struct choosing_vector *v)
         const struct group_ranking *r = &v->rankings[g];
         uint32_t size = r->at.end > 0 ? r->counts[0] : 0; /* without steps there are no counts */
         if (size > 1) qsort_r(r->heaps, size, sizeof *r->heaps, compare_candidates, v);
-        for (uint32_t i = 0; i < size; i++) {
+        for (uint32_t i = 0; i < size; i++)
             v->order[count++] = r->heaps[i].id;
-        }
     }
     return count;
 }
@@ -604,9 +590,8 @@ static uint32_t
 order_arrived(struct choosing_vector *v)
 {
     uint32_t count = 0;
-    for (uint32_t id = 0; id < v->series_count; id++) {
+    for (uint32_t id = 0; id < v->series_count; id++)
         if (v->series[id].count > 0) v->order[count++] = id;
-    }
     if (count > 1) qsort_r(v->order, count, sizeof *v->order, compare_arrivals, v->series);
     return count;
 }
@@ -659,9 +644,8 @@ ranked_next(struct choosing_vector *v, struct column **ret_column)
     const struct ranked_series *s = &v->series[v->order[v->next]];
     assert(v->ends[v->next] >= s->count); /* invariant 1: it has as many values in `chosen` */
     column_clear(&v->result, v->vector.grid.count);
-    for (uint32_t i = v->ends[v->next] - s->count; i < v->ends[v->next]; i++) {
+    for (uint32_t i = v->ends[v->next] - s->count; i < v->ends[v->next]; i++)
         column_set(&v->result, v->chosen[i].id, v->chosen[i].value);
-    }
     v->next++;
     v->result.labels = bytes_of(s->labels, s->labels_size);
     v->result.drops_name = s->drops_name;
@@ -691,9 +675,8 @@ choosing_free(struct vector *vector)
 {
     struct choosing_vector *v = (struct choosing_vector *)vector;
     struct budget *budget = vector->ev->budget;
-    for (uint32_t i = 0; i < v->ranking_count; i++) {
+    for (uint32_t i = 0; i < v->ranking_count; i++)
         mem_free(budget, v->rankings[i].heaps, heaps_bytes(&v->rankings[i]));
-    }
     for (uint32_t id = 0; id < v->series_count; id++) {
         assert(vector->ev->held.now >= v->series[id].count); /* invariant 1 */
         vector->ev->held.now -= v->series[id].count;
@@ -750,17 +733,15 @@ choose_set_up(struct choosing_vector *v, const struct plan_node *param)
 {
     struct evaluation *ev = v->vector.ev;
     double *params;
-    if (grouping_of_aggregation(&v->grouping, ev->budget, v->node, bytes_of(NULL, 0))) {
+    if (grouping_of_aggregation(&v->grouping, ev->budget, v->node, bytes_of(NULL, 0)))
         return eval_no_memory(ev);
-    }
     enum err e = scalar_values(ev, param, &params);
     if (e) return e;
     v->params = params;
     e = check_params(v);
     if (e || !is_ranking(v)) return e;
-    for (uint32_t i = 0; i < v->vector.grid.count; i++) {
+    for (uint32_t i = 0; i < v->vector.grid.count; i++)
         if (wanted(v, i) > v->most_wanted) v->most_wanted = wanted(v, i);
-    }
     return column_init(&v->result, ev->budget, v->vector.grid.count) ? eval_no_memory(ev) : OK;
 }
 

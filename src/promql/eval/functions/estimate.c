@@ -50,12 +50,11 @@ static uint32_t
 join_equal(struct classic_bucket *b, uint32_t count)
 {
     uint32_t last = 0;
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         if (b[i].bound == b[last].bound)
             b[last].count += b[i].count;
         else
             b[++last] = b[i];
-    }
     return last + 1;
 }
 
@@ -223,9 +222,8 @@ put_quantile(struct buf *to, double q)
     char digits[NUMBER_TEXT_BYTES];
     size_t size = number_print_sentence(double_bits(q == 0 ? 0 : q), digits);
     buf_put(to, digits, size);
-    if (memchr(digits, '.', size) == NULL && memchr(digits, 'e', size) == NULL && isfinite(q)) {
+    if (memchr(digits, '.', size) == NULL && memchr(digits, 'e', size) == NULL && isfinite(q))
         buf_put_text(to, ".0");
-    }
 }
 
 /* Keeps x->made.column. */
@@ -320,12 +318,10 @@ read_native(struct estimate_vector *x, const struct column *c)
     n.present = arena_new(&x->results.arena, bits_words(steps) * sizeof *n.present);
     n.labels = arena_copy(&x->results.arena, c->labels);
     if (n.present == NULL || (n.labels.at == NULL && c->labels.size > 0) ||
-        !array_reserve(ev->budget, &x->natives, &x->native_capacity, x->native_count + 1)) {
+        !array_reserve(ev->budget, &x->natives, &x->native_capacity, x->native_count + 1))
         return eval_no_memory(ev);
-    }
-    for (bits_each(i, c->present, steps)) {
+    for (bits_each(i, c->present, steps))
         if (c->histograms[i] != NULL) bits_set(n.present, i);
-    }
     enum err e = estimate(x, c, n.present, c->labels, estimate_native);
     assert(x->results.count >= n.first_result); /* invariant 3 */
     n.result_count = x->results.count - n.first_result;
@@ -361,9 +357,8 @@ read_bucket(struct estimate_vector *x, const struct column *c)
     bucket.labels = buf_bytes(&x->made.labels);
     if (buf_error(&x->made.labels) || columns_add(&x->buckets, &bucket, steps) ||
         !table_reserve(&x->groups, ev->budget, 1) ||
-        !array_reserve(ev->budget, &x->members, &x->member_capacity, x->buckets.count)) {
+        !array_reserve(ev->budget, &x->members, &x->member_capacity, x->buckets.count))
         return eval_no_memory(ev);
-    }
     uint64_t hash = hash_bytes(bucket.labels, 0);
     uint32_t column = x->buckets.count - 1;
     struct bucket_series m = {column, x->group_count, bits_double(bits)};
@@ -436,13 +431,11 @@ drop_conflicts(struct estimate_vector *x, struct bytes labels, uint64_t *present
         assert(n->first_result + n->result_count <= x->results.count); /* invariant 3 */
         for (uint32_t k = 0; k < n->result_count; k++) {
             struct column *c = &x->results.items[n->first_result + k];
-            for (size_t w = 0; w < bits_words(steps); w++) {
+            for (size_t w = 0; w < bits_words(steps); w++)
                 c->present[w] &= ~present[w];
-            }
         }
-        for (size_t w = 0; w < bits_words(steps); w++) {
+        for (size_t w = 0; w < bits_words(steps); w++)
             present[w] &= ~n->present[w];
-        }
     }
 }
 
@@ -456,9 +449,8 @@ estimate_group(struct estimate_vector *x, const struct classic *g)
     if (present == NULL) return eval_no_memory(x->made.vector.ev);
     for (uint32_t i = 0; i < g->count; i++) {
         const struct column *c = &x->buckets.items[g->members[i].column];
-        for (bits_each(k, c->present, steps)) {
+        for (bits_each(k, c->present, steps))
             if (column_histogram(c, k) == NULL) bits_set(present, k);
-        }
     }
     drop_conflicts(x, labels, present);
     return estimate(x, g, present, labels, estimate_classic);
@@ -476,9 +468,8 @@ estimate_groups(struct estimate_vector *x)
     if (x->at_step == NULL) return eval_no_memory(ev);
     for (uint32_t begin = 0, end; begin < count; begin = end) {
         end = begin + 1;
-        while (end < count && x->members[end].group == x->members[begin].group) {
+        while (end < count && x->members[end].group == x->members[begin].group)
             end++;
-        }
         struct classic g = {x->members + begin, end - begin};
         enum err e = eval_work(ev, (uint64_t)g.count * x->made.vector.grid.count);
         if (e == OK) e = estimate_group(x, &g);
@@ -496,9 +487,8 @@ estimate_read_all(struct estimate_vector *x)
     enum err e;
     while ((e = vector_next(x->made.vector.of, &c)) == OK && c != NULL) {
         uint32_t steps = x->made.vector.grid.count, floats = 0;
-        for (bits_each(i, c->present, steps)) {
+        for (bits_each(i, c->present, steps))
             floats += column_histogram(c, i) == NULL;
-        }
         if (c->histograms != NULL) e = read_native(x, c);
         if (e == OK && floats > 0) e = read_bucket(x, c);
         if (e) return e;

@@ -176,9 +176,8 @@ note_values(struct info_vector *v, bool *ret_any)
         e = query_control_check(ev->control, &ev->why); /* sorting may take long */
         *ret_any |= count > 0;
     }
-    for (uint32_t i = 0; i < IDENTITIES && e == OK; i++) {
+    for (uint32_t i = 0; i < IDENTITIES && e == OK; i++)
         e = ask_for(v, identity_names[i], &v->values[i]);
-    }
     return e;
 }
 
@@ -274,9 +273,8 @@ put_signature(struct info_vector *v, struct bytes metric, struct bytes labels)
 {
     buf_clear(&v->signature);
     buf_put_counted(&v->signature, metric);
-    for (uint32_t i = 0; i < IDENTITIES; i++) {
+    for (uint32_t i = 0; i < IDENTITIES; i++)
         buf_put_counted(&v->signature, labels_get(labels, bytes_of_text(identity_names[i])));
-    }
     return buf_error(&v->signature) ? eval_no_memory(v->vector.ev) : OK;
 }
 
@@ -312,9 +310,8 @@ add_info(struct info_vector *v, struct column *c)
     if (e) return e;
     if (columns_add(&v->infos, c, v->vector.grid.count) ||
         !table_reserve(&v->table, ev->budget, 1) ||
-        !array_reserve(ev->budget, &v->signatures, &v->signature_capacity, v->infos.count)) {
+        !array_reserve(ev->budget, &v->signatures, &v->signature_capacity, v->infos.count))
         return eval_no_memory(ev);
-    }
     struct bytes copy = arena_copy(&v->infos.arena, buf_bytes(&v->signature));
     if (copy.at == NULL) return eval_no_memory(ev);
     v->signatures[v->infos.count - 1] = copy;
@@ -351,9 +348,8 @@ read_infos(struct info_vector *v)
     if (e) return e;
     struct bytes *names = arena_alloc(&ev->arena, (v->infos.count + 1) * sizeof *names);
     if (names == NULL) return eval_no_memory(ev);
-    for (uint32_t i = 0; i < v->infos.count; i++) {
+    for (uint32_t i = 0; i < v->infos.count; i++)
         names[i] = labels_get(v->infos.items[i].labels, bytes_of_text("__name__"));
-    }
     v->metrics = name_list_of(names, v->infos.count);
     v->chosen = arena_alloc(&ev->arena, (v->metrics.count + 1) * sizeof *v->chosen);
     return v->chosen == NULL ? eval_no_memory(ev) : OK;
@@ -396,9 +392,8 @@ info_choose(struct info_vector *v)
             bool is_there = bits_has(c->present, step);
             assert(!is_there || v->chosen_count <= i); /* invariant 2: one of each metric */
             if (is_there) v->chosen[v->chosen_count++] = id;
-            for (size_t w = 0; w < bits_words(steps); w++) {
+            for (size_t w = 0; w < bits_words(steps); w++)
                 v->now[w] &= is_there ? c->present[w] : ~c->present[w];
-            }
         }
     }
     return OK;
@@ -444,9 +439,8 @@ add_labels(struct info_vector *v, struct bytes info)
         }
         if (labels_get(v->current->labels, label.name).size > 0) continue;
         if (!labels_set(&v->added, &v->scratch, label) ||
-            !labels_set(&v->labels, &v->scratch, label)) {
+            !labels_set(&v->labels, &v->scratch, label))
             return eval_no_memory(ev);
-        }
     }
     return OK;
 }
@@ -459,9 +453,8 @@ join(struct info_vector *v, struct column **ret_column)
     enum err e = info_choose(v);
     if (e == OK) e = eval_work(v->vector.ev, v->vector.grid.count + METRIC_WORK * v->metrics.count);
     if (e) return e;
-    for (size_t w = 0; w < bits_words(v->vector.grid.count); w++) {
+    for (size_t w = 0; w < bits_words(v->vector.grid.count); w++)
         v->rest[w] &= ~v->now[w];
-    }
     bool stays = v->chosen_count > 0 || is_info(v, v->current->labels) || !demands_labels(v);
     *ret_column = NULL;
     if (!stays) return OK;
@@ -469,9 +462,8 @@ join(struct info_vector *v, struct column **ret_column)
     buf_clear(&v->labels);
     buf_put_bytes(&v->labels, v->current->labels);
     if (buf_error(&v->labels)) return eval_no_memory(v->vector.ev);
-    for (uint32_t i = 0; i < v->chosen_count && e == OK; i++) {
+    for (uint32_t i = 0; i < v->chosen_count && e == OK; i++)
         e = add_labels(v, v->infos.items[v->chosen[i]].labels);
-    }
     if (e) return e;
     v->result = *v->current;
     v->result.labels = buf_bytes(&v->labels);
@@ -504,9 +496,8 @@ info_free(struct vector *vector)
 {
     struct info_vector *v = (struct info_vector *)vector;
     struct budget *budget = vector->ev->budget;
-    for (uint32_t i = 0; i < v->made_count; i++) {
+    for (uint32_t i = 0; i < v->made_count; i++)
         matcher_free(v->made[i]);
-    }
     columns_fini(&v->kept);
     columns_fini(&v->infos);
     array_free(budget, v->signatures, v->signature_capacity);

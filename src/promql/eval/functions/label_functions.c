@@ -51,16 +51,14 @@ label_next(struct vector *v, struct column **ret_column)
     bool changes;
     e = make_value(l, c->labels, &changes);
     if (e) return e;
-    if (changes) {
+    if (changes)
         labels_with(&l->labels, c->labels, (struct label){l->target, buf_bytes(&l->value)});
-    }
     if (buf_error(&l->value) == ERR_LIMIT || buf_error(&l->labels) == ERR_LIMIT) {
         /* Labels are too large: nested calls can make each several times as large as the one
          * before. */
         uint64_t need = l->replacer == NULL ? c->labels.size : LABELS_BYTES_MAX;
-        for (uint32_t i = 0; i < l->source_count && l->replacer == NULL; i++) {
+        for (uint32_t i = 0; i < l->source_count && l->replacer == NULL; i++)
             need += labels_get(c->labels, l->sources[i]).size + l->separator.size;
-        }
         return why_set(
             &l->vector.ev->why, ERR_LIMIT,
             "%s() makes labels of %.1f MiB or more, and those of a series may have %d MiB",
@@ -100,9 +98,7 @@ set_up_replace(struct label_vector *l, struct node **arguments)
     struct bytes regex = node_inside(arguments[4])->string;
     l->sources[0] = node_inside(arguments[3])->string;
     enum err e = replacer_new(regex, replacement, ev->budget, &l->replacer);
-    if (e == ERR_INPUT) {
-        return wrong(ev, "invalid regular expression in label_replace(): ", regex);
-    }
+    if (e == ERR_INPUT) return wrong(ev, "invalid regular expression in label_replace(): ", regex);
     if (e) return eval_no_memory(ev);
     if (label_name_is_valid(l->target)) return OK;
     return wrong(ev, "invalid destination label name in label_replace(): ", l->target);

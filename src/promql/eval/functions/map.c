@@ -32,9 +32,8 @@ absent_next(struct vector *v, struct column **ret_column)
     if (a->done) return OK;
     a->done = true;
     column_clear(&a->made.column, v->grid.count);
-    while ((e = vector_next(a->made.vector.of, &c)) == OK && c != NULL) {
+    while ((e = vector_next(a->made.vector.of, &c)) == OK && c != NULL)
         bits_add(a->made.column.present, c->present, v->grid.count);
-    }
     if (e) return e;
     for (uint32_t i = 0; i < v->grid.count; i++) {
         a->made.column.values[i] = 1;
@@ -102,9 +101,8 @@ floats_next(struct vector *v, struct column **ret_column)
         enum err e = vector_next(v->of, ret_column);
         struct column *c = *ret_column;
         if (e || c == NULL || c->histograms == NULL) return e;
-        for (bits_each(i, c->present, v->grid.count)) {
+        for (bits_each(i, c->present, v->grid.count))
             if (c->histograms[i] != NULL) bits_reset(c->present, i);
-        }
         if (bits_count(c->present, v->grid.count) > 0) return OK;
     }
 }
@@ -558,9 +556,8 @@ unique_next(struct vector *v, struct column **ret_column)
         bool added = columns_add_bits(&u->seen, c, steps) == OK && columns_index(&u->seen) == OK;
         return added ? OK : eval_no_memory(ev);
     }
-    if (u->at_all || bits_meet(seen->present, c->present, steps)) {
+    if (u->at_all || bits_meet(seen->present, c->present, steps))
         return eval_fail(ev, "vector cannot contain metrics with the same labelset");
-    }
     bits_add(seen->present, c->present, steps);
     return OK;
 }

@@ -50,9 +50,8 @@ bool
 promql_plan_cost(const struct promql_plan *plan, struct series_cost *ret, bool *ret_exact)
 {
     *ret_exact = true;
-    for (const struct plan_figures *x = plan->root; x != NULL; x = x->after) {
+    for (const struct plan_figures *x = plan->root; x != NULL; x = x->after)
         if (x->reads) *ret_exact &= x->exact;
-    }
     add_up(plan->root);
     *ret = plan->root->total;
     return plan->root->total_known;
@@ -82,9 +81,8 @@ put_detail(const struct plan_figures *x, struct buf *to)
     if (x->shards > 1) buf_printf(to, "; %" PRIu32 " shards", x->shards);
     int64_t resolution_ms = atomic_load_explicit(&x->resolution_ms, memory_order_relaxed);
     char text[TIME_TEXT_BYTES];
-    if (resolution_ms > 0) {
+    if (resolution_ms > 0)
         buf_printf(to, "; downsampled to %s", time_print_duration(resolution_ms, text));
-    }
     buf_put_u8(to, '"');
 }
 
@@ -106,9 +104,8 @@ put_node(const struct promql_plan *plan, const struct plan_figures *x, enum plan
     put_count(to, "blocks", x->total_known, x->total.blocks);
     put_count(to, "samples", x->total_known, x->total.samples);
     put_count(to, "bytes", x->total_known, x->total.bytes);
-    if (!plan->was_run && x->reads && x->known) {
+    if (!plan->was_run && x->reads && x->known)
         buf_printf(to, ",\"exact\":%s", x->exact ? "true" : "false");
-    }
     if (plan->was_run && x->is_measured) {
         int64_t own_ns = x->spent_ns - x->below_ns;
         buf_printf(to, ",\"ms\":%.3f", (double)(own_ns < 0 ? 0 : own_ns) / 1e6);
@@ -313,13 +310,12 @@ bound_aggregation(struct plan_figures *f, const struct node *n, const struct pla
     bool chooses = folding == FOLD_PASSED || folding == FOLD_RANKED;
     bool one = !chooses && !n->aggregation.without && n->aggregation.labels.count == 0;
     f->way = ways[folding];
-    if (folding == FOLD_VALUES) {
+    if (folding == FOLD_VALUES)
         gives(f, false, 0);
-    } else if (one && (!of->series_known || of->series > 0)) {
+    else if (one && (!of->series_known || of->series > 0))
         gives(f, true, 1);
-    } else {
+    else
         gives_as(f, of);
-    }
 }
 
 static void
@@ -330,15 +326,14 @@ bound_binary(struct plan_figures *f, const struct node *n, const struct plan_fig
     bool both = left->series_known && right->series_known;
     f->way = m->cardinality == ONE_TO_MANY ? "holds the series of the left"
                                            : "holds the series of the right";
-    if (m->include.count > 0) {
+    if (m->include.count > 0)
         gives(f, false, 0); /* labels of the one side may change */
-    } else if (m->fills_left || m->fills_right) {
+    else if (m->fills_left || m->fills_right)
         gives(f, both, left->series + right->series);
-    } else if (m->cardinality == ONE_TO_ONE) {
+    else if (m->cardinality == ONE_TO_ONE)
         gives(f, both, left->series < right->series ? left->series : right->series);
-    } else {
+    else
         gives_as(f, m->cardinality == MANY_TO_ONE ? left : right);
-    }
 }
 
 /* Sets the upper bound of the series that an operator gives, which does not read them itself. */
@@ -371,9 +366,8 @@ bound(struct plan_figures *f, const struct plan_node *x)
         return;
     case PLAN_HISTOGRAM:
         gives_as(f, of);
-        if (n->call.function == &functions[FUNCTION_HISTOGRAM_QUANTILES]) {
+        if (n->call.function == &functions[FUNCTION_HISTOGRAM_QUANTILES])
             f->series *= n->call.argument_count - 2;
-        }
         f->way = "holds the buckets of classic histograms";
         return;
     default:
@@ -429,11 +423,10 @@ explain_operands(struct explaining *p, struct plan_figures *f, const struct plan
     for (struct plan_node *c = x->first; c != NULL && e == OK; c = c->next) {
         bool within = c->node->type == VALUE_SCALAR && x->node->type == VALUE_SCALAR;
         bool is_parameter = c->kind == PLAN_NUMBER && x->kind != PLAN_SCALAR_BINARY;
-        if (within) {
+        if (within)
             e = explain_operands(p, f, c);
-        } else if (!is_parameter) {
+        else if (!is_parameter)
             e = explain_node(p, f, c);
-        }
     }
     return e;
 }
@@ -460,9 +453,8 @@ promql_plan_init(struct promql_plan *plan, struct budget *budget)
 void
 promql_plan_fini(struct promql_plan *plan)
 {
-    for (struct plan_figures *f = plan->root; f != NULL; f = f->after) {
+    for (struct plan_figures *f = plan->root; f != NULL; f = f->after)
         assert(budget_used(&f->budget) == 0); /* invariant 3 */
-    }
     arena_fini(&plan->arena);
 }
 
@@ -480,8 +472,7 @@ promql_plan_measure(struct promql_plan *plan, struct evaluation *ev, struct plan
     promql_plan_init(plan, budget);
     plan->was_run = true;
     enum err e = explain(plan, ev, root, false);
-    for (struct plan_figures *f = plan->root; f != NULL; f = f->after) {
+    for (struct plan_figures *f = plan->root; f != NULL; f = f->after)
         f->known = f->exact = true;
-    }
     return e;
 }

@@ -44,12 +44,10 @@ seconds_of(const struct node *n, const struct query_times *times, double *ret, s
         *ret = n->number.value;
         return true;
     }
-    if (n->duration.left != NULL && !seconds_of(n->duration.left, times, &left, error)) {
+    if (n->duration.left != NULL && !seconds_of(n->duration.left, times, &left, error))
         return false;
-    }
-    if (n->duration.right != NULL && !seconds_of(n->duration.right, times, &right, error)) {
+    if (n->duration.right != NULL && !seconds_of(n->duration.right, times, &right, error))
         return false;
-    }
     switch (n->duration.op) {
     case TOKEN_STEP:
         *ret = (double)times->step_ms / 1000;
@@ -92,12 +90,9 @@ duration_at(const struct duration *d, bool positive, const struct query_times *t
     *ret_ms = d->ms;
     if (d->expr == NULL) return true;
     if (!seconds_of(d->expr, times, &seconds, error)) return false;
-    if (positive && !(seconds > 0)) {
+    if (positive && !(seconds > 0))
         return refuse(d->expr, "duration must be greater than 0", error);
-    }
-    if (!(fabs(seconds) < 0x1p63 / 1e9)) {
-        return refuse(d->expr, "duration is out of range", error);
-    }
+    if (!(fabs(seconds) < 0x1p63 / 1e9)) return refuse(d->expr, "duration is out of range", error);
     *ret_ms = (int64_t)(seconds * 1000);
     return true;
 }
@@ -117,9 +112,8 @@ durations_fit(const struct node *n, const struct query_times *times, struct buf 
         fit = duration_at(&n->subquery.shift.offset, false, times, &ms, error) &&
               duration_at(&n->subquery.step, true, times, &ms, error) &&
               duration_at(&n->subquery.range, true, times, &ms, error);
-    for (uint32_t i = 0; fit && (below = node_operand(n, i)) != NULL; i++) {
+    for (uint32_t i = 0; fit && (below = node_operand(n, i)) != NULL; i++)
         fit = durations_fit(below, times, error);
-    }
     return fit;
 }
 
@@ -146,11 +140,10 @@ plan_add(struct planning *p, struct plan_node *above, const struct node *n, enum
         p->root = x;
         return x;
     }
-    if (above->last == NULL) {
+    if (above->last == NULL)
         above->first = x;
-    } else {
+    else
         above->last->next = x;
-    }
     above->last = x;
     if (n->type == VALUE_SCALAR) return x;
     if (above->of == NULL) {
@@ -238,9 +231,8 @@ steps_between(struct evaluation *ev, const struct node *n, int64_t from_ms, int6
     if (step_ms == 0) step_ms = ev->subquery_step_ms;
     assert(step_ms > 0); /* invariant 5 */
     int64_t first_ms = from_ms / step_ms * step_ms;
-    while (first_ms <= from_ms) {
+    while (first_ms <= from_ms)
         first_ms += step_ms;
-    }
     *ret = (struct grid){first_ms, step_ms, 0, false};
     if (to_ms < first_ms) return OK;
     int64_t before = (to_ms - first_ms) / step_ms;
@@ -329,9 +321,8 @@ kind_of_call(const struct node *n)
     default:
         break;
     }
-    for (uint32_t i = 0; i < n->call.argument_count; i++) {
+    for (uint32_t i = 0; i < n->call.argument_count; i++)
         if (n->call.arguments[i]->type == VALUE_MATRIX) return PLAN_RANGE_FUNCTION;
-    }
     return PLAN_MAP;
 }
 

@@ -46,9 +46,8 @@ pushdown_add(struct pushed *to, const struct node_matcher *m)
 static bool
 names_label(const struct labels_named *labels, struct bytes name)
 {
-    for (uint32_t i = 0; i < labels->count; i++) {
+    for (uint32_t i = 0; i < labels->count; i++)
         if (bytes_equal(labels->names[i], name)) return true;
-    }
     return false;
 }
 
@@ -58,9 +57,8 @@ add_about(struct pushed *to, const struct pushed *from, const struct labels_name
           bool named)
 {
     if (labels->count > LABELS_MAX) return;
-    for (uint32_t i = 0; i < from->count; i++) {
+    for (uint32_t i = 0; i < from->count; i++)
         if (names_label(labels, from->items[i]->name) == named) pushdown_add(to, from->items[i]);
-    }
 }
 
 static void
@@ -152,9 +150,8 @@ given_by_call(const struct node *n, unsigned levels)
     }
     for (uint32_t i = 0; i < n->call.argument_count; i++) {
         const struct node *argument = n->call.arguments[i];
-        if (argument->type == VALUE_VECTOR || argument->type == VALUE_MATRIX) {
+        if (argument->type == VALUE_VECTOR || argument->type == VALUE_MATRIX)
             return given_by(argument, levels);
-        }
     }
     return nothing;
 }
@@ -224,9 +221,8 @@ static bool
 are_all(const struct labels_named *names, const struct labels_named *among, bool named)
 {
     if (names->count > LABELS_MAX || among->count > LABELS_MAX) return false;
-    for (uint32_t i = 0; i < names->count; i++) {
+    for (uint32_t i = 0; i < names->count; i++)
         if (names_label(among, names->names[i]) != named) return false;
-    }
     return true;
 }
 
@@ -300,16 +296,14 @@ push(struct evaluation *ev, struct plan_node *x, const struct pushed *wanted)
         push_binary(ev, n, wanted, &of, &of_right);
         break;
     case PLAN_AGGREGATION:
-        if (node_part(n) == PART_PRESENCE) {
+        if (node_part(n) == PART_PRESENCE)
             add_about(&of, wanted, &n->aggregation.labels, !n->aggregation.without);
-        }
         break;
     default:
         break;
     }
-    for (struct plan_node *c = x->first; c != NULL && e == OK; c = c->next) {
+    for (struct plan_node *c = x->first; c != NULL && e == OK; c = c->next)
         e = push(ev, c, c == x->of ? &of : c == x->right ? &of_right : &nothing);
-    }
     return e;
 }
 

@@ -98,17 +98,14 @@ share_find_text(struct evaluation *ev, struct plan_node *x, struct bytes text)
 {
     struct expression_shares *shares = ev->shares;
     uint64_t hash = hash_bytes(text, 0);
-    for (uint32_t at = TABLE_START, id; table_next(&shares->table, hash, &at, &id);) {
-        if (bytes_equal(shares->texts[id].text, text)) {
+    for (uint32_t at = TABLE_START, id; table_next(&shares->table, hash, &at, &id);)
+        if (bytes_equal(shares->texts[id].text, text))
             return share_join(ev, shares->texts[id].plan, x);
-        }
-    }
     struct shared_text t = {arena_copy(&ev->arena, text), x};
     if (t.text.at == NULL ||
         !array_reserve(ev->budget, &shares->texts, &shares->capacity, shares->count + 1) ||
-        !table_reserve(&shares->table, ev->budget, 1)) {
+        !table_reserve(&shares->table, ev->budget, 1))
         return eval_no_memory(ev);
-    }
     table_add(&shares->table, hash, shares->count);
     shares->texts[shares->count++] = t;
     return OK;
@@ -186,9 +183,8 @@ share_enter(struct share *s, struct evaluation *ev, struct visit *v)
     *v = (struct visit){ev->at, ev->budget, ev->notes.added, ev->samples};
     ev->at = s->at;
     ev->budget = s->budget;
-    for (uint32_t i = 0; i < s->steps; i++) {
+    for (uint32_t i = 0; i < s->steps; i++)
         s->step_samples[i] -= ev->step_samples[i]; /* leave() adds what is counted until then */
-    }
 }
 
 static void
@@ -199,9 +195,8 @@ leave(struct share *s, struct evaluation *ev, const struct visit *v)
     assert(ev->samples >= v->samples); /* invariant 3 */
     ev->at = v->at;
     ev->budget = v->budget;
-    for (uint32_t i = 0; i < s->steps; i++) {
+    for (uint32_t i = 0; i < s->steps; i++)
         s->step_samples[i] += ev->step_samples[i];
-    }
     s->samples += ev->samples - v->samples;
     if (ev->notes.added != v->notes) s->is_alone = true;
 }
@@ -227,9 +222,8 @@ shares_fini(struct evaluation *ev)
         free_source(s, ev); /* its operators may read other shares */
         columns_fini(&s->kept);
     }
-    for (struct share *s = shares->first; s != NULL; s = s->next) {
+    for (struct share *s = shares->first; s != NULL; s = s->next)
         assert(s->readers == 0); /* invariant 4 */
-    }
     array_free(ev->budget, shares->texts, shares->capacity);
     table_fini(&shares->table, ev->budget);
 }
@@ -282,9 +276,8 @@ share_fill(struct share *s, struct evaluation *ev)
     share_enter(s, ev, &v);
     do {
         e = vector_next(s->source, &c);
-        if (e == OK && c != NULL && columns_add(&s->kept, c, s->plan->grid.count)) {
+        if (e == OK && c != NULL && columns_add(&s->kept, c, s->plan->grid.count))
             e = eval_no_memory(ev);
-        }
     } while (e == OK && c != NULL && s->kept.count <= most);
     leave(s, ev, &v);
     if (e) return e;
@@ -359,9 +352,8 @@ reading_next(struct vector *v, struct column **ret_column)
         assert(s->steps == ev->grid.count);
         r->counted = true;
         ev->samples += s->samples;
-        for (uint32_t i = 0; i < s->steps; i++) {
+        for (uint32_t i = 0; i < s->steps; i++)
             ev->step_samples[i] += s->step_samples[i];
-        }
     }
     if (r->next < s->kept.count) return share_give(r, &s->kept.items[r->next++], ret_column);
     if (s->source == NULL) return OK;

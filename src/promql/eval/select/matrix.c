@@ -25,9 +25,8 @@ matrix_add_series(struct evaluation *ev, struct matrix *m, struct bytes labels, 
 {
     struct matrix_series s = {.labels = arena_copy(&m->arena, labels), .drops_name = drops_name};
     if ((s.labels.at == NULL && labels.size > 0) ||
-        !array_reserve(ev->budget, &m->items, &m->capacity, m->count + 1)) {
+        !array_reserve(ev->budget, &m->items, &m->capacity, m->count + 1))
         return eval_no_memory(ev);
-    }
     m->items[m->count++] = s;
     return OK;
 }
@@ -156,9 +155,8 @@ add_rollups(struct evaluation *ev, struct matrix *m, struct series_set *set,
             e = add_sample(ev, m, r.last_ms, 0, fhist_of(memory, last));
             continue;
         }
-        if (!is_plain && r.count > 1) {
+        if (!is_plain && r.count > 1)
             e = add_sample(ev, m, r.first_ms, bits_double(r.first_bits), NULL);
-        }
         if (e == OK) e = add_sample(ev, m, r.last_ms, bits_double(r.last_bits), NULL);
     }
     if (e) return e;
@@ -334,15 +332,12 @@ matrix_fill(struct evaluation *ev, const struct plan_node *x, struct matrix *m)
     if (e == OK) e = drop_names(ev, m);
     if (e) return e;
     struct eval_order sorting = {.ev = ev};
-    if (m->count > 1) {
-        qsort_r(m->items, m->count, sizeof *m->items, compare_in_time, &sorting);
-    }
+    if (m->count > 1) qsort_r(m->items, m->count, sizeof *m->items, compare_in_time, &sorting);
     if (sorting.failed) return sorting.failed;
     for (uint32_t i = 1; i < m->count; i++) {
         int order = compare_series(&m->items[i - 1], &m->items[i]);
-        if (order == 0) {
+        if (order == 0)
             return eval_fail(ev, "vector cannot contain metrics with the same labelset");
-        }
         assert(order < 0); /* invariant 3 */
     }
     return OK;

@@ -90,28 +90,23 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
     w->count = s->end - s->begin;
     w->histograms = s->histogram_count > 0 ? s->histograms + s->histogram_begin : NULL;
     w->histogram_count = s->histogram_end - s->histogram_begin;
-    for (uint32_t k = 0; k < r->scalar_count; k++) {
+    for (uint32_t k = 0; k < r->scalar_count; k++)
         scalars[k] = r->scalars[k][step];
-    }
     w->scalars = scalars;
     uint64_t weight = 0;
-    for (uint32_t i = 0; i < w->histogram_count; i++) {
+    for (uint32_t i = 0; i < w->histogram_count; i++)
         weight += w->histograms[i].h->weight;
-    }
     enum err e = eval_work(ev, w->count + weight);
     if (e) return e;
     eval_count(ev, &r->made.vector.grid, step, window_weight(w) + weight);
-    if (!array_reserve(ev->budget, &r->scratch, &r->scratch_capacity, w->count)) {
+    if (!array_reserve(ev->budget, &r->scratch, &r->scratch_capacity, w->count))
         return eval_no_memory(ev);
-    }
     w->scratch = r->scratch;
     if (!has_samples(r, w)) return OK;
     bool given = (w->rolled != NULL && w->count > 0) || s->has_histogram_windows
                      ? rolled_evaluate(w, r->id, &r->rolled_work, &result)
                      : r->kind->function(w, &result);
-    if (!given) {
-        return w->failed == ERR_NOMEM ? eval_no_memory(ev) : w->failed;
-    }
+    if (!given) return w->failed == ERR_NOMEM ? eval_no_memory(ev) : w->failed;
     /* A histogram of the window may be dropped at the next step. */
     if (result.histogram != NULL && w->result != result.histogram) {
         result.histogram = fhist_keep(&r->made.arena, result.histogram);
@@ -145,14 +140,12 @@ fill_cut(const struct range_vector *r, struct window_cut *cut)
         uint32_t i = cut->count;
         int64_t end_ms = window_end(r, key->step + i), begin_ms = end_ms - r->range_ms;
         if (!key->at_end && last_ms <= end_ms) break;
-        while (begin < n && times_ms[begin] <= begin_ms) {
+        while (begin < n && times_ms[begin] <= begin_ms)
             begin++;
-        }
         if (begin == n && key->at_end) break;
         if (end < begin) end = begin;
-        while (end < n && times_ms[end] <= end_ms) {
+        while (end < n && times_ms[end] <= end_ms)
             end++;
-        }
         cut->begins[i] = begin;
         cut->ends[i] = end;
         cut->samples += end - begin;
@@ -206,14 +199,12 @@ put_windows(struct range_vector *r, uint32_t step)
     enum err e = range_buffer_hold(&r->samples, cut->most, 0);
     if (e) return e;
     float_windows_evaluate(&r->windows, r->id, r->made.column.values + step);
-    for (size_t i = 0; i < bits_words(step % 64 + cut->count); i++) {
+    for (size_t i = 0; i < bits_words(step % 64 + cut->count); i++)
         present[i] |= cut->present[i];
-    }
     if (r->made.vector.grid.counts) {
         ev->samples += cut->samples;
-        for (uint32_t i = 0; i < cut->count; i++) {
+        for (uint32_t i = 0; i < cut->count; i++)
             ev->step_samples[step + i] += cut->ends[i] - cut->begins[i];
-        }
     }
     return eval_work(ev, cut->samples);
 }
@@ -288,12 +279,11 @@ fill_column(struct range_vector *r, struct bytes labels)
         };
         w.start_ms = w.end_ms - r->range_ms;
         e = range_buffer_slide(s, w.start_ms - r->before_ms, w.end_ms + r->after_ms);
-        if (e == OK && (s->begin < s->end || s->histogram_begin < s->histogram_end)) {
+        if (e == OK && (s->begin < s->end || s->histogram_begin < s->histogram_end))
             e = fill_step(r, i, &w);
-        } else if (s->at_end && s->begin == s->count && s->histogram_begin == s->histogram_count &&
-                   !r->fixed) {
+        else if (s->at_end && s->begin == s->count && s->histogram_begin == s->histogram_count &&
+                 !r->fixed)
             break;
-        }
     }
     return e;
 }
@@ -491,9 +481,8 @@ set_extent(struct range_vector *r, const struct node *selector)
     r->samples.counted_only = selector->selector.counted_only;
     /* The hint of the first sample in the range depends on the one before. Samples of the whole
      * look-back are read for it only if a warning depends on the hint. */
-    if (r->extent == EXTENT_PLAIN && r->kind->gives_hints) {
+    if (r->extent == EXTENT_PLAIN && r->kind->gives_hints)
         r->hint_ms = r->samples.counted_only ? ev->lookback_ms : 1;
-    }
     if (r->extent != EXTENT_PLAIN) r->before_ms = ev->lookback_ms;
     if (r->extent == EXTENT_SMOOTHED) r->after_ms = ev->lookback_ms;
     return OK;
@@ -554,9 +543,8 @@ vector_range_new(struct evaluation *ev, const struct plan_node *x, struct vector
     if (r == NULL) return eval_no_memory(ev);
     const struct node *first = node_inside(call->call.arguments[0]);
     r->at = first->type == VALUE_MATRIX ? first->at : argument_at(call, call->call.arguments[0]);
-    if (first->kind == NODE_SUBQUERY) {
+    if (first->kind == NODE_SUBQUERY)
         r->at = (struct text_span){0, r->at.end}; /* Prometheus does not know where it begins */
-    }
     r->made.vector.each_once = true;
     r->call = call;
     r->kind = window_kind_of(id);

@@ -72,9 +72,8 @@ histogram_place(struct range_buffer *s, size_t bytes)
     struct budget *budget = s->ev->budget;
     assert(s->histogram_count <= s->histogram_made); /* invariant 2 */
     if (s->histogram_count == s->histogram_made) {
-        if (!array_reserve(budget, &s->histograms, &s->histogram_capacity, s->histogram_made + 1)) {
+        if (!array_reserve(budget, &s->histograms, &s->histogram_capacity, s->histogram_made + 1))
             return NULL;
-        }
         s->histograms[s->histogram_made++] = (struct histogram_point){0};
     }
     struct histogram_point *p = &s->histograms[s->histogram_count];
@@ -129,12 +128,9 @@ read_rollups(struct range_buffer *s, const struct sample_batch *b)
     s->follows_histogram = false;
     enum err e = rolled_check(s->ev, s->set, b);
     if (e) return e;
-    if (!range_reserve(s, b->count) || !reserve_rolled(s, b->count)) {
-        return eval_no_memory(s->ev);
-    }
-    for (uint32_t i = 0; s->rolled_end == 0 && i < s->count; i++) {
+    if (!range_reserve(s, b->count) || !reserve_rolled(s, b->count)) return eval_no_memory(s->ev);
+    for (uint32_t i = 0; s->rolled_end == 0 && i < s->count; i++)
         set_rolled(s, i, 0, NULL);
-    }
     for (uint32_t i = 0; i < b->count; i++) {
         const struct rollup *x = &b->rollups[i];
         if (x->count == 0) continue;
@@ -170,9 +166,8 @@ static bool
 has_markers(const struct sample_batch *b)
 {
     unsigned any = 0;
-    for (uint32_t i = 0; i < b->count; i++) {
+    for (uint32_t i = 0; i < b->count; i++)
         any |= b->value_bits[i] == STALE_NAN_BITS;
-    }
     return any != 0;
 }
 
@@ -204,9 +199,8 @@ read_batch(struct range_buffer *s)
         const struct sample_summary *x = b.summary;
         s->follows_histogram = false;
         assert(s->takes_summaries); /* invariant 5: a set gives what was asked for */
-        if (!range_reserve(s, 2) || (s->rolled_end > 0 && !reserve_rolled(s, 2))) {
+        if (!range_reserve(s, 2) || (s->rolled_end > 0 && !reserve_rolled(s, 2)))
             return eval_no_memory(s->ev);
-        }
         if (b.count > 1) add_summary_sample(s, x->max_ms, x->least, b.count - 1);
         add_summary_sample(s, x->max_ms, x->greatest, 1);
         return OK;
@@ -217,13 +211,10 @@ read_batch(struct range_buffer *s)
     s->follows_histogram = false;
     if (s->rolled_end > 0) {
         uint32_t before = s->count;
-        if (!range_reserve(s, b.count) || !reserve_rolled(s, b.count)) {
-            return eval_no_memory(s->ev);
-        }
+        if (!range_reserve(s, b.count) || !reserve_rolled(s, b.count)) return eval_no_memory(s->ev);
         add_floats(s, &b);
-        for (uint32_t i = before; i < s->count; i++) {
+        for (uint32_t i = before; i < s->count; i++)
             set_rolled(s, i, 0, NULL);
-        }
         return OK;
     }
     if (!range_reserve(s, b.count)) return eval_no_memory(s->ev);
@@ -292,12 +283,9 @@ range_buffer_drop_floats(struct range_buffer *s, uint32_t count)
     s->count -= count;
     memmove(s->times_ms, s->times_ms + count, s->count * sizeof *s->times_ms);
     memmove(s->values, s->values + count, s->count * sizeof *s->values);
-    if (s->looks_at_starts) {
+    if (s->looks_at_starts)
         memmove(s->starts_ms, s->starts_ms + count, s->count * sizeof *s->starts_ms);
-    }
-    if (s->takes_summaries) {
-        memmove(s->weights, s->weights + count, s->count * sizeof *s->weights);
-    }
+    if (s->takes_summaries) memmove(s->weights, s->weights + count, s->count * sizeof *s->weights);
     if (s->rolled_end > 0) {
         memmove(s->rolled, s->rolled + count, s->count * sizeof *s->rolled);
         s->rolled_end -= s->rolled_end < count ? s->rolled_end : count;
@@ -317,21 +305,18 @@ enum err
 range_buffer_slide(struct range_buffer *s, int64_t from_ms, int64_t until_ms)
 {
     for (;;) {
-        while (s->begin < s->count && s->times_ms[s->begin] <= from_ms) {
+        while (s->begin < s->count && s->times_ms[s->begin] <= from_ms)
             s->begin++;
-        }
         while (s->histogram_begin < s->histogram_count &&
-               s->histograms[s->histogram_begin].t_ms <= from_ms) {
+               s->histograms[s->histogram_begin].t_ms <= from_ms)
             s->histogram_begin++;
-        }
         if (s->end < s->begin) s->end = s->begin;
         if (s->histogram_end < s->histogram_begin) s->histogram_end = s->histogram_begin;
         if (s->at_end || range_buffer_has_past(s, until_ms)) break;
         if (s->begin > s->count / 2) range_buffer_drop_floats(s, s->begin);
         /* The histogram before the window stays: the hint of the next one may depend on it. */
-        if (s->histogram_begin > 1 + s->histogram_count / 2) {
+        if (s->histogram_begin > 1 + s->histogram_count / 2)
             drop_histograms(s, s->histogram_begin - 1);
-        }
         enum err e = range_buffer_read(s);
         if (e) return e;
     }
@@ -343,13 +328,11 @@ range_buffer_slide(struct range_buffer *s, int64_t from_ms, int64_t until_ms)
             if (first_ms > until_ms) break;
         }
     }
-    while (s->end < s->count && s->times_ms[s->end] <= until_ms) {
+    while (s->end < s->count && s->times_ms[s->end] <= until_ms)
         s->end++;
-    }
     while (s->histogram_end < s->histogram_count &&
-           rolled_first_histogram_ms(&s->histograms[s->histogram_end]) <= until_ms) {
+           rolled_first_histogram_ms(&s->histograms[s->histogram_end]) <= until_ms)
         s->histogram_end++;
-    }
     assert(s->begin <= s->end);                     /* invariant 1 */
     assert(s->end <= s->count);                     /* invariant 1 */
     assert(s->histogram_begin <= s->histogram_end); /* invariant 1 */
@@ -374,8 +357,7 @@ range_buffer_fini(struct range_buffer *s)
     array_free(budget, s->starts_ms, s->start_capacity);
     array_free(budget, s->weights, s->weight_capacity);
     array_free(budget, s->rolled, s->rolled_capacity);
-    for (uint32_t i = 0; i < s->histogram_made; i++) {
+    for (uint32_t i = 0; i < s->histogram_made; i++)
         mem_free(budget, s->histograms[i].h, s->histograms[i].capacity);
-    }
     array_free(budget, s->histograms, s->histogram_capacity);
 }

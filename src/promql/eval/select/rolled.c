@@ -302,10 +302,8 @@ static bool
 spread_of(const struct sample_window *w, struct rolled_work *work, struct spread *ret)
 {
     *ret = (struct spread){.items = NULL};
-    if (!array_reserve(w->ev->budget, &work->spread, &work->spread_capacity,
-                       w->count * SPREAD_MAX)) {
+    if (!array_reserve(w->ev->budget, &work->spread, &work->spread_capacity, w->count * SPREAD_MAX))
         return false;
-    }
     ret->items = work->spread;
     for (uint32_t i = 0; i < w->count; i++) {
         const struct rollup *r = window_of(w, i);
@@ -337,9 +335,8 @@ spread_at(const struct spread *s, uint64_t place)
 {
     uint32_t i = 0;
     assert(place < s->weight);
-    while (place >= s->items[i].weight) {
+    while (place >= s->items[i].weight)
         place -= s->items[i++].weight;
-    }
     return s->items[i].value;
 }
 
@@ -388,9 +385,8 @@ evaluate_spread(struct sample_window *w, enum function_id id, struct rolled_work
         return true;
     case FUNCTION_MAD_OVER_TIME:
         median = spread_quantile(&s, 0.5);
-        for (uint32_t i = 0; i < s.count; i++) {
+        for (uint32_t i = 0; i < s.count; i++)
             s.items[i].value = fabs(s.items[i].value - median);
-        }
         *ret = s.any_nan ? NAN : spread_quantile(&s, 0.5);
         return true;
     case FUNCTION_STDDEV_OVER_TIME:
@@ -410,9 +406,8 @@ gather_points(const struct sample_window *w, struct rolled_work *work, uint32_t 
 {
     uint32_t n = 0;
     if (!array_reserve(w->ev->budget, &work->points, &work->point_capacity,
-                       w->histogram_count * POINTS_MAX)) {
+                       w->histogram_count * POINTS_MAX))
         return false;
-    }
     for (uint32_t k = 0; k < w->histogram_count; k++) {
         struct histogram_point p = w->histograms[k];
         const struct rolled_histogram *x = p.rolled;
@@ -503,9 +498,8 @@ rolled_use(enum function_id id)
 bool
 noted_levels_add(struct noted_levels *levels, int64_t resolution_ms)
 {
-    for (uint32_t i = 0; i < levels->count; i++) {
+    for (uint32_t i = 0; i < levels->count; i++)
         if (levels->resolutions_ms[i] == resolution_ms) return false;
-    }
     if (levels->count < NOTED_MAX) levels->resolutions_ms[levels->count++] = resolution_ms;
     return true;
 }
@@ -532,12 +526,10 @@ note_approximate(struct sample_window *w, enum function_id id, struct rolled_wor
 static bool
 has_window(const struct sample_window *w)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         if (window_of(w, i) != NULL) return true;
-    }
-    for (uint32_t k = 0; k < w->histogram_count; k++) {
+    for (uint32_t k = 0; k < w->histogram_count; k++)
         if (w->histograms[k].rolled != NULL) return true;
-    }
     return false;
 }
 
@@ -551,12 +543,10 @@ is_known(const struct sample_window *w, struct end_item x)
 static bool
 has_known_sample(const struct sample_window *w)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         if (is_known(w, float_item(w, i))) return true;
-    }
-    for (uint32_t k = 0; k < w->histogram_count; k++) {
+    for (uint32_t k = 0; k < w->histogram_count; k++)
         if (is_known(w, histogram_item(&w->histograms[k]))) return true;
-    }
     return false;
 }
 

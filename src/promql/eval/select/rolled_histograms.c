@@ -75,9 +75,8 @@ static uint64_t
 histograms_in(const struct sample_window *w)
 {
     uint64_t count = 0;
-    for (uint32_t k = 0; k < w->histogram_count; k++) {
+    for (uint32_t k = 0; k < w->histogram_count; k++)
         count += count_of_point(&w->histograms[k]);
-    }
     return count;
 }
 
@@ -214,10 +213,8 @@ add_corrections(struct sample_window *w, struct joined *j, struct fhist *to)
         const struct fhist *first = rolled_first_histogram(p);
         bool is_reset = count > 1 && fhist_was_reset(first, p[-1].h);
         if (is_reset && !window_add_histogram(w, to, p[-1].h, 1)) return false;
-        if (r != NULL && r->second_is_reset && count > 0 &&
-            !window_add_histogram(w, to, first, 1)) {
+        if (r != NULL && r->second_is_reset && count > 0 && !window_add_histogram(w, to, first, 1))
             return false;
-        }
         if (!add_corrections_of(w, p, j, to)) return false;
         count += count_of_point(p);
     }

@@ -200,9 +200,8 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
     struct histogram_point y = {.t_ms = b->t_ms, .h = &after};
     bool is_counter = before.hint != RESET_GAUGE || after.hint != RESET_GAUGE;
     if (interpolated_histogram(ev, &s->made.arena, &x, &y, t_ms, is_counter, s->node->at, s->labels,
-                               &h)) {
+                               &h))
         return eval_no_memory(ev);
-    }
     return h == NULL ? OK : selector_put_histogram(s, step, h);
 }
 
@@ -460,9 +459,8 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
         if (smoothed) {
             if (!now.is_there) continue;
             e = selector_keep(s, &now);
-            if (last->is_there && is_histogram(last) != is_histogram(&now)) {
+            if (last->is_there && is_histogram(last) != is_histogram(&now))
                 mark_mixed(s, last, &now);
-            }
             if (e == OK) e = smooth(s, step, last, &now);
         } else {
             e = selector_fill(s, step, now.t_ms, last);
@@ -521,9 +519,8 @@ selector_next(struct vector *v, struct column **ret_column)
         e = selector_fill_column(s);
         if (e) return e;
         if (bits_count(s->made.column.present, v->grid.count) == 0) continue;
-        for (bits_each(i, s->made.column.present, v->grid.count)) {
+        for (bits_each(i, s->made.column.present, v->grid.count))
             eval_count(v->ev, &v->grid, i, 1);
-        }
         s->made.column.labels = s->made.column.source = s->labels;
         *ret_column = &s->made.column;
         return OK;

@@ -83,19 +83,16 @@ float_rate(const struct sample_window *w, enum rate_kind kind, struct operand *r
     assert(w->count > 0); /* invariant 1 */
     uint32_t last = w->count - 1;
     double result = w->values[last] - w->values[0];
-    for (uint32_t i = 1, end = is_counter ? w->count : 0; i < end; i++) {
+    for (uint32_t i = 1, end = is_counter ? w->count : 0; i < end; i++)
         if (was_reset(w, i)) result += w->values[i - 1];
-    }
-    for (uint32_t i = 1; i < w->count && is_counter && w->starts_ms != NULL; i++) {
+    for (uint32_t i = 1; i < w->count && is_counter && w->starts_ms != NULL; i++)
         overlaps |= window_starts_overlap(w->starts_ms[i - 1], w->times_ms[i - 1], w->starts_ms[i]);
-    }
     if (overlaps) note_start_overlap(w);
     struct window_stretch s;
     if (!stretch_of(w, w->times_ms[0], w->times_ms[last], w->count,
                     w->starts_ms == NULL ? 0 : w->starts_ms[0], w->values[0], result, is_counter,
-                    &s)) {
+                    &s))
         return false;
-    }
     if (s.from_start) result += w->values[0];
     if (kind == RATE_RATE) s.factor /= (double)w->range_ms / 1000;
     ret->value = result * s.factor;
@@ -118,9 +115,8 @@ histogram_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret
     }
     if (!stretch_of(w, first->t_ms, last->t_ms, w->histogram_count,
                     w->histogram_starts ? first->start_ms : 0, first->h->count,
-                    h == NULL ? 0 : h->count, is_counter, &s)) {
+                    h == NULL ? 0 : h->count, is_counter, &s))
         return false;
-    }
     if (h == NULL) {
         h = w->result = arena_alloc(w->arena, sizeof *h);
         if (h == NULL || fhist_begin(w->arena, first->h, false, h)) {
@@ -181,9 +177,7 @@ instant(struct sample_window *w, struct operand *ret)
     bool two_floats = n >= 2 && w->times_ms[n - 2] > h[m - 1].t_ms;
     bool two_histograms = m >= 2 && (n == 0 || h[m - 2].t_ms > w->times_ms[n - 1]);
     if (two_floats) return instant_floats(w, is_rate, ret);
-    if (two_histograms) {
-        return window_instant_histograms(w, &h[m - 2], &h[m - 1], is_rate, ret);
-    }
+    if (two_histograms) return window_instant_histograms(w, &h[m - 2], &h[m - 1], is_rate, ret);
     note_mixed_samples(w->ev, w->at, w->labels);
     return false;
 }
@@ -195,9 +189,8 @@ sum_over_time(struct sample_window *w, struct operand *ret)
 {
     struct precise p = {0, 0};
     if (w->histogram_count > 0) return window_sum_histograms(w, false, ret);
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         precise_add(&p, w->values[i]);
-    }
     ret->value = precise_value(&p);
     return true;
 }
@@ -244,9 +237,8 @@ window_weight(const struct sample_window *w)
 {
     if (w->weights == NULL) return w->count;
     uint64_t weight = 0;
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->count; i++)
         weight += w->weights[i];
-    }
     return weight;
 }
 
@@ -381,9 +373,8 @@ count_pairs(struct sample_window *w, struct operand *ret)
     struct either before, now;
     if (!first_of_both(w, &i, &k)) return false;
     if (!next_of_both(w, &i, &k, &before)) return false;
-    for (; next_of_both(w, &i, &k, &now); before = now) {
+    for (; next_of_both(w, &i, &k, &now); before = now)
         count += resets ? was_reset_between(&before, &now) : changed(&before, &now);
-    }
     ret->value = count;
     return true;
 }

@@ -22,9 +22,8 @@ UNIT_TEST(test_a_cut_is_known_for_the_same_times_and_steps_only)
     const struct cut_key key = {
         .times_ms = times_ms, .time_count = TIMES, .step = 2, .begin = 1, .end = 3};
     struct cut_key other[7];
-    for (unsigned i = 0; i < 7; i++) {
+    for (unsigned i = 0; i < 7; i++)
         other[i] = key;
-    }
     other[0].times_ms = others_ms;
     other[1].times_ms = moved_ms;
     other[2].time_count--;

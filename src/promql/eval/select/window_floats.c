@@ -49,9 +49,8 @@ drop(struct cuts *cuts, struct window_cut **cut)
 void
 cuts_fini(struct cuts *cuts)
 {
-    for (uint32_t i = 0; i < CUT_SLOTS; i++) {
+    for (uint32_t i = 0; i < CUT_SLOTS; i++)
         drop(cuts, &cuts->slots[i]);
-    }
     drop(cuts, &cuts->long_one);
     assert(cuts->bytes == 0); /* invariant 1 */
 }
@@ -121,9 +120,8 @@ static double
 window_floats_corrected(const double *values, uint32_t begin, uint32_t end)
 {
     double more = values[end - 1] - values[begin];
-    for (uint32_t i = begin + 1; i < end; i++) {
+    for (uint32_t i = begin + 1; i < end; i++)
         if (values[i] < values[i - 1]) more += values[i - 1];
-    }
     return more;
 }
 
@@ -142,9 +140,8 @@ static bool
 falls(const double *v, uint32_t begin, uint32_t end)
 {
     unsigned any = 0;
-    for (uint32_t i = begin + 1; i < end; i++) {
+    for (uint32_t i = begin + 1; i < end; i++)
         any |= v[i] < v[i - 1];
-    }
     return any != 0;
 }
 
@@ -158,9 +155,8 @@ corrected_windows(const struct float_windows *w, double *to)
              fell = 0; /* index of the last sample less than the one before it */
     for (uint32_t i = 0; i < cut->count; i++) {
         uint32_t begin = cut->begins[i], end = cut->ends[i];
-        for (; looked_at < end; looked_at++) {
+        for (; looked_at < end; looked_at++)
             if (v[looked_at] < v[looked_at - 1]) fell = looked_at;
-        }
         if (begin < end)
             to[i] = fell > begin ? window_floats_corrected(v, begin, end) : v[end - 1] - v[begin];
     }
@@ -252,12 +248,10 @@ count_events(const struct float_windows *w, bool resets, double *to)
             from = until = begin + 1;
             events = 0;
         }
-        for (; until < end; until++) {
+        for (; until < end; until++)
             events += is_event(w->values, until, resets);
-        }
-        for (; from <= begin; from++) {
+        for (; from <= begin; from++)
             events -= is_event(w->values, from, resets);
-        }
         to[i] = events;
     }
 }
@@ -320,9 +314,8 @@ float_windows_evaluate(const struct float_windows *w, enum function_id id, doubl
             to[i] = v[last];
             break;
         case FUNCTION_SUM_OVER_TIME:
-            for (uint32_t k = begin; k < end; k++) {
+            for (uint32_t k = begin; k < end; k++)
                 precise_add(&p, v[k]);
-            }
             to[i] = precise_value(&p);
             break;
         default:

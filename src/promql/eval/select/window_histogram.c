@@ -100,9 +100,7 @@ window_add_histogram(struct sample_window *w, struct fhist *to, const struct fhi
     w->failed = fhist_add(w->arena, to, h, factor, &outcome);
     if (w->failed) return false;
     if (outcome.incompatible) note_mixed_schemas(w->ev, w->at, w->labels);
-    if (outcome.reconciled) {
-        note_reconciled(w->ev, w->at, factor < 0 ? "subtraction" : "addition");
-    }
+    if (outcome.reconciled) note_reconciled(w->ev, w->at, factor < 0 ? "subtraction" : "addition");
     return !outcome.incompatible;
 }
 
@@ -152,9 +150,8 @@ window_histogram_rate(struct sample_window *w, enum rate_kind kind, struct opera
         note_mixed_schemas(w->ev, w->at, w->labels);
         return false;
     }
-    if (is_counter && !check_points(w, points + 1, w->histogram_count - 2, custom, true)) {
+    if (is_counter && !check_points(w, points + 1, w->histogram_count - 2, custom, true))
         return false;
-    }
     struct fhist *h = window_changeable(w, last->h);
     if (h == NULL || !window_add_histogram(w, h, before, -1)) return false;
     bool overlaps = false;
@@ -236,9 +233,8 @@ window_sum_histograms(struct sample_window *w, bool average, struct operand *ret
         reconciled |= outcome.reconciled;
     }
     if (reconciled) note_reconciled(w->ev, w->at, "aggregation");
-    if ((hints & 1u << RESET_YES) != 0 && (hints & 1u << RESET_NO) != 0) {
+    if ((hints & 1u << RESET_YES) != 0 && (hints & 1u << RESET_NO) != 0)
         note_reset_collision(w->ev, w->at, "aggregation");
-    }
     if (average && !moves) fhist_divide(sum, w->histogram_count);
     fhist_settle(sum);
     w->result = sum;
@@ -374,14 +370,12 @@ add_resets(struct sample_window *w, struct fhist *sum, uint32_t first, uint32_t 
     const struct fhist *before = left;
     uint32_t i = first + 1;
     bool smoothed = w->extent == EXTENT_SMOOTHED;
-    if (smoothed && p[first].t_ms < w->start_ms && fhist_was_reset(p[i].h, p[first].h)) {
+    if (smoothed && p[first].t_ms < w->start_ms && fhist_was_reset(p[i].h, p[first].h))
         before = p[i++].h; /* `left` includes this reset */
-    }
     if (i > last) return true;
-    for (; i < last; before = p[i++].h) {
+    for (; i < last; before = p[i++].h)
         if (fhist_was_reset(p[i].h, before) && !window_add_histogram(w, sum, before, 1))
             return false;
-    }
     return !fhist_was_reset(right, before) || window_add_histogram(w, sum, before, 1);
 }
 
@@ -392,12 +386,10 @@ extended_histograms(struct sample_window *w, enum rate_kind kind, struct operand
     const struct histogram_point *p = w->histograms;
     uint32_t first, last;
     if (is_behind(w, p->t_ms) ||
-        !ends_of(w, w->histogram_count, &p->t_ms, sizeof *p, &first, &last)) {
+        !ends_of(w, w->histogram_count, &p->t_ms, sizeof *p, &first, &last))
         return false;
-    }
-    if (!check_points(w, p + first, last + 1 - first, fhist_is_custom(p[first].h), is_counter)) {
+    if (!check_points(w, p + first, last + 1 - first, fhist_is_custom(p[first].h), is_counter))
         return false;
-    }
     bool left_between = smoothed && p[first].t_ms < w->start_ms;
     bool right_between = smoothed && last > 0 && p[last].t_ms > w->end_ms;
     struct fhist *left = left_between

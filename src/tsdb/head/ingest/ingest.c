@@ -101,16 +101,14 @@ ingest_canonical(struct ingest *in, const struct rw_series *series, enum reject 
     while (rw_label_next(&walk, &label)) {
         /* So many labels are refused in any case. */
         if (count > 4 * in->head->limits.labels.count_max) break;
-        if (!array_reserve(&in->head->budget, &s->label_list, &s->label_capacity, count + 1)) {
+        if (!array_reserve(&in->head->budget, &s->label_list, &s->label_capacity, count + 1))
             return ERR_NOMEM;
-        }
         s->label_list[count++] = label;
     }
     buf_clear(&s->labels);
     *ret_reason = labels_build(s->label_list, count, &in->head->limits.labels, &s->labels);
-    if (buf_error(&s->labels) || *ret_reason != REJECT_NONE || !in->require_name) {
+    if (buf_error(&s->labels) || *ret_reason != REJECT_NONE || !in->require_name)
         return buf_error(&s->labels);
-    }
     struct bytes name = labels_get(buf_bytes(&s->labels), bytes_of_text("__name__"));
     if (name.size == 0) *ret_reason = REJECT_MISSING_NAME;
     return OK;
@@ -154,9 +152,8 @@ static void
 guess_by_key(struct ingest *in, uint32_t number)
 {
     struct series *guess = NULL;
-    if (series_at(in, number) != NULL) {
+    if (series_at(in, number) != NULL)
         guess = registry_guess(in->gen->registry, in->tenant->id, in->keys[number % GUESSES]);
-    }
     in->guesses[number % GUESSES] = guess;
 }
 
@@ -180,13 +177,11 @@ come_closest(const struct ingest *in, uint32_t number)
 static void
 approach(struct ingest *in, uint32_t first)
 {
-    for (uint32_t i = 0; i < KEY_AHEAD; i++) {
-        if (in->by_key) {
+    for (uint32_t i = 0; i < KEY_AHEAD; i++)
+        if (in->by_key)
             hash_key(in, first + i);
-        } else {
+        else
             guess_by_order(in, first + i);
-        }
-    }
     for (uint32_t i = 0; i < SERIES_AHEAD && in->by_key; i++)
         guess_by_key(in, first + i);
     for (uint32_t i = 0; i < SAMPLES_AHEAD; i++)
@@ -219,9 +214,8 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
         refused = registry_find_pair(r, in->tenant->id, metric, &in->s->payload, &pair) &&
                   registry_pair_use(r, pair)->series.count >= limits->metric_series_max;
     }
-    if (refused && frozen != NULL && frozen->registry != r) {
+    if (refused && frozen != NULL && frozen->registry != r)
         refused = registry_find_labels(frozen->registry, in->tenant->id, labels) == NULL;
-    }
     in->head->series_refused |= refused;
     if (refused) {
         snprintf(in->series_limit, sizeof in->series_limit,
@@ -305,9 +299,8 @@ ingest_resolve(struct ingest *in, const struct rw_series *series, struct series 
     }
     assert(s->tenant == in->tenant->id);
     struct series *last = in->last; /* remembers its follower, for later requests */
-    if (last != NULL && last != s && last->after_plus_1 != s->id + 1) {
+    if (last != NULL && last != s && last->after_plus_1 != s->id + 1)
         last->after_plus_1 = s->id + 1;
-    }
     in->last = s;
     in->last_gen = in->gen->number;
     *ret_series = s;
@@ -462,9 +455,8 @@ take_piece(struct ingest *in, struct ingest_cursor *at, struct ingest_need *need
             &in->request->histograms[from->histograms.first + at->at_histogram++];
         need->histogram_bytes += rw_histogram_bytes(h);
         if (need->largest_histogram == NULL ||
-            buckets_of(&h->h) > buckets_of(need->largest_histogram)) {
+            buckets_of(&h->h) > buckets_of(need->largest_histogram))
             need->largest_histogram = &h->h;
-        }
         p.histograms.count++;
     }
     p.exemplars.first = from->exemplars.first + at->at_exemplar;
@@ -474,9 +466,8 @@ take_piece(struct ingest *in, struct ingest_cursor *at, struct ingest_need *need
         p.exemplars.count++;
     }
     if (at->at_float == from->floats.count && at->at_histogram == from->histograms.count &&
-        at->at_exemplar == from->exemplars.count) {
+        at->at_exemplar == from->exemplars.count)
         *at = (struct ingest_cursor){.series = at->series + 1};
-    }
     return p;
 }
 
@@ -489,15 +480,12 @@ ingest_reserve(struct ingest *in, const struct ingest_need *need)
         !buf_reserve(&s->exemplars, need->exemplar_bytes) ||
         !buf_reserve(&s->series, need->series_bytes) ||
         !buf_reserve(&s->payload, 4096 + need->floats * 41u + need->histogram_bytes +
-                                      need->exemplar_bytes + need->series_bytes +
-                                      s->metadata.size)) {
+                                      need->exemplar_bytes + need->series_bytes + s->metadata.size))
         return why_set(in->why, ERR_NOMEM, "not enough memory for the request");
-    }
     arena_reset(&s->arena);
     size_t scratch = 8 + gen_presence_reserve(in->gen, need->largest_histogram);
-    if (arena_alloc(&s->arena, scratch) == NULL) {
+    if (arena_alloc(&s->arena, scratch) == NULL)
         return why_set(in->why, ERR_NOMEM, "not enough memory for the request");
-    }
     enum err e = gmem_reserve(&in->gen->gmem, need->head_bytes);
     if (e) return why_set(in->why, e, "the head has reached its memory budget");
     size_t log_bytes =
@@ -544,15 +532,12 @@ reject_piece(struct ingest *in, const struct ingest_piece *p, enum reject reason
 static bool
 piece_is_in_time(const struct ingest *in, const struct ingest_piece *p)
 {
-    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
+    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++)
         if (ingest_time_verdict(in, in->request->floats[i].t_ms) == REJECT_NONE) return true;
-    }
-    for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
+    for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++)
         if (ingest_time_verdict(in, in->request->histograms[i].t_ms) == REJECT_NONE) return true;
-    }
-    for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++) {
+    for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++)
         if (ingest_time_verdict(in, in->request->exemplars[i].t_ms) == REJECT_NONE) return true;
-    }
     return false;
 }
 
@@ -592,9 +577,8 @@ slice_gather(struct ingest *in, struct ingest_cursor *at, uint32_t *ret_count)
     while (at->series < in->request->series_count && count < SLICE_PIECES) {
         if (need.floats >= in->s->slice_floats || need.histogram_bytes >= SLICE_BYTES ||
             need.exemplar_bytes >= SLICE_BYTES || need.series_bytes >= SLICE_BYTES ||
-            need.head_bytes >= 8 * (size_t)SLICE_BYTES) {
+            need.head_bytes >= 8 * (size_t)SLICE_BYTES)
             break;
-        }
         if (in->by_key) {
             hash_key(in, at->series + KEY_AHEAD);
             guess_by_key(in, at->series + SERIES_AHEAD);
@@ -613,9 +597,8 @@ slice_gather(struct ingest *in, struct ingest_cursor *at, uint32_t *ret_count)
         }
         e = ingest_resolve(in, p.from, &p.series, &reason);
         if (e) return gather_failed(in, e);
-        if (reason == REJECT_NONE && in->require_name && p.series->nameless) {
+        if (reason == REJECT_NONE && in->require_name && p.series->nameless)
             reason = REJECT_MISSING_NAME; /* the series came by a protocol without this rule */
-        }
         if (reason != REJECT_NONE) {
             reject_piece(in, &p, reason);
             continue;
@@ -691,9 +674,8 @@ slice(struct ingest *in, struct ingest_cursor *at)
     ingest_slice_begin(in);
     enum err e = slice_gather(in, at, &count);
     /* The first slice checks all later series, so that a malformed one leaves nothing stored. */
-    for (uint32_t i = at->series; i < in->request->series_count && e == OK && !in->checked; i++) {
+    for (uint32_t i = at->series; i < in->request->series_count && e == OK && !in->checked; i++)
         if (!rw_series_check(&in->request->series[i])) e = gather_failed(in, ERR_INPUT);
-    }
     if (e) {
         if (in->s->metadata_count > 0) families_forget(in->head, in->tenant, in->log.epoch);
         *at = before;
@@ -761,9 +743,8 @@ bytes_if_new(const struct rw_request *r, uint32_t series_bytes)
 {
     uint64_t bytes = (uint64_t)r->series_count * series_bytes;
     bytes += ((uint64_t)r->float_count + r->histogram_count) * NEW_SAMPLE_BYTES;
-    for (uint32_t i = 0; i < r->series_count; i++) {
+    for (uint32_t i = 0; i < r->series_count; i++)
         bytes += r->series[i].label_bytes.size;
-    }
     return bytes;
 }
 
@@ -822,9 +803,8 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
     enum err e = OK;
     if (head->disk_low) e = why_set(why, ERR_AGAIN, "the disk is nearly full");
     if (head->dir != TSDB_DIR_OURS) e = why_set(why, ERR_AGAIN, "%s", tsdb_dir_text(head->dir));
-    if (e == OK && wal_is_down(head->wal)) {
+    if (e == OK && wal_is_down(head->wal))
         e = why_set(why, ERR_AGAIN, "cannot write to the write-ahead log, retry later");
-    }
     /* The number of tenants is limited: an empty request does not make one. */
     bool empty = request->series_count == 0 && request->metadata_count == 0;
     if (e == OK && !empty) e = tenant_name_check(tenant, why);
@@ -865,9 +845,8 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
     }
     if (head->options->ack_memory) ret_result->wait_epoch = 0;
     /* The times in a malformed message are not trusted. */
-    if (in.tenant != NULL && origin == TSDB_FROM_SENDER && e != ERR_INPUT) {
+    if (in.tenant != NULL && origin == TSDB_FROM_SENDER && e != ERR_INPUT)
         head_note_arrival(head, in.tenant, &arrival);
-    }
     lock_drop(&head->lock);
     if (e || in.undecided == NULL) {
         tsdb_undecided_free(in.undecided);

@@ -142,9 +142,8 @@ ingest_define(struct ingest *in, struct series *series)
         last = in->s->series_last->pairs;
         last_ref = series_ref(in->gen->registry, in->s->series_last);
     }
-    for (uint32_t i = 0; i < now->count && i < RECORD_MASK_BITS; i++) {
+    for (uint32_t i = 0; i < now->count && i < RECORD_MASK_BITS; i++)
         if (i >= last->count || now->ids[i] != last->ids[i]) mask |= UINT64_C(1) << i;
-    }
     buf_put_zigzag(&in->s->series, (int64_t)(series_ref(in->gen->registry, series) - last_ref));
     buf_put_varint(&in->s->series, now->count);
     buf_put_varint(&in->s->series, mask);
@@ -232,17 +231,15 @@ exemplar_labels(struct ingest *in, const struct rw_exemplar *x, enum reject *ret
     buf_clear(&s->labels);
     *ret_reason = x->bad_reference ? REJECT_BAD_REFERENCE : REJECT_NONE;
     if (x->bad_reference || x->label_count == 0) return OK;
-    if (!array_reserve(&in->head->budget, &s->label_list, &s->label_capacity, x->label_count)) {
+    if (!array_reserve(&in->head->budget, &s->label_list, &s->label_capacity, x->label_count))
         return ERR_NOMEM;
-    }
     memcpy(s->label_list, in->request->labels + x->label_first,
            x->label_count * sizeof *s->label_list);
     *ret_reason = labels_build(s->label_list, x->label_count, &in->head->limits.labels, &s->labels);
     if (*ret_reason == REJECT_EMPTY_LABELS && buf_error(&s->labels) == OK) {
         bool unnamed = false;
-        for (uint32_t i = 0; i < x->label_count; i++) {
+        for (uint32_t i = 0; i < x->label_count; i++)
             unnamed |= s->label_list[i].name.size == 0 && s->label_list[i].value.size > 0;
-        }
         if (!unnamed) *ret_reason = REJECT_NONE; /* all values were empty */
     }
     return buf_error(&s->labels);
@@ -357,9 +354,8 @@ ingest_series_metadata(struct ingest *in, const struct rw_series *from, struct s
     struct metadata m = {.type = from->type, .help = from->help, .unit = from->unit};
     struct rw_label_walk walk = rw_labels(in->request, from);
     struct label label;
-    while (rw_label_next(&walk, &label)) {
+    while (rw_label_next(&walk, &label))
         if (bytes_equal_text(label.name, "__name__")) m.family = label.value;
-    }
     if (from->bad_metadata) {
         ingest_reject_metadata(in, &m, REJECT_BAD_REFERENCE);
         return OK;
@@ -390,20 +386,16 @@ ingest_log(struct ingest *in)
     struct scratch *s = in->s;
     enum err e = OK;
     assert(s->float_count <= s->slice_floats); /* invariant 3 */
-    if (in->origin == TSDB_FROM_SERVER && s->float_count + s->histogram_count > 0) {
+    if (in->origin == TSDB_FROM_SERVER && s->float_count + s->histogram_count > 0)
         e = wal_put(in->head->wal, WAL_OWN, bytes_of(NULL, 0), false);
-    }
     if (e == OK) e = put_counted_record(in, WAL_SERIES, true, s->series_count, &s->series);
     if (e == OK && s->float_count > 0) {
         record_floats(s, &s->payload);
         e = wal_put(in->head->wal, WAL_FLOATS, buf_bytes(&s->payload), true);
     }
-    if (e == OK) {
+    if (e == OK)
         e = put_counted_record(in, WAL_HISTOGRAMS, false, s->histogram_count, &s->histograms);
-    }
-    if (e == OK) {
-        e = put_counted_record(in, WAL_EXEMPLARS, false, s->exemplar_count, &s->exemplars);
-    }
+    if (e == OK) e = put_counted_record(in, WAL_EXEMPLARS, false, s->exemplar_count, &s->exemplars);
     if (e == OK) e = put_counted_record(in, WAL_METADATA, true, s->metadata_count, &s->metadata);
     if (e == OK && !ledger_is_zero(&in->change)) {
         struct buf *to = &s->payload;
@@ -428,9 +420,7 @@ ingest_log(struct ingest *in)
         in->change.pending[k] = in->gen->sample_count[k] - in->gen_counts[k];
         assert(in->change.pending[k] == accepted); /* invariant 2 */
     }
-    if (logged && in->log.epoch > in->result->wait_epoch) {
-        in->result->wait_epoch = in->log.epoch;
-    }
+    if (logged && in->log.epoch > in->result->wait_epoch) in->result->wait_epoch = in->log.epoch;
     tenant_count(in->tenant, in->log.epoch, &in->change);
     if (in->least_ms < INT64_MAX) {
         changes_add(&in->tenant->written, in->log.epoch, in->least_ms);

@@ -145,9 +145,8 @@ ingest_undecided_in_parts(const struct tsdb_undecided *d)
     bool real = false;
     lock_take(&d->head->live->lock); /* not pinned: the last unref of a version removes files */
     const struct version *version = d->head->live->version;
-    for (uint32_t i = 0; i < version->part_count && !real; i++) {
+    for (uint32_t i = 0; i < version->part_count && !real; i++)
         real = part_may_hold(d, version->parts[i]);
-    }
     lock_drop(&d->head->live->lock);
     return real;
 }
@@ -161,9 +160,8 @@ is_open_in(const struct undecided_sample *sample, int64_t min_ms, int64_t max_ms
 static bool
 series_is_open_in(const struct undecided_series *s, int64_t min_ms, int64_t max_ms)
 {
-    for (const struct undecided_sample *d = s->first; d != NULL; d = d->next) {
+    for (const struct undecided_sample *d = s->first; d != NULL; d = d->next)
         if (is_open_in(d, min_ms, max_ms)) return true;
-    }
     return false;
 }
 
@@ -248,11 +246,9 @@ search_part(struct undecided_search *x, const struct tombstones *tombstones)
         if (opened) e = time_is_up(x) ? ERR_CANCELED : search_series(x, s);
         if (e == ERR_NOMEM || e == ERR_CANCELED) break;
         /* This part cannot be read, so a later part must not decide. */
-        for (struct undecided_sample *sample = s->first; e && sample != NULL;
-             sample = sample->next) {
+        for (struct undecided_sample *sample = s->first; e && sample != NULL; sample = sample->next)
             if (is_open_in(sample, info->time.min_ms, info->time.max_ms))
                 sample->fate = FATE_CONFLICT;
-        }
     }
     if (opened) row_reader_free(x->rows);
     return e == ERR_NOMEM || e == ERR_CANCELED ? e : OK;
@@ -312,9 +308,8 @@ tsdb_ingest_end(struct tsdb_undecided *undecided, int64_t until_ns, struct inges
         x.part = version->parts[i];
         const struct part_info *info = part_info(x.part);
         bool any = false;
-        for (const struct undecided_series *s = undecided->first; s != NULL && !any; s = s->next) {
+        for (const struct undecided_series *s = undecided->first; s != NULL && !any; s = s->next)
             any = series_is_open_in(s, info->time.min_ms, info->time.max_ms);
-        }
         if (!any || !part_may_hold(undecided, x.part)) continue;
         e = time_is_up(&x) ? ERR_CANCELED : search_part(&x, version->tombstones);
     }

@@ -67,9 +67,8 @@ static uint32_t
 shared_prefix(struct bytes a, struct bytes b)
 {
     size_t most = a.size < b.size ? a.size : b.size, n = 0;
-    while (n < most && a.at[n] == b.at[n]) {
+    while (n < most && a.at[n] == b.at[n])
         n++;
-    }
     return (uint32_t)n;
 }
 
@@ -84,9 +83,8 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
     assert(new_name || bytes_compare(buf_bytes(&w->last_value), label.value) < 0); /* invariant 1 */
     assert(w->tenant.series_count == 0); /* series name pairs that are written */
     if (e == OK && new_name) e = name_end(w);
-    if (e == OK && part_filling_full(w, &w->label_values, label.value.size + w->restarts.size)) {
+    if (e == OK && part_filling_full(w, &w->label_values, label.value.size + w->restarts.size))
         e = values_page_out(w, why);
-    }
     if (e) return part_write_error(w, e, why);
     if (new_name) {
         buf_clear(&w->last_name);
@@ -302,9 +300,8 @@ tenant_end(struct part_writer *w, struct why *why)
     if (e == OK) e = part_postings_out(w, why);
     if (e == OK) e = exemplars_page_out(w, why);
     if (e == OK) e = list_page(w, PAGE_NAMES, w->name_count, &w->names, &t->names_page, why);
-    if (e == OK && w->metadata_count > 0) {
+    if (e == OK && w->metadata_count > 0)
         e = list_page(w, PAGE_METADATA, w->metadata_count, &w->metadata, &t->metadata_page, why);
-    }
     if (e) return e;
     put_tenant(w);
     w->info.series_count += t->series_count;
@@ -381,9 +378,7 @@ writer_begin_file(struct part_writer *w, struct why *why)
     w->begun = e == OK;
     if (e == OK) e = env_mkdir(w->env, w->dir, why);
     if (e == OK) e = path_join(path, sizeof path, w->dir, "part");
-    if (e == OK) {
-        e = page_writer_open(&w->pages, w->env, w->budget, path, w->info.number, why);
-    }
+    if (e == OK) e = page_writer_open(&w->pages, w->env, w->budget, path, w->info.number, why);
     if (e) return e;
     /* Rollups are not known yet: the footer has the version that counts. */
     part_end_pack(header, PART_HEADER_MAGIC, false, w->info.number, 0, 0, 0);
@@ -411,26 +406,23 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
     };
     struct buf *all[OWN_BUFFERS];
     own_buffers(w, all);
-    for (unsigned i = 0; i < OWN_BUFFERS; i++) {
+    for (unsigned i = 0; i < OWN_BUFFERS; i++)
         buf_init(all[i], w->budget, (size_t)1 << 32);
-    }
     part_pairs_init(w);
     filling_init(w, &w->times, PAGE_TIMES);
     filling_init(w, &w->values, PAGE_VALUES);
     filling_init(w, &w->rows.page, PAGE_ROWS);
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++)
         buf_init(&w->rows.columns[i], w->budget, PAGE_BYTES_MAX);
-    }
     filling_init(w, &w->label_values, PAGE_LABEL_VALUES);
     filling_init(w, &w->postings, PAGE_POSTINGS);
     filling_init(w, &w->exemplars, PAGE_EXEMPLARS);
     filling_init(w, &w->stale, PAGE_DIRECTORY); /* a kind that version 1 knows */
     arena_init(&w->histogram_arena, budget, 0, 0);
     enum err e = storage_part_path(w->dir, sizeof w->dir, parts_dir, number, STORAGE_PART);
-    if (e == OK && (size_t)snprintf(w->parts_dir, sizeof w->parts_dir, "%s", parts_dir) >=
-                       sizeof w->parts_dir) {
+    if (e == OK &&
+        (size_t)snprintf(w->parts_dir, sizeof w->parts_dir, "%s", parts_dir) >= sizeof w->parts_dir)
         e = ERR_LIMIT;
-    }
     if (e == OK) {
         e = env_random(env, &w->seed, sizeof w->seed);
         if (e) why_set(why, e, "cannot get random bytes to write a part");
@@ -478,9 +470,8 @@ part_writer_free(struct part_writer *w)
     }
     struct buf *all[OWN_BUFFERS];
     own_buffers(w, all);
-    for (unsigned i = 0; i < OWN_BUFFERS; i++) {
+    for (unsigned i = 0; i < OWN_BUFFERS; i++)
         buf_fini(all[i]);
-    }
     buf_fini(&w->times.payload);
     buf_fini(&w->values.payload);
     buf_fini(&w->rows.page.payload);
@@ -489,9 +480,8 @@ part_writer_free(struct part_writer *w)
     buf_fini(&w->exemplars.payload);
     buf_fini(&w->stale.payload);
     part_pairs_fini(w);
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++)
         buf_fini(&w->rows.columns[i]);
-    }
     mem_free(w->budget, w->rows.slots, w->rows.slot_count * sizeof *w->rows.slots);
     mem_free(w->budget, (void *)(uintptr_t)w->tenant.name.at, w->tenant.name.size);
     mem_free(w->budget, w->sample_times, CODEC_SAMPLES_MAX * sizeof *w->sample_times);
@@ -546,9 +536,8 @@ root_out(struct part_writer *w, uint64_t *ret_offset, struct why *why)
     buf_put_varint(to, w->info.series_count);
     buf_put_varint(to, w->info.pair_count);
     buf_put_varint(to, w->info.block_count);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
         buf_put_varint(to, w->info.sample_count[k]);
-    }
     buf_put_varint(to, w->info.level);
     put_directory(to, &w->rows_dir, rows);
     put_directory(to, &w->values_dir, values);

@@ -60,9 +60,8 @@ columns_resize(struct part_writer *w, uint32_t capacity)
         const struct written_column *c = &w->columns[i];
         if (c->count == 0) continue;
         uint32_t at = (uint32_t)c->hash.low64 & (capacity - 1);
-        while (grown[at].count != 0) {
+        while (grown[at].count != 0)
             at = (at + 1) & (capacity - 1);
-        }
         grown[at] = *c;
     }
     mem_free(w->budget, w->columns, w->column_capacity * sizeof *grown);
@@ -170,11 +169,10 @@ cut_block(struct part_writer *w, uint32_t *ret_count)
     uint32_t count = w->sample_count;
     for (;;) {
         buf_clear(&w->encoded);
-        if (w->kind == SAMPLE_FLOAT) {
+        if (w->kind == SAMPLE_FLOAT)
             codec_float_encode_from(w->scratch, w->sample_bits, count, &w->origin, &w->encoded);
-        } else {
+        else
             codec_histogram_encode(w->scratch, w->sample_histograms, count, &w->encoded);
-        }
         enum err e = buf_error(&w->encoded);
         if (e) return e;
         if (w->encoded.size <= BLOCK_BYTES_MAX || count == 1) break;
@@ -292,13 +290,11 @@ block_out(struct part_writer *w, const struct rollups_to_write *rollups, struct 
     ref.min_ms = w->sample_times[0];
     ref.max_ms = w->sample_times[count - 1];
     ref.has_stats = true;
-    if (w->kind == SAMPLE_FLOAT) {
+    if (w->kind == SAMPLE_FLOAT)
         codec_float_stats(w->sample_bits, count, &ref.stats);
-    } else {
-        for (uint32_t i = 0; i < count; i++) {
+    else
+        for (uint32_t i = 0; i < count; i++)
             ref.stats.number_count += w->sample_histograms[i].sum_bits != STALE_NAN_BITS;
-        }
-    }
     drop_front(w, count);
     return block_add(w, &ref);
 }
@@ -345,9 +341,8 @@ take_times(struct part_writer *w, const struct sample_batch *batch, uint32_t fro
     int64_t *starts = w->sample_starts + w->sample_count;
     size_t bytes = count * sizeof *times;
     bool ascends = !w->has_last || times[0] > w->last_ms;
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < count; i++)
         ascends &= times[i] > times[i - 1];
-    }
     assert(ascends);                                      /* invariant 1 */
     assert(count <= CODEC_SAMPLES_MAX - w->sample_count); /* invariant 4 */
     memcpy(w->sample_times + w->sample_count, times, bytes);
@@ -355,9 +350,8 @@ take_times(struct part_writer *w, const struct sample_batch *batch, uint32_t fro
         memset(starts, 0, bytes);
     } else {
         memcpy(starts, batch->starts_ms + from, bytes);
-        for (uint32_t i = 0; i < count && !w->has_starts; i++) {
+        for (uint32_t i = 0; i < count && !w->has_starts; i++)
             w->has_starts = starts[i] != 0;
-        }
     }
     w->has_last = true;
     w->last_ms = times[count - 1];
@@ -498,13 +492,11 @@ part_write_block(struct part_writer *w, const struct block_ref *block,
     struct block_ref ref = *block;
     enum err e = part_blocks_out(w, why);
     assert(e || w->sample_count == 0);
-    if (e == OK && !ref.is_constant) {
+    if (e == OK && !ref.is_constant)
         e = blocks_place(w, &w->values, &w->values_offsets, bytes->values, &ref.values, why);
-    }
     if (e == OK) e = place_column(w, bytes->times, ref.count, &ref.times, why);
-    if (e == OK && block_has_third(&ref)) {
+    if (e == OK && block_has_third(&ref))
         e = blocks_place(w, &w->values, &w->values_offsets, bytes->third, &ref.starts, why);
-    }
     if (e == OK && ref.resolution_ms > 0) e = check_resolution(w, ref.resolution_ms);
     if (e == OK) e = block_add(w, &ref);
     if (e) return part_write_error(w, e, why);

@@ -113,9 +113,8 @@ part_pairs_put(struct part_writer *w, const uint32_t *pairs, uint32_t count, str
     uint32_t shared = before_count < count ? before_count : count;
     uint32_t masked = shared < MASK_BITS ? shared : MASK_BITS;
     uint64_t mask = 0;
-    for (uint32_t i = 0; i < masked; i++) {
+    for (uint32_t i = 0; i < masked; i++)
         mask |= (uint64_t)(pairs[i] != before[i]) << i;
-    }
     uint8_t *to = r->packed.at + r->packed.size;
     to += varint_put(to, mask << 1 | (count != before_count));
     if (count != before_count) to += varint_put(to, count);
@@ -175,9 +174,8 @@ walk_row(struct row_walk *x, struct cursor *c)
     if (head & 1) {
         uint32_t count = (uint32_t)cursor_varint(c);
         assert(count <= PAGE_BYTES_MAX / sizeof *x->columns);
-        for (uint32_t i = count; i < x->count; i++) {
+        for (uint32_t i = count; i < x->count; i++)
             run_end(x, i);
-        }
         struct buf *columns = &x->rows->columns;
         columns->size = 0;
         if (!buf_reserve(columns, count * sizeof *x->columns)) return buf_error(columns);
@@ -230,9 +228,8 @@ walk_bytes(struct row_walk *x, struct bytes piece)
 {
     struct cursor c = cursor_of(piece);
     enum err e = OK;
-    while (e == OK && c.at != c.end) {
+    while (e == OK && c.at != c.end)
         e = walk_row(x, &c);
-    }
     return e;
 }
 
@@ -260,9 +257,8 @@ rows_walk(struct part_writer *w, run_fn *each, void *context, struct why *why)
     if (e == OK) e = walk_bytes(&x, rest);
     if (e) return e;
     assert(x.row == r->row_count); /* invariant 1 */
-    for (uint32_t i = 0; i < x.count; i++) {
+    for (uint32_t i = 0; i < x.count; i++)
         run_end(&x, i);
-    }
     return OK;
 }
 
@@ -315,9 +311,8 @@ run_next(struct run_walk *x, struct pair_run *ret)
     }
     if (x->at == x->end) return false;
     struct pair_run run = *x->at++;
-    while (x->at < x->end && x->at->first == run.first + run.count) {
+    while (x->at < x->end && x->at->first == run.first + run.count)
         run.count += x->at++->count;
-    }
     *ret = run;
     return true;
 }

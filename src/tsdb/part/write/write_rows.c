@@ -42,9 +42,8 @@ put_scaled_stats(struct buf *columns, const struct block_ref *b)
     const struct codec_stats *s = &b->stats;
     unsigned e = b->scale;
     int64_t least = b->k, most, sum;
-    if (!codec_scale(s->max, e, &most) || most < least || !codec_scale(s->sum, e, &sum)) {
+    if (!codec_scale(s->max, e, &most) || most < least || !codec_scale(s->sum, e, &sum))
         return false;
-    }
     int64_t least_off = correction_of(s->min, e, least), most_off = correction_of(s->max, e, most);
     int64_t sum_off = correction_of(s->sum, e, sum);
     if (!is_short(least_off) || !is_short(most_off) || !is_short(sum_off)) return false;
@@ -63,9 +62,7 @@ put_scaled_stats(struct buf *columns, const struct block_ref *b)
         buf_put_zigzag(&columns[ROW_CORRECTIONS], most_off);
     }
     if (scale & SCALE_SUM_OFF) buf_put_zigzag(&columns[ROW_CORRECTIONS], sum_off);
-    if (scale & SCALE_MISSING) {
-        buf_put_varint(&columns[ROW_MISSING], b->count - s->number_count);
-    }
+    if (scale & SCALE_MISSING) buf_put_varint(&columns[ROW_MISSING], b->count - s->number_count);
     return true;
 }
 
@@ -116,9 +113,8 @@ put_stats(struct buf *columns, const struct block_ref *b)
     size_t before = ends->size;
     buf_put_varint(&columns[ROW_RESETS], s->reset_count);
     if (scaled && put_scaled_end(columns, s->first, b->scale, b->k) &&
-        put_scaled_end(columns, s->last, b->scale, b->k)) {
+        put_scaled_end(columns, s->last, b->scale, b->k))
         return SHAPE_ENDS;
-    }
     ends->size = before;
     buf_put_le64(ends, double_bits(s->first));
     buf_put_le64(ends, double_bits(s->last));
@@ -158,9 +154,8 @@ times_page_index(struct row_filling *r, uint64_t offset)
 {
     const uint64_t *offsets = (const uint64_t *)(const void *)r->times_offsets.at;
     uint32_t count = (uint32_t)(r->times_offsets.size / sizeof *offsets);
-    for (uint32_t i = count; i > 0; i--) {
+    for (uint32_t i = count; i > 0; i--)
         if (offsets[i - 1] == offset) return i - 1;
-    }
     buf_put_le64(&r->times_offsets, offset);
     return count;
 }
@@ -170,9 +165,8 @@ rows_slot_of(const struct row_filling *r, const struct page_place *place)
 {
     uint32_t at = (uint32_t)hash_mix(place->page, place->at) & (r->slot_count - 1);
     while (r->slots[at].index_plus_1 != 0 &&
-           (r->slots[at].page != place->page || r->slots[at].at != place->at)) {
+           (r->slots[at].page != place->page || r->slots[at].at != place->at))
         at = (at + 1) & (r->slot_count - 1);
-    }
     return at;
 }
 
@@ -309,9 +303,8 @@ put_head(struct row_filling *r)
     buf_put_bytes(to, buf_bytes(&r->values_pages));
     if (r->values_page_count > 0) buf_put_varint(to, r->first_at);
     buf_put_varint(to, pages);
-    for (uint32_t i = 0; i < pages; i++) {
+    for (uint32_t i = 0; i < pages; i++)
         buf_put_zigzag(to, (int64_t)(offsets[i] - (i == 0 ? 0 : offsets[i - 1])));
-    }
     buf_put_varint(to, r->time_count);
     buf_put_bytes(to, buf_bytes(&r->time_columns));
 }
@@ -326,24 +319,20 @@ group_out(struct part_writer *w)
     struct buf *to = &w->encoded;
     buf_clear(to);
     buf_put_varint(to, r->row_count);
-    for (unsigned i = 0; i + 1 < ROW_COLUMN_COUNT; i++) {
+    for (unsigned i = 0; i + 1 < ROW_COLUMN_COUNT; i++)
         buf_put_varint(to, r->columns[i].size);
-    }
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++)
         buf_put_bytes(to, buf_bytes(&r->columns[i]));
-    }
     enum err e = err_first(buf_error(&r->time_columns), buf_error(&r->values_pages));
     e = err_first(e, buf_error(&r->times_offsets));
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++)
         e = err_first(e, buf_error(&r->columns[i]));
-    }
     e = err_first(e, buf_error(to));
     if (e) return e;
     buf_put_counted(&r->page.payload, buf_bytes(to));
     r->page_rows += r->row_count;
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++)
         buf_clear(&r->columns[i]);
-    }
     buf_clear(&r->pairs);
     buf_clear(&r->stretch_pairs);
     buf_clear(&r->values_pages);
@@ -389,9 +378,8 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
     size_t bytes = r->page.payload.size + r->time_columns.size; /* with about those of the row */
     bytes += row->pair_count + (size_t)row->block_count * 12;
     bool some = r->page_rows + r->row_count > 0;
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++)
         bytes += r->columns[i].size;
-    }
     enum err full = some && bytes > w->page_bytes    ? part_rows_page_out(w, why)
                     : r->row_count == GROUP_ROWS_MAX ? group_out(w)
                                                      : OK;
@@ -399,9 +387,8 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
     if (r->row_count > 0 && r->row_count % STRETCH_ROWS == 0) {
         /* Before the first row of a stretch that is not the group's first. */
         struct buf *to = &r->columns[ROW_STRETCHES];
-        for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
+        for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++)
             put_advance(to, r->columns[i].size, &r->stretch.bytes[i], &r->advance.bytes[i]);
-        }
         put_advance(to, r->time_index, &r->stretch.time_index, &r->advance.time_index);
         put_advance(to, r->item_count, &r->stretch.items, &r->advance.items);
         put_advance(to, r->item_end, &r->stretch.item_at, &r->advance.item_at);

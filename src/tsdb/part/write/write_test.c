@@ -95,9 +95,8 @@ write_wide(struct part_writer *w)
     }
     for (uint32_t row = 0; row < WIDE_ROWS; row++) {
         uint32_t pairs[WIDE_PAIRS];
-        for (uint32_t i = 0; i < WIDE_PAIRS; i++) {
+        for (uint32_t i = 0; i < WIDE_PAIRS; i++)
             pairs[i] = i * WIDE_ROWS + (i == 0 ? row : row / (1 + i % 7));
-        }
         assert_int_equal(part_write_series(w, pairs, WIDE_PAIRS - row % 20, NULL), OK);
     }
 }
