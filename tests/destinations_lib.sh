@@ -91,10 +91,10 @@ last_error() { # DESTINATION
 }
 
 is_closed() { # DESTINATION PATTERN: and says why
-    quiet_curl "$url/api/v1/status/destinations" | jq -r ".data[] | select(.name == \"$1\") | .state" | grep -qx closed && says "$1" "$2"
+    quiet_curl "$url/api/v1/status/destinations" | jq -r ".data[] | select(.name == \"$1\") | .state" | grep -qx closed && has_error "$1" "$2"
 }
 
-says() { # DESTINATION PATTERN: its last error
+has_error() { # DESTINATION PATTERN: its last one
     last_error "$1" >"$work/said.txt"
     cat "$work/said.txt"
     grep -q -e "$2" "$work/said.txt"

@@ -40,7 +40,7 @@ export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1}
 unit_seconds=$([[ $BUILD == build/release ]] && echo 300 || echo 900)
 ((long == 0)) || unit_seconds=3600
-script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 600)
+script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 900)
 passed=0
 failed=0
 skipped=0

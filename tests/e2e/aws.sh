@@ -201,10 +201,10 @@ if [[ " ${all[*]} " == *" ndjson "* ]]; then
     claim "session: starts" serve
     takes bits
     claim "session: where we may not it is blocked" within 10 is_in_state ndjson blocked
-    claim "session: and says so" says ndjson 'AccessDenied\|not authorized'
+    claim "session: and says so" has_error ndjson 'AccessDenied\|not authorized'
     claim "session: that is mended" mend ndjson
     fault ndjson expired '"access_key": "KEY1"'
-    claim "session: with one that is over nothing is sent, and it says so" within 20 says ndjson "still returns the keys that the service refused"
+    claim "session: with one that is over nothing is sent, and it says so" within 20 has_error ndjson "still returns the keys that the service refused"
     claim "session: everything is kept" within 10 shows ndjson queued=19 dead_lettered=0
     renew 2
     claim "session: a new one in the files is taken" within 30 shows ndjson delivered=19 queued=0

@@ -94,7 +94,7 @@ step serve
 late 0
 while IFS='|' read -r name what words; do
     claim "tables: $name is blocked" within 20 is_in_state "$name" blocked
-    claim "tables: $what" says "$name" "$words"
+    claim "tables: $what" has_error "$name" "$words"
 done <<'END'
 missing|what is missing is named|table default.missing does not exist, or the user may not see it: create it, or set create: true
 wrong|a column that does not fit is named|column time of table default.wrong has type DateTime, expected Int64
@@ -122,7 +122,7 @@ claim "tables: a column that was dropped is done without" within 30 has_delivere
 claim "tables: it has all" counts "missing FINAL" 6
 clickhouse_query "ALTER TABLE missing DROP COLUMN bits"
 late 2
-claim "tables: a column that cannot be done without is missed" within 20 says missing 'has no column bits: add it with type UInt64'
+claim "tables: a column that cannot be done without is missed" within 20 has_error missing 'has no column bits: add it with type UInt64'
 ends
 
 # --- shards -----------------------------------------------------------------------------------------

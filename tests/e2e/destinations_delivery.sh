@@ -243,7 +243,7 @@ tls_entry() { # NAME TLS-KEYS
     echo "{name: $1, type: remote_write, url: 'https://127.0.0.1:${port[secure]}/api/v1/write', tls_config: {$2}, $every}"
 }
 is_stopped_by() { # PATTERN DESTINATION: in TLS 1.3 a client is refused after its handshake, and may see only a closed connection
-    [[ $(state_of "$2") =~ ^(blocked|retrying)$ ]] && says "$2" "$1"
+    [[ $(state_of "$2") =~ ^(blocked|retrying)$ ]] && has_error "$2" "$1"
 }
 it=tls
 step make_certificate there there.example.org "DNS:there.example.org"
@@ -263,7 +263,7 @@ for name in stranger other_name old; do
     claim "tls: $name: TLS is what stands in the way" within 20 is_stopped_by '^tls: ' "$name"
 done
 claim "tls: unknown: without our certificate nothing is delivered" within 20 is_stopped_by . unknown
-claim "stranger: that its issuer is unknown is said" says stranger 'not trusted: its issuer is not among'
+claim "stranger: that its issuer is unknown is said" has_error stranger 'not trusted: its issuer is not among'
 for name in stranger other_name unknown old; do
     claim "tls: $name: everything is kept" shows "$name" delivered=0 queued=15
 done
@@ -357,7 +357,7 @@ a token is asked for through the proxy of oauth2|POST $there/api/v1/token passed
 END
 claim "the proxy sees nothing of what goes to an https host" eval '! grep "^saw " "$work/forward.log"'
 while IFS='|' read -r name destination pattern; do
-    claim "$name: a wrong password is told" within 20 says "$destination" "$pattern"
+    claim "$name: a wrong password is told" within 20 has_error "$destination" "$pattern"
     claim "$name: and blocks, until it is mended" within 20 is_in_state "$destination" blocked
 done <<'END'
 http|stranger|proxy: .*password

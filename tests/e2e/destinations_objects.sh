@@ -216,7 +216,7 @@ prepare() { # COMPRESSION [ARGUMENT...]: without a bucket an object of 2000 samp
     configure "$1" && sed -i '/name: files/,$d' "$work/firekeep.yml" && serve "${@:2}" && is_acknowledged "$work/${load:-small}.rw" && within 30 waits_for_bucket
 }
 waits_for_bucket() {
-    is_in_state bucket retrying && [[ $(find "$objects_in" -type f | wc -l) == 1 ]] && says bucket .
+    is_in_state bucket retrying && [[ $(find "$objects_in" -type f | wc -l) == 1 ]] && has_error bucket .
 }
 flip_object() { # OFFSET
     flip "$(find "$objects_in" -type f)" "$1"

@@ -78,7 +78,7 @@ it=credentials
 step fault twin status '"every": 1, "status": 401'
 step serve
 claim "credentials: the destination is blocked with nothing to send" within 10 is_in_state twin blocked
-claim "credentials: its status says why" says twin http_401
+claim "credentials: its status says why" has_error twin http_401
 claim "credentials: the log names it, the answer and what to do" logs 'level=error .*destination=twin.* reason=http_401.*advice="check user, password or token"'
 mend twin
 claim "credentials: accepted ones end that, with nothing sent" within 30 is_in_state twin running
@@ -103,7 +103,7 @@ claim "nothing: with a sample, that it is refused" tries 'FAILED .*sample ' --wr
 step serve
 takes nothing
 claim "nothing: none of them becomes a dead letter" within 20 eval 'is_in_state twin refusing && shows twin queued=200 dead_lettered=0'
-claim "nothing: the status says why" says twin http_400
+claim "nothing: the status says why" has_error twin http_400
 claim "nothing: and the log, once" is_logged_once
 mend twin
 claim "nothing: once it works all is delivered" within 30 shows twin delivered=200 queued=0 dead_lettered=0

@@ -269,7 +269,7 @@ tools_say() { # CASE PATTERN
     claim "$1: dead-letters, too" tells "$2" 1 letters list --destination=west
     claim "$1: destinations reset, too" tells "$2" 1 reset_to west now
     step begins "${small[@]}"
-    claim "$1: the destination says it" within 20 says west "$2"
+    claim "$1: the destination says it" within 20 has_error west "$2"
     takes little
     crash links
 }

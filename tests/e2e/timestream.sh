@@ -119,7 +119,7 @@ warned_once() {
 }
 claim "unasked: a warning says why, once" within 20 warned_once
 claim "absent: a table that is missing blocks" within 20 is_in_state absent blocked
-claim "absent: and is named" within 20 says absent 'table absent_x of database metrics'
+claim "absent: and is named" within 20 has_error absent 'table absent_x of database metrics'
 claim "absent: nothing is given up" shows absent dead_lettered=0 dropped=0
 claim "unasked: a test of the destination tells of the optional permission" tells '^ok .*the optional permission timestream:DescribeTable is missing' 0 \
     build/firekeep destinations test plain --config.file="$work/firekeep.yml"

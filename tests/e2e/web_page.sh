@@ -100,7 +100,7 @@ write_rules >"$work/rules.yml"
 printf 'rule_files: [rules.yml]\n' >"$work/firekeep.yml"
 imports_samples() {
     start_firekeep server "$work/data" "$port" --config.file="$work/firekeep.yml" --web.enable-admin-api \
-        --self-scrape.interval=1s &&
+        --self-scrape.interval=1s --query.lookback-delta=1h &&
         build/firekeep import --url="$url" --format=prometheus "$work/samples.txt" &&
         build/firekeep import --url="$url" "$work/more.ndjson"
 }
@@ -199,5 +199,5 @@ serves_destinations() {
 claim "a server has destinations" serves_destinations || exit 1
 # Prints a claim for each test.
 (cd "$work/web" && CHROMIUM=$(command -v chromium) URL=$url FULL=$full SMALL=http://127.0.0.1:$small_port USERS_URL=$users_url USERS_FILE=$work/users.yml \
-    OTHER_FILE=$work/changed.yml USERS_PID=${pids[$(_index_of users)]} OUT=$work timeout 540 node test/page.mjs) || failures=1
+    OTHER_FILE=$work/changed.yml USERS_PID=${pids[$(_index_of users)]} OUT=$work timeout 840 node test/page.mjs) || failures=1
 done_testing
