@@ -184,7 +184,7 @@ query_hints_want(const struct query_hints *hints, struct bytes labels)
 MUST_CHECK enum err query_hints_keep_shard(const struct query_hints *hints, struct arena *arena,
                                            struct query_hints *ret);
 
-/* What the caller reads of a series. Whoever answers may give more. */
+/* Says what the caller reads of each series; an answerer may return more. */
 enum select_kind {
     SELECT_SAMPLES,
     SELECT_CHUNKS, /* samples; histograms may be returned as chunks or as columns */

@@ -108,7 +108,7 @@ gather_labels(struct group *g, struct rule_at_work *rule)
         }
     }
     rule->label_count = relabelled_sort(rule->labels, count);
-    /* What all series that it writes have. */
+    /* Keeps the labels that each series of the rule has. */
     static const char *const names[] = {"ALERTS", "ALERTS_FOR_STATE"};
     struct bytes name = bytes_of_text("__name__"), own = bytes_of_text(rule->text->name);
     bool kept = true;
