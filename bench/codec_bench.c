@@ -305,8 +305,8 @@ measure_times(struct codec_scratch *scratch, const struct block *blocks, uint32_
     static int64_t times[CODEC_SAMPLES_MAX];
     start = cpu_seconds();
     for (uint32_t i = 0; i < count; i++) {
-        struct bytes encoded = bytes_of(out.at + ends[i], ends[i + 1] - ends[i]);
-        if (codec_times_decode(encoded, blocks[i].count, times)) die("times did not come back");
+        struct cursor cursor = cursor_of(bytes_of(out.at + ends[i], ends[i + 1] - ends[i]));
+        if (codec_int_decode(&cursor, blocks[i].count, times)) die("times did not come back");
     }
     double decode = cpu_seconds() - start;
     printf("  times    %8u %9" PRIu64 "  %6.3f  %7.1f  %7.1f\n", count, samples,

@@ -187,7 +187,7 @@ count_warnings() {
 # Without a program there is nothing to test; with warnings there is.
 stage_build_gcc() {
     local log=$logs/build-gcc.log
-    make --no-print-directory -j "$(nproc)" CC=gcc CXX=g++ program tests test-tools >"$log" 2>&1
+    make --no-print-directory -j "$(nproc)" CC=gcc CXX=g++ program tests test-tools bench-tools >"$log" 2>&1
     count_build build-gcc "$log" $? || return
     count_warnings
 }
