@@ -139,13 +139,15 @@ $(HOT_SOURCES:%.c=$(BUILD)/%.o): CFLAGS += -O3
 endif
 
 # A unit is a file that includes all files of a folder but those of hot loops. It is written anew when one
-# comes or goes.
+# comes or goes. JOINED are folders that are in the unit of their outer one: ingestion calls functions of the
+# head for each sample.
+JOINED := src/tsdb/head/ingest
 UNIT_SOURCES := $(filter-out $(HOT_SOURCES),$(LIB_SOURCES))
-UNIT_FOLDERS := $(patsubst %/,%,$(sort $(dir $(UNIT_SOURCES))))
+UNIT_FOLDERS := $(filter-out $(JOINED),$(patsubst %/,%,$(sort $(dir $(UNIT_SOURCES)))))
 UNITS := $(UNIT_FOLDERS:%=$(BUILD)/unit/%.c)
 $(UNITS): $(BUILD)/unit/%.c: FORCE
 	@mkdir -p $(@D)
-	@printf '#include "%s"\n' $(patsubst src/%,%,$(filter $(wildcard $*/*.c),$(UNIT_SOURCES))) >$@.new; \
+	@printf '#include "%s"\n' $(patsubst src/%,%,$(filter $(wildcard $*/*.c $(addsuffix /*.c,$(filter $*/%,$(JOINED)))),$(UNIT_SOURCES))) >$@.new; \
 		if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 ifeq ($(UNITY),)
