@@ -18,8 +18,7 @@
  * for as long as the run took, so that it uses at most half of a processor and of a disk. */
 struct merger;
 
-/* Starts the thread, which looks for work at once. ERR_NOMEM; ERR_AGAIN: no thread can be started.
- */
+/* Starts the thread, which looks for work at once. ERR_NOMEM; ERR_AGAIN: no thread can start. */
 MUST_CHECK enum err merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger,
                                  struct why *why);
 /*  Expires and merges now, without pauses, until nothing is due, and waits for that. Errors as
@@ -106,8 +105,7 @@ const char *keeper_hangs(struct keeper *keeper);
 /* Logs that a commit hangs, and its end. One thread that never waits for a disk calls it several
  * times per second. */
 void keeper_tick(struct keeper *keeper);
-/* Waits until the samples that are in the head now are in a part. ERR_CANCELED: the server stops.
- */
+/* Waits until the samples now in the head are in a part. ERR_CANCELED: the server stops. */
 MUST_CHECK enum err keeper_flush_now(struct keeper *keeper, struct why *why);
 
 /* Begins to write all of the head to parts. keeper_is_flushed() returns true when this is done or

@@ -214,8 +214,6 @@ struct server {
     _Atomic uint64_t reloads_ended; /* UINT64_MAX: the thread has ended */
 };
 
-/* --- server.c --------------------------------------------------------------------------------- */
-
 /* Any thread. */
 struct reload_state server_reload_state(void *server);
 

@@ -4,8 +4,8 @@
  *
  * Invariants:
  *  1. A request of a known user has the user as sender, whose set is held until its end. Other
- *     requests are let in if there are no users, or as anyone's if the route is open or with
- * OPTIONS.
+ *     requests are let in if there are no users, or as anyone's if the route is open or the method
+ *     is OPTIONS.
  *  2. Each request that judge() left for LATER is decided once, by the verifier's thread.
  */
 #include "auth/gate_private.h"

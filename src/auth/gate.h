@@ -71,8 +71,7 @@ void gate_set_proxies(struct gate *gate, const struct networks *proxies);
 /* Lets in one request per interval, and `burst` at once; others get 429. Interval 0: no limit. */
 void gate_set_rate(struct gate *gate, int64_t interval_ns, uint32_t burst);
 
-/* Returns the user who sends the request, valid until its end; NULL if it was let in without one.
- */
+/* Returns the user who sent the request, valid until its end; NULL if it was let in without one. */
 static inline const struct user *
 gate_user(const struct http_request *request)
 {

@@ -13,7 +13,7 @@
  *
  * Invariants:
  *  1. A session that was ended is among `ended`, or has expired, or began at `void_ns` or before,
- * or not after the entry of its user that is for all.
+ *     or not after the entry of its user that is for all.
  *  2. There are at most SESSION_ENDED_MAX in `ended`, in the order of users and times, all of which
  *     began after `void_ns`. Only the first one of a user is for all.
  */

@@ -113,8 +113,7 @@ const struct user *users_by_caller(const struct users *users, struct bytes calle
 /* Finds the user who has the access key. *ret_key is valid as long as the set. */
 const struct user *users_by_access_key(const struct users *users, struct bytes id,
                                        const struct signing_key **ret_key);
-/* Return the access keys of all users, and the rules for signatures; both live as long as the set.
- */
+/* Return the access keys of all users, and rules for signatures; both live as long as the set. */
 const struct signing_keys *users_signing_keys(const struct users *users);
 const struct signing_settings *users_signing(const struct users *users);
 

@@ -35,8 +35,7 @@ MUST_CHECK enum err histogram_check_layout(const struct histogram *h, struct why
  * non-empty buckets are equal, however spans are cut. The reset hint does not count; a count,
  * threshold or bound of -0 equals 0. Both have passed histogram_check(). */
 bool histogram_equal(const struct histogram *a, const struct histogram *b);
-/* Returns a hash that is the same for equal histograms. It never changes, so that it can be stored.
- */
+/* Returns a hash that is the same for equal histograms. It never changes, so it can be stored. */
 uint64_t histogram_hash(const struct histogram *h);
 
 /* Appends the byte form used in the log, docs/format/histogram.md: exact, with the layout. `h` has

@@ -50,8 +50,7 @@ bool matcher_matches_empty(const struct matcher *matcher);
  */
 uint32_t matcher_literals(const struct matcher *matcher, const struct bytes **ret_values);
 
-/* Returns a literal prefix of every value that the positive form accepts; empty if none is known.
- */
+/* Returns a literal prefix of each value that the positive form accepts; empty if none is known. */
 struct bytes matcher_prefix(const struct matcher *matcher);
 
 #endif

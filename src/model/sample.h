@@ -5,8 +5,7 @@
 #include "base/err.h"
 #include "wire/shape.h"
 
-/* The reason why a received sample is not stored. The words appear in metrics, answers and the log.
- */
+/* The reason why a received sample is not stored. The words appear in metrics, answers and logs. */
 enum reject {
     REJECT_NONE = 0,
     REJECT_EMPTY_LABELS, /* no label at all, or an empty name */

@@ -7,8 +7,7 @@
 
 #include "base/bytes.h"
 
-/* Copies the value of a header line that has this name (any case), cut to fit. False: another name.
- */
+/* Copies the value of a header line with this name (any case), cut to fit. False: another name. */
 bool http_header_value(const char *line, size_t size, const char *name, char *to, size_t to_size);
 /* Returns the wait that Retry-After asks for (seconds or a date), at most a day; 0 if it is invalid
  * or in the past. */

@@ -69,7 +69,7 @@ enum http_phase {
  * 1. In HANDSHAKE, HEAD, JUDGE and BODY `response` is NULL; `request` is NULL in the first two, and
  *    not in the others.
  * 2. In WAIT the request is HELD or was answered, in JUDGE it is JUDGED or the gate has decided,
- * and the connection stays until the worker has taken the answer or decision.
+ *    and the connection stays until the worker has taken the answer or decision.
  * 3. In SEND `response` stays until all of it is sent; if it is NULL (no memory, or the connection
  *    has been cut), the connection ends.
  * 4. Bytes of a later request are in `ahead`, and nothing is read until the present request is
@@ -470,8 +470,7 @@ void http_request_resume_locked(struct http_request *request);
 struct http_response *http_response_new(const struct http_request *request,
                                         const struct http_answer *answer);
 void http_response_free(struct http_response *response);
-/* The encoding of an answer, and whether it depends on the client's Accept-Encoding (all but NONE).
- */
+/* The encoding of an answer, and whether it depends on Accept-Encoding (all but NONE). */
 enum http_coding { HTTP_CODING_NONE, HTTP_CODING_POSSIBLE, HTTP_CODING_GZIP, HTTP_CODING_ZSTD };
 /* Makes the head of an answer with a body of that many bytes; UINT64_MAX: the length is unknown.
  * Returns false if there is not enough memory. */

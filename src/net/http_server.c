@@ -2,6 +2,8 @@
  * http_server.c - starts and stops the HTTP server. See http_private.h for the other files and
  * README.md for how they work together. The invariants are those of enum http_step.
  */
+#include "net/http_private.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -9,8 +11,6 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "net/http_private.h"
 
 #define TICK_NS_MIN (5 * NS_PER_MS)
 #define TICK_NS_MAX (250 * NS_PER_MS)

@@ -12,6 +12,8 @@
 #include "template/template.h"
 #include "template/tree.h"
 
+/* --- values ----------------------------------------------------------------------------------- */
+
 /* Values of pipelines, of the few types that templates use. Their names in sentences are those of
  * Go, which users know from Prometheus. */
 
@@ -146,6 +148,8 @@ struct tmpl_value tmpl_map_get(const struct tmpl_value *map, struct bytes key);
 bool tmpl_field_at(const struct tmpl_value *v, unsigned index, const char **ret_name,
                    struct tmpl_value *ret);
 bool tmpl_field_find(const struct tmpl_value *v, struct bytes name, struct tmpl_value *ret);
+
+/* --- the run ---------------------------------------------------------------------------------- */
 
 struct searcher;
 

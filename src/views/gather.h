@@ -18,8 +18,7 @@
 enum { GATHERED_LABEL_BYTES_MAX = 64 * 1024 * 1024 };
 
 enum err views_no_memory(struct why *why);
-/* Returns the budget that pays for a request: its own, else that of its control, else the view's.
- */
+/* Returns the budget that pays for a request: its own, else its control's, else the view's. */
 struct budget *views_budget(const struct query_request *request, struct budget *of_view);
 /* Adds the warnings of a set, each once. ERR_NOMEM. */
 MUST_CHECK enum err views_take_warnings(struct warnings *to, struct series_set *of,

@@ -170,8 +170,7 @@ take_windows(struct replica_merge *m, struct sample_batch *b, struct why *why)
     return OK;
 }
 
-/* Reads a batch unless there is a sample left. Afterwards there is one, or the replica is drained.
- */
+/* Reads a batch unless a sample is left. Afterwards there is one, or the replica is drained. */
 static enum err
 fill_batch(struct replica_merge *m, struct replica *r, struct why *why)
 {

@@ -286,8 +286,7 @@ header_check(uint64_t header, uint64_t place)
     return (uint16_t)hash_mix(place, header & 0xffffffffffff);
 }
 
-/* Computes the checksum of everything after the header: the payload, filled up to a multiple of 8.
- */
+/* Computes the checksum of all after the header: the payload, filled up to a multiple of 8. */
 static uint64_t
 payload_check(uint64_t header, uint64_t place, const uint8_t *record, size_t size)
 {

@@ -111,8 +111,7 @@ batch_begin_locked(struct wal *wal, uint64_t epoch, uint64_t segment, uint64_t b
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* Returns the most positions that a segment can use: it may be almost full before its last batch.
- */
+/* Returns the most positions a segment can use: it may be almost full before its last batch. */
 static uint64_t
 segment_span(const struct wal *wal)
 {

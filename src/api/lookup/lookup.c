@@ -346,7 +346,7 @@ struct name_search {
     uint32_t warnings_put;
 };
 
-/* --- parameters ------------------------------------------------------------------------------- */
+/* --- parameters of searches ------------------------------------------------------------------- */
 
 /* Reads a time. Its error names the parameter itself. */
 static enum err

@@ -23,7 +23,7 @@
  * 4. `undecided_count`, at most UNDECIDED_MAX, is the number of UNDECIDED writes, each with a job.
  * 5. A write is answered once, when the fate of its epoch is known.
  * 6. `handed_count` is the number of HANDED_OVER writes. Each keeps nothing of its request's
- * memory, and may be answered from the moment when hand_over() is called.
+ *    memory, and may be answered from the moment when hand_over() is called.
  */
 #include "api/routes.h"
 

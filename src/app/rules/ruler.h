@@ -159,8 +159,7 @@ void ruler_free(struct ruler *ruler);
  * scheduler_each(). */
 void ruler_each(struct ruler *ruler, struct bytes tenant,
                 void (*each)(void *context, struct group *group, int64_t next_ns), void *context);
-/* Prints "groups" and "groupNextToken" into the open object. ERR_MISSING: no group has the token.
- */
+/* Prints "groups" and "groupNextToken" in the open object. ERR_MISSING: no group has the token. */
 MUST_CHECK enum err ruler_print(struct ruler *ruler, const struct rules_question *question,
                                 struct json *to);
 /* Prints active alerts into the open array, those that are permitted; NULL: all. */

@@ -18,6 +18,8 @@
 #include "model/select.h"
 #include "wire/shape.h"
 
+/* --- lines.c ---------------------------------------------------------------------------------- */
+
 /*
  * The samples of an object's text: one NDJSON object per line (wire/json/sample_json.h),
  * as Firekeep and others write it, or without line feeds between them, as Firehose joins them: then
@@ -70,6 +72,8 @@ bool archive_lines_is_between(const struct archive_lines *lines);
 /* Makes all numbers of labels invalid. */
 void archive_lines_forget(struct archive_lines *lines);
 
+/* --- gather.c --------------------------------------------------------------------------------- */
+
 /*
  * Sorts series that arrive in any order: the first ones in label order, as many as there
  * is room for.
@@ -118,15 +122,7 @@ MUST_CHECK enum err gathering_next(struct archive_gathering *gathering, struct b
 MUST_CHECK enum err gathering_batch(struct archive_gathering *gathering,
                                     struct sample_batch *ret_batch, struct why *why);
 
-/*
- * The indexes of objects, in a directory: a file for each, which names the object and its
- * content. Format: docs/format/archive_index.md.
- *
- * A file that cannot be read, or belongs to other content, counts as missing: whatever happens to
- * the directory, see sys/file_cache.h, at worst an object is read again.
- *
- * Threads: any.
- */
+/* --- about.c ---------------------------------------------------------------------------------- */
 
 /*
  * The index of an object that was read: the times of its parts, metric names, and a
@@ -161,8 +157,6 @@ struct about {
 void about_init(struct about *about, struct budget *budget);
 void about_fini(struct about *about);
 
-/* --- making ----------------------------------------------------------------------------------- */
-
 /* Begins the index of an object whose first part begins at 0. ERR_NOMEM. */
 MUST_CHECK enum err about_begin(struct about *about);
 static inline void
@@ -182,12 +176,8 @@ MUST_CHECK enum err about_cut(struct about *about, uint64_t offset);
 /* Makes the filter at the end of the object. ERR_NOMEM. */
 MUST_CHECK enum err about_end(struct about *about);
 
-/* --- queries ---------------------------------------------------------------------------------- */
-
 /* False if no series of the object can match all matchers. `set` may be NULL. */
 bool about_may_have(const struct about *about, const struct matcher_set *set);
-
-/* --- format ----------------------------------------------------------------------------------- */
 
 /* The object of an index. */
 struct about_identity {
@@ -201,6 +191,18 @@ void about_put(const struct about *about, const struct about_identity *identity,
  * another object, or other content; ERR_NOMEM. After an error the index is empty. */
 MUST_CHECK enum err about_get(struct about *about, const struct about_identity *identity,
                               struct bytes file);
+
+/* --- about.c: the cache ----------------------------------------------------------------------- */
+
+/*
+ * The indexes of objects, in a directory: a file for each, which names the object and its
+ * content. Format: docs/format/archive_index.md.
+ *
+ * A file that cannot be read, or belongs to other content, counts as missing: whatever happens to
+ * the directory, see sys/file_cache.h, at worst an object is read again.
+ *
+ * Threads: any.
+ */
 
 struct archive_cache;
 struct archive_cache_options {
@@ -220,6 +222,8 @@ bool archive_cache_load(struct archive_cache *cache, const struct archive_object
 /* Stores the index of the object, if possible. */
 void archive_cache_store(struct archive_cache *cache, const struct archive_object *object,
                          struct budget *budget, const struct about *about);
+
+/* --- scan.c ----------------------------------------------------------------------------------- */
 
 struct archive_scan;
 struct archive_scan_options {

@@ -161,8 +161,7 @@ struct fetch_type {
     /* The type's own fields of a question, which are zeroed; may be NULL. */
     void (*init)(struct fetch_question *q);
     void (*fini)(struct fetch_question *q);
-    /* Called at the end of a select. NULL if nothing is sent before the first series is asked for.
-     */
+    /* Called at the end of a select. NULL: nothing is sent before the first series is asked for. */
     enum err (*begin)(struct fetch_question *q, struct why *why);
 
     /* Finds all series. */

@@ -16,6 +16,8 @@
 #include "wire/point/line_protocol.h"
 #include "wire/shape.h"
 
+/* --- influxql_answer.c ------------------------------------------------------------------------ */
+
 /*
  * A chunk of a response of /query (InfluxDB 1), a line of JSON:
  *
@@ -60,6 +62,8 @@ struct influxql_sink {
 MUST_CHECK enum err influxql_read_line(struct bytes line, struct arena *scratch,
                                        const struct influxql_sink *to, struct why *why);
 
+/* --- quoting.c: literals ---------------------------------------------------------------------- */
+
 /*
  * Names, texts and regexes as literals of InfluxQL, which cannot become other syntax.
  *
@@ -82,6 +86,8 @@ bool go_can_match(struct bytes pattern);
 /* /^(?s:pattern)$/ */
 void go_put_regex(struct buf *to, struct bytes pattern);
 
+/* --- quoting.c: stored names ------------------------------------------------------------------ */
+
 /*
  * Decodes the names and values that InfluxDB stores, and finds the stored forms of
  * a label.
@@ -98,6 +104,8 @@ enum { STORED_NAMES_MAX = 2 };
 /* Every stored form of `name`, at least one: views of `name`, or of `room`. The error of `room`. */
 MUST_CHECK enum err stored_names_of(struct bytes name, enum line_role role, struct buf *room,
                                     struct bytes ret_texts[STORED_NAMES_MAX], unsigned *ret_count);
+
+/* --- influxdb_reader.c ------------------------------------------------------------------------ */
 
 /*
  * One request of a question to InfluxDB after another, and its response
@@ -133,6 +141,8 @@ MUST_CHECK enum err influx_exchange_record(struct influx_exchange *x, struct byt
                                            struct why *why);
 /* Gives up what was not read. */
 void influx_exchange_end(struct influx_exchange *x);
+
+/* --- the question ----------------------------------------------------------------------------- */
 
 struct influx_reader {
     struct fetch_reader base; /* first */

@@ -59,8 +59,7 @@ void reading_free(struct reading *reading);
 MUST_CHECK enum err reading_select(struct reading *reading, const struct matcher_set *sets,
                                    uint32_t set_count, int64_t min_ms, int64_t max_ms,
                                    struct series_set **ret_set, struct why *why);
-/* Returns the resolution of downsampled samples that the last selection was given so far; 0: none.
- */
+/* Returns the resolution of downsampled samples that the last selection got so far; 0: none. */
 int64_t reading_thinned_to(const struct reading *reading);
 
 /* --- checking --------------------------------------------------------------------------------- */

@@ -116,8 +116,7 @@ value_bool(bool yes)
     return (struct report_value){.kind = VALUE_BOOL, .count = yes};
 }
 
-/* A member of an object: a text, a time in RFC 3339 or a number. No value if it is not, or empty.
- */
+/* A member of an object: a text, an RFC 3339 time or a number. No value if it is not, or empty. */
 struct report_value value_json(const json_t *object, const char *key, enum value_kind kind);
 
 enum { REPORT_COLUMNS_MAX = 24 };

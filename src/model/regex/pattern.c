@@ -268,8 +268,7 @@ lang_of_text(struct pattern_reader *r, struct bytes text)
     return lang;
 }
 
-/* Reads `[abc0-9]` between `at` and `end` as a set of characters; false if it is not that simple.
- */
+/* Reads `[abc0-9]` from `at` to `end` as a set of characters; false if it is not that simple. */
 static bool
 class_chars(const uint8_t *at, const uint8_t *end, uint8_t *to, uint32_t *ret_count)
 {
@@ -294,8 +293,7 @@ class_chars(const uint8_t *at, const uint8_t *end, uint8_t *to, uint32_t *ret_co
     return true;
 }
 
-/* Reads a class without escapes and brackets inside: a set of characters, or one unknown character.
- */
+/* Reads a class without escapes and brackets: a set of characters, or one unknown character. */
 static struct lang
 read_class(struct pattern_reader *r)
 {

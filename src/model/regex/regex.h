@@ -51,8 +51,7 @@ struct expansion {
 MUST_CHECK enum err expansion_new(struct arena *arena, struct bytes text,
                                   const struct re2_program *program, uint32_t groups,
                                   struct expansion *ret);
-/* Returns the text with the captured groups, in the arena. *ret is set to ERR_NOMEM without memory.
- */
+/* Returns the text with captured groups, in the arena. *ret is set to ERR_NOMEM without memory. */
 struct bytes expansion_fill(const struct expansion *t, const struct re2_capture *captures,
                             uint32_t capture_count, struct arena *arena, enum err *ret);
 

@@ -16,6 +16,8 @@
 #include "promql/parse/tree.h"
 #include "promql/promql.h"
 
+/* --- plan/plan.c ------------------------------------------------------------------------------ */
+
 /*
  * The operators that evaluate an expression, as a tree. Every decision about operators is
  * made with the plan; build.c only carries it out.
@@ -120,7 +122,7 @@ MUST_CHECK enum err plan_refuse(struct evaluation *ev, const struct plan_node *x
 MUST_CHECK enum err plan_make_alone(struct evaluation *ev, const struct plan_node *reader,
                                     struct plan_node **ret);
 
-/* Warnings and infos about a result, each once, with positions in the query. */
+/* --- notes.c: warnings and infos about a result ----------------------------------------------- */
 
 struct eval_note {
     enum promql_note kind;
@@ -160,8 +162,7 @@ void notes_add_number(struct eval_notes *notes, enum promql_note kind, struct te
 /* Notes that the type label of a metric says that it is not a counter. */
 void notes_add_type(struct eval_notes *notes, struct text_span at, struct bytes type,
                     struct bytes metric);
-/* Adds a note that ends with " for metric name NAME", unless the name is empty. NULL: it is lost.
- */
+/* Adds a note that ends with " for metric name NAME", unless NAME is empty. NULL: it is lost. */
 struct eval_note *notes_add_metric(struct eval_notes *notes, enum promql_note kind,
                                    struct text_span at, const char *text, struct bytes metric);
 
@@ -184,6 +185,8 @@ void notes_merge(struct eval_notes *notes, const struct eval_notes *of);
 
 /* Appends "PromQL warning: TEXT (LINE:COLUMN)". */
 void note_print(const struct eval_notes *notes, const struct eval_note *note, struct buf *to);
+
+/* --- the evaluation --------------------------------------------------------------------------- */
 
 struct evaluation {
     const struct promql_tree *tree;
@@ -271,6 +274,8 @@ MUST_CHECK enum err eval_begin_part(struct evaluation *part, const struct evalua
 /* Frees the arena with all operators' memory in it, the notes and the errors. Operators are
  * freed before. */
 void eval_fini(struct evaluation *ev);
+
+/* --- vectors ---------------------------------------------------------------------------------- */
 
 struct vector;
 struct vector_ops {
@@ -436,7 +441,8 @@ MUST_CHECK enum err selector_request(struct evaluation *ev, const struct plan_no
 /* The same for the function of ranges that `x` calls. */
 MUST_CHECK enum err range_request(struct evaluation *ev, const struct plan_node *x,
                                   struct matcher_set *set, struct query_request *ret);
-/* --- aggregate.c ------------------------------------------------------------------------------ */
+
+/* --- aggregate/aggregate.c -------------------------------------------------------------------- */
 
 /* The way in which an aggregation computes its values. */
 enum folding {
@@ -462,7 +468,7 @@ MUST_CHECK enum err eval_next_series(struct evaluation *ev, struct series_set *s
                                      struct bytes *ret_labels);
 void eval_free_set(const struct evaluation *ev, struct series_set *set);
 
-/* --- measure.c -------------------------------------------------------------------------------- */
+/* --- plan/measure.c --------------------------------------------------------------------------- */
 
 /* Attributes the time and the peak of the evaluation's memory until measure_end() to an operator.
  * False if it is not measured. */

@@ -31,8 +31,7 @@ void labels_keep(struct buf *to, struct bytes labels, const struct name_list *na
 void labels_drop(struct buf *to, struct bytes labels, const struct name_list *names, bool name_too);
 /* Sets one label, which replaces one of the same name; an empty value drops it. */
 void labels_with(struct buf *to, struct bytes labels, struct label label);
-/* Sets a label in place, by exchanging the buffers. False: out of memory, and `labels` is invalid.
- */
+/* Sets a label in place, by exchanging buffers. False: out of memory, and `labels` is invalid. */
 bool labels_set(struct buf *labels, struct buf *scratch, struct label label);
 
 /*

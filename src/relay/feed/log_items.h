@@ -25,8 +25,7 @@ struct chunk_series {
     uint64_t hash;       /* hash of tenant and labels as they were received */
 };
 
-/* The number of items of each kind that the log had accepted before a position, without metadata.
- */
+/* The number of items of each kind that the log accepted before a position, without metadata. */
 struct log_count {
     bool known;
     uint64_t of[LEDGER_KIND_COUNT];

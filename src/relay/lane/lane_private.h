@@ -24,8 +24,7 @@ piece_of(const struct attempt *a)
 
 /* Frees an attempt, whose piece was settled or replaced. */
 void lane_end_attempt(struct lanes *lanes, struct attempt *a);
-/* Removes an attempt's piece, which is settled. `delivered`: all of it was, by the first response.
- */
+/* Removes a settled piece of an attempt. `delivered`: all of it was, by the first response. */
 void lane_piece_gone(struct lanes *lanes, struct attempt *a, bool delivered);
 
 /* --- lane_verdict.c --------------------------------------------------------------------------- */

@@ -202,8 +202,7 @@ void breaker_part_accepted(struct breaker *breaker);
 void breaker_accepted(struct breaker *breaker);
 /* The check was answered as by a server that refuses everything. */
 void breaker_doubt(struct breaker *breaker);
-/* True if a refusal may say nothing about the samples: nothing was accepted since breaker_doubt().
- */
+/* True if a refusal may say nothing about the samples: none was accepted since breaker_doubt(). */
 static inline bool
 breaker_doubts(const struct breaker *breaker)
 {

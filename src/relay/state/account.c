@@ -38,8 +38,8 @@
  * 3. A lost item is either new or was counted in advance, never both.
  * 4. An item before ahead.pos is counted once: if it was read then, in ahead.count, else in the
  *    margin, at the latest when the end of the log is reached (whole_pos <= pos). So the log is
- * left only if whole_pos is not before the end of the parts, and items are counted as lost only
- * when nothing, or all up to them, is counted in advance.
+ *    left only if whole_pos is not before the end of the parts, and items are counted as lost only
+ *    when nothing, or all up to them, is counted in advance.
  * 5. The count is closed only when reading has passed all holes before its end.
  * 6. With a store, items are counted as lost only while no earlier item is open: the cursor passes
  *    them at once, so a run that begins from an earlier state meets all of the hole again.

@@ -88,8 +88,7 @@ struct letter_list {
     uint64_t replay_at; /* lines of the lowest before this offset of its text are settled */
 };
 
-/* Reads the bytes of a state; empty bytes are those of a new destination. ERR_CORRUPT, ERR_NOMEM.
- */
+/* Reads the bytes of a state; empty bytes are a new destination's. ERR_CORRUPT, ERR_NOMEM. */
 MUST_CHECK enum err letter_list_get(struct letter_list *list, struct bytes from);
 /* True if an earlier version wrote the bytes, which then say nothing about files of lines. */
 bool letter_list_is_old(struct bytes from);

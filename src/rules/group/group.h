@@ -255,8 +255,7 @@ void group_print_alerts(struct group *group, const struct permitted *permitted, 
 /* Returns the reason why the last evaluation of a rule failed, a view that ends with the next one;
  * empty if it succeeded. Called by the evaluating thread. */
 struct bytes group_rule_error(struct group *group, uint32_t rule);
-/* Calls `each` for the alerts of a rule, resolved ones included. Called by the evaluating thread.
- */
+/* Calls `each` for the alerts of a rule, also resolved ones. Called by the evaluating thread. */
 void group_each_alert(struct group *group, uint32_t rule,
                       void (*each)(void *context, const struct alert *alert), void *context);
 

@@ -28,8 +28,7 @@ struct kept_series {
 void kept_series_init(struct kept_series *kept, struct budget *budget, uint64_t seed);
 void kept_series_fini(struct kept_series *kept);
 
-/* Adds a series; *ret_new: it was not in the set. ERR_NOMEM, ERR_LIMIT: too many; nothing changed.
- */
+/* Adds a series; *ret_new: it is new. ERR_NOMEM, ERR_LIMIT: too many; nothing changed. */
 MUST_CHECK enum err kept_series_add(struct kept_series *kept, struct bytes labels, bool *ret_new);
 /* Adds all series of `more`. After an error some of them are added. */
 MUST_CHECK enum err kept_series_add_all(struct kept_series *kept, const struct kept_series *more);

@@ -121,7 +121,7 @@ struct scheduler {
     uint64_t pauses; /* number of them */
     int64_t seen_ns; /* Unix: time of the last request for a job */
     int64_t latest_ns;                   /* Unix: the latest time ever evaluated */
-    uint32_t catching_up;                /* tenants that are not LIVE; */
+    uint32_t catching_up;                /* tenants that are not LIVE */
     int64_t catch_up_ns;                 /* monotonic: none of them has a job before */
     struct scheduled_tenant *taken_last; /* the one that had a job last; NULL: none had */
     struct time_range late;              /* union of all gaps since catching_up was 0 */
@@ -137,6 +137,7 @@ struct scheduler {
 };
 
 /* --- scheduler.c ------------------------------------------------------------------------------ */
+
 void scheduled_free(struct scheduler *s, struct scheduled *e);
 /* Compares by file and name. */
 int scheduled_compare(const struct scheduled *a, const struct scheduled *b);
@@ -144,6 +145,7 @@ int scheduled_compare(const struct scheduled *a, const struct scheduled *b);
 void scheduler_put_all(struct scheduler *s, struct checkpoint_writer *writer, struct buf *to);
 
 /* --- scheduler_take.c ------------------------------------------------------------------------- */
+
 /* Puts an entry into the heap if it has a due time, unless it is there. */
 void scheduled_place(struct scheduler *s, struct scheduled *e);
 /* Recomputes all places: after a reload, or when the clock was set back. */
@@ -174,6 +176,7 @@ scheduled_slot_from(const struct scheduled *e, int64_t at_ns)
 int64_t scheduled_patience_ns(const struct scheduled *e);
 
 /* --- catch_up.c ------------------------------------------------------------------------------- */
+
 /* Reasons why a tenant catches up from a time on. */
 enum catch_up_reason {
     CATCH_UP_SERIES, /* the series of the last evaluation are unknown, or the group was not
@@ -191,6 +194,7 @@ void catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t mon
 bool catch_up_holds(const struct scheduled *e, int64_t monotonic_ns);
 
 /* --- retired.c -------------------------------------------------------------------------------- */
+
 /* Retires an entry. `link`: a place in the tenant's list at or before its own; is moved there. */
 void retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e);
 /* Gives the new entries of a tenant their state, unless a retired one is in use. */
@@ -199,4 +203,5 @@ void retired_give(struct scheduler *s, struct scheduled_tenant *t);
 bool retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job);
 /* Forgets entries that left too long ago, or have no state worth keeping. */
 void retired_forget(struct scheduler *s, bool all);
+
 #endif

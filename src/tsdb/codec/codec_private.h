@@ -67,8 +67,7 @@ MUST_CHECK enum err codec_int_head(struct codec_int_reader *reader, struct curso
 /* Yields min(left, CODEC_FRAME) values. ERR_CORRUPT. */
 MUST_CHECK enum err codec_int_frame(struct codec_int_reader *reader, uint64_t *ret_values,
                                     uint32_t *ret_count);
-/* Skips a frame, computing only the reader's state; `room` for CODEC_FRAME values may be written.
- */
+/* Skips a frame, computing only the reader's state; `room` of CODEC_FRAME values may be written. */
 MUST_CHECK enum err codec_int_pass(struct codec_int_reader *reader, uint64_t *room,
                                    uint32_t *ret_count);
 

@@ -266,6 +266,8 @@ codec_coded_end(const struct codec_coded_reader *reader, struct cursor *cursor)
     (void)cursor_bytes(cursor, (reader->at + 7) / 8);
 }
 
+/* --- the form of a block ---------------------------------------------------------------------- */
+
 enum {
     E_ORDERED = 16, /* places in the order of doubles */
 
@@ -951,8 +953,7 @@ count_written(const struct rollups_form *form, enum rollup_column column,
     return written;
 }
 
-/* Sets the numbers of a column: those that are implied, and the distances of others from guesses.
- */
+/* Sets the numbers of a column: the implied ones, and others by their distances from guesses. */
 INLINE enum err
 read_distances(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
                struct rollup *rollups, uint32_t count, uint32_t written)

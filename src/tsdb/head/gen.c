@@ -117,8 +117,7 @@ late_index_next(const struct gen *gen, const struct late *late, int64_t t_ms, ui
     return table_next(&x->times, tag_of(gen, t_ms), at, &chunk) ? x->chunks[chunk] : NULL;
 }
 
-/* Drops all indexes of the generation, because chunks were undone. They are made again when needed.
- */
+/* Drops all indexes of the generation: chunks were undone. They are made again when needed. */
 static void
 late_indexes_drop(struct gen *gen)
 {

@@ -420,8 +420,7 @@ struct sample_value {
     uint64_t bits;
     const struct histogram *histogram;
 };
-/* True for the same kind and an equal value: floats bit for bit, histograms by histogram_equal().
- */
+/* True for the same kind and equal values: floats bit for bit, histograms by histogram_equal(). */
 bool sample_value_is(const struct sample_value *value, enum sample_kind kind, uint64_t bits,
                      const struct histogram *histogram);
 /* `series` is one of the registry of the generation. */
@@ -439,8 +438,7 @@ size_t gen_presence_reserve(const struct gen *gen, const struct histogram *more)
  */
 size_t gen_append_reserve(const struct gen_series *series, const struct sample_value *value,
                           uint32_t count);
-/* Adds a sample at a time that has none, in or out of order. After gmem_reserve() it cannot fail.
- */
+/* Adds a sample at a time without one, in or out of order. After gmem_reserve() it cannot fail. */
 MUST_CHECK enum err gen_append(struct gen *gen, struct gen_series *series, int64_t t_ms,
                                int64_t start_ms, const struct sample_value *value, uint32_t epoch,
                                uint32_t durable_epoch);

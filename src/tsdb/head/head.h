@@ -81,8 +81,7 @@ struct changes {
 
 /* `number` is not less than any added before. */
 void changes_add(struct changes *changes, uint64_t number, int64_t from_ms);
-/* Returns the earliest time of the changes with a greater number; INT64_MAX without such changes.
- */
+/* Returns the earliest time of the changes with a greater number; INT64_MAX without any. */
 int64_t changes_after(const struct changes *changes, uint64_t number);
 
 enum { VOIDS_REMEMBERED = 64 };

@@ -48,8 +48,7 @@ void gmem_fini(struct gmem *gmem);
 /* After OK, allocations of at most `bytes` in all (gmem_piece_bytes() each) do not fail.
  * ERR_NOMEM. */
 MUST_CHECK enum err gmem_reserve(struct gmem *gmem, size_t bytes);
-/* Returns the size of the piece that is allocated for `size` bytes; the caller may use all of it.
- */
+/* Returns the size of the piece allocated for `size` bytes; the caller may use all of it. */
 size_t gmem_piece_bytes(size_t size);
 
 /* Not zeroed, aligned to 16. NULL if the budget is exhausted. */
@@ -63,6 +62,8 @@ void *gmem_grow(struct gmem *gmem, void *piece, size_t old_size, size_t used, si
 
 /* Asserts the invariants of gmem.c; O(blocks + freed pieces). For tests and debug builds. */
 void gmem_validate(const struct gmem *gmem);
+
+/* --- arrays in pages -------------------------------------------------------------------------- */
 
 /*
  * An array of fixed-size items with stable addresses, in pages of 64,
@@ -123,6 +124,8 @@ paged_find(const struct paged *p, uint32_t id)
     return items == NULL ? NULL : items + (size_t)(id - first) * p->item_bytes;
 }
 
+/* --- tables of ids ---------------------------------------------------------------------------- */
+
 /*
  * A table of ids (base/table.h) in shards, so that growing one shard
  * is a short pause. Ids are never removed.
@@ -153,6 +156,8 @@ id_table_bytes(const struct id_table *t)
         bytes += t->shards[s].capacity * sizeof(struct table_slot);
     return bytes;
 }
+
+/* --- lists of ids ----------------------------------------------------------------------------- */
 
 /*
  * Ascending ids, as differences of mostly one byte each.
@@ -194,6 +199,8 @@ id_walk_next(struct id_walk *walk, uint32_t *ret_id)
 {
     return id_walk_read(walk, ret_id, 1) == 1;
 }
+
+/* --- series and their labels ------------------------------------------------------------------ */
 
 /* One label of one tenant: the bytes of its field in canonical labels. */
 struct pair {
@@ -309,8 +316,7 @@ struct registry_tenant *registry_tenant(const struct registry *r, uint32_t tenan
 /* Returns views of the pair's memory, which lives as long as the registry. */
 struct label pair_label(const struct pair *pair);
 
-/* Returns the hash of canonical labels (equal to rw_series.key of a 1.0 series that is canonical).
- */
+/* Returns the hash of canonical labels (equal to rw_series.key of a canonical 1.0 series). */
 uint64_t registry_labels_hash(const struct registry *r, struct bytes labels);
 
 /* Finds a series by any key under which it was sent; `equal` decides. NULL if not found. */

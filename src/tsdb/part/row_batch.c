@@ -193,8 +193,7 @@ note_labels(struct row_batch *b, uint32_t from, uint32_t to)
     return OK;
 }
 
-/* Reads labels for as many rows as possible, from the next on: fewer after an error, down to one.
- */
+/* Reads labels of as many rows as possible, from the next on: fewer after an error, down to one. */
 static enum err
 take_labels(struct row_batch *b, struct why *why)
 {

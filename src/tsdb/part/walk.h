@@ -71,8 +71,7 @@ struct part {
 
 /* --- read.c ----------------------------------------------------------------------------------- */
 
-/* Returns ERR_CORRUPT and sets `why`. `offset` is that of the damaged page; 0 if it is not a page.
- */
+/* Returns ERR_CORRUPT and sets `why`. `offset`: of the damaged page; 0 if it is not a page. */
 enum err part_damaged(const struct part *part, uint64_t offset, const char *what, struct why *why);
 MUST_CHECK enum err part_directory_table(struct part *part, struct directory *directory,
                                          const struct directory_table **ret_table, struct why *why);

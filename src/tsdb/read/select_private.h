@@ -113,15 +113,6 @@ MUST_CHECK enum err query_open(struct store_view *view, const struct query_reque
  * returned, with `reason` copied to `why`. */
 MUST_CHECK enum err query_leave_out(struct store_query *q, enum err e, const struct why *reason,
                                     struct why *why);
-MUST_CHECK enum err store_exemplars(struct view *view, const struct query_request *request,
-                                    const struct exemplar_sink *to, struct why *why);
-MUST_CHECK enum err store_look_up(struct view *view, enum lookup_kind kind,
-                                  const struct query_request *request, struct bytes name,
-                                  const struct text_sink *to, struct why *why);
-MUST_CHECK enum err store_survey(struct view *view, const struct query_request *request,
-                                 struct series_survey *ret, struct why *why);
-MUST_CHECK enum err store_samples(struct view *view, const struct query_request *request,
-                                  struct series_set **ret_set, struct why *why);
 /* For labels: sets q->found if a block of the source's current row has a sample at or after
  * q->from_ms in the time range that is not deleted. */
 MUST_CHECK enum err query_find_block(struct store_query *q, const struct query_source *s,
@@ -155,5 +146,17 @@ bool query_pass(struct store_query *q, const struct query_source *first);
  * selects, and its ids with their series, in any order. */
 MUST_CHECK enum err head_note_exemplars(struct store_query *q, struct query_source *s,
                                         const roaring_bitmap_t *matched, struct why *why);
+
+/* --- the questions of a view, see model/select.h ---------------------------------------------- */
+
+MUST_CHECK enum err store_samples(struct view *view, const struct query_request *request,
+                                  struct series_set **ret_set, struct why *why);
+MUST_CHECK enum err store_exemplars(struct view *view, const struct query_request *request,
+                                    const struct exemplar_sink *to, struct why *why);
+MUST_CHECK enum err store_look_up(struct view *view, enum lookup_kind kind,
+                                  const struct query_request *request, struct bytes name,
+                                  const struct text_sink *to, struct why *why);
+MUST_CHECK enum err store_survey(struct view *view, const struct query_request *request,
+                                 struct series_survey *ret, struct why *why);
 
 #endif

@@ -9,7 +9,7 @@
  *
  * Invariants:
  * 1. Only store_edit_locked() changes the live version, db->saved and db->edit, under edit_lock,
- * and only after a manifest with the same content is durable.
+ *    and only after a manifest with the same content is durable.
  * 2. The parts of a version are in the order by_position(), each once.
  * 3. An edit removes live parts and adds parts that are not live.
  * 4. Numbers of parts are below db->next_part, and never used again.

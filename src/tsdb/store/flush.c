@@ -175,8 +175,7 @@ list_families(struct flush *f, const struct tenant *tenant, struct family ***ret
     return OK;
 }
 
-/* Families stay, but their texts may be replaced: they are copied under the head lock, one by one.
- */
+/* Families stay, but texts may be replaced: they are copied under the head lock, one by one. */
 static enum err
 write_family(struct flush *f, const struct family *x)
 {

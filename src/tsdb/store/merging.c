@@ -205,8 +205,7 @@ merging_plan_rules(struct merging *g, const struct plan_part *parts,
 
 /* --- samples that levels may replace ---------------------------------------------------------- */
 
-/* The end of the last window that the level may replace at a time; INT64_MIN if it replaces none.
- */
+/* The end of the last window that the level may replace at a time; INT64_MIN if none. */
 static int64_t
 level_before_ms(const struct part_merge_level *level, struct bytes tenant, struct bytes labels,
                 int64_t now_ms)

@@ -77,8 +77,7 @@ link_state(struct snapshot *x)
     return e == OK || e == ERR_MISSING ? OK : why_set(x->why, e, "%s", looking.text);
 }
 
-/* Links a file of rules, but not the state or an unfinished file; one removed meanwhile is skipped.
- */
+/* Links a file of rules, not the state or an unfinished file; one removed meanwhile is skipped. */
 static enum err
 link_rules_file(void *context, const char *name, bool is_dir)
 {

@@ -231,8 +231,7 @@ tsdb_is_there(struct tsdb *db, const char *path)
     return e != ERR_MISSING;
 }
 
-/* Renames a part whose root cannot be read, for the operator; its samples are counted as damaged.
- */
+/* Renames a part whose root cannot be read, for the operator; its samples count as damaged. */
 static enum err
 set_aside(struct tsdb *db, uint64_t number, enum err cause, const struct why *reason,
           struct tsdb_opening *opening, struct why *why)

@@ -1,5 +1,4 @@
-/* store.h - private to tsdb/: struct tsdb, and the functions that the files of this folder share.
- */
+/* store.h - private to tsdb/: struct tsdb, and functions that the files of this folder share. */
 #ifndef TSDB_STORE_STORE_H
 #define TSDB_STORE_STORE_H
 
@@ -80,6 +79,8 @@ void identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
 /* Checks the file, for verify. ERR_MISSING, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_IO. */
 MUST_CHECK enum err identity_check(struct env *env, const char *dir, struct why *why);
 
+/* --- identity.c: the lock of a directory ------------------------------------------------------ */
+
 /*
  * Lets one process at a time write into a storage directory. Format: docs/format/manifest.md.
  *
@@ -123,6 +124,8 @@ bool dir_lock_may_write(const struct dir_lock *lock);
 /* Releases the lock; a directory in a valid state is marked so. Of a lock taken in part, LOCK is
  * removed if it was missing. */
 void dir_lock_drop(struct dir_lock *lock);
+
+/* --- the store -------------------------------------------------------------------------------- */
 
 enum { BORDERS_MAX = 256 };
 
@@ -221,8 +224,7 @@ struct tsdb {
     /* Merging thread only: the rules for which all parts were looked at, and when to look again. */
     uint64_t rules_looked;
     int64_t rules_look_ns;
-    /* Merging thread only: the levels for which all parts were looked at, and when to look again.
-     */
+    /* Merging thread only: the same for the levels. */
     uint64_t levels_looked;
     int64_t levels_look_ns;
 
@@ -332,8 +334,7 @@ uint64_t deletions_settle(struct tsdb *db, uint64_t up_to);
 /* Reads the rules of retention that were in force, and what each rule has removed. ERR_NOMEM,
  * ERR_CORRUPT. */
 MUST_CHECK enum err rules_read(struct tsdb *db, const struct manifest *manifest, struct why *why);
-/* Fills in the rules of a manifest, after the edit (may be NULL). Under the edit lock. ERR_NOMEM.
- */
+/* Fills in a manifest's rules, after the edit (may be NULL). Under the edit lock. ERR_NOMEM. */
 MUST_CHECK enum err rules_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
                                 struct manifest *manifest);
 /* Takes over the counts of the edit that was written. Under the edit lock. */

@@ -2,8 +2,8 @@
  * range.c - calls of functions of range vectors.
  *
  * A window slides over the samples of a series from step to step (range_buffer.c). As long as these
- * are floats alone, many windows are evaluated at a time (window_floats.c); where they begin and
- * end is found once for all series with the same times (window_floats.c).
+ * are floats alone, many windows are evaluated at a time, and where they begin and end is found
+ * once for all series with the same times (window_floats.c).
  *
  * Invariants:
  *
@@ -11,12 +11,13 @@
  *  2. Summaries are not asked for where start times matter: a summary has none.
  *  3. Windows of a cut end before the last step, and their samples are in the buffer.
  */
+#include "promql/eval/select/range.h"
+
 #include <assert.h>
 #include <math.h>
 
 #include "base/array.h"
 #include "promql/eval/label_sets.h"
-#include "promql/eval/select/range.h"
 #include "promql/eval/select/window.h"
 
 enum { ARGUMENTS_MAX = 2 };

@@ -156,8 +156,7 @@ ingest_define(struct ingest *in, struct series *series)
     in->s->series_count++;
 }
 
-/* Judges a sample, and puts it into the head if it is accepted: then true, and it must be logged.
- */
+/* Judges a sample, and puts it into the head if accepted: then true, and it must be logged. */
 static bool
 ingest_append_one(struct ingest *in, const struct ingest_piece *p, int64_t t_ms, int64_t start_ms,
                   const struct sample_value *v)
