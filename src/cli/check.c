@@ -239,6 +239,10 @@ struct check_flags {
 static const struct flag flags[] = {
     {"syntax-only", 0, FLAG_SWITCH, offsetof(struct check_flags, syntax_only), NULL,
      "do not read rule files, nor certificates, keys and secrets of listeners and users"},
+    REMOVED_FLAG("against",
+                 "POST /api/v1/status/config/check, on the page at /config, lists what a file "
+                 "changes; at a reload, the log has the samples and dead letters that wait for "
+                 "each destination that was removed or changed"),
     {0},
 };
 
@@ -272,11 +276,6 @@ put_details(struct buf *to)
     buf_put_text(to, rules_status);
 }
 
-static const struct why was_removed = {
-    "--against was removed: POST /api/v1/status/config/check, on the page at /config, lists what a "
-    "file changes; at a reload, the log has the samples and dead letters that wait for each "
-    "destination that was removed or changed"};
-
 static int
 run_check(int argc, char **argv)
 {
@@ -287,8 +286,6 @@ run_check(int argc, char **argv)
     int count = 0;
     if (argc > 1 && strcmp(argv[1], "rules") == 0) return check_rules(argc - 1, argv + 1);
     enum err e = flags_parse(flags, &asked, argc - 1, argv + 1, &count, &why);
-    for (int i = 1; e && i < argc; i++)
-        if (strncmp(argv[i], "--against", strlen("--against")) == 0) why = was_removed;
     if (e) return cli_usage_error("check", "%s", why.text);
     if (count < 1) return cli_usage_error("check", "missing FILE");
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);

@@ -225,6 +225,7 @@ static const struct flag flags[] = {
     {"from", 0, FLAG_TEXT, offsetof(struct destinations_command, from_word), "TIME",
      "reset: previous, oldest, now or a time"},
     REPORT_FLAG(struct destinations_command),
+    REMOVED_FLAG("shards", "it was a flag of plan, which was removed as well"),
     {0},
 };
 
@@ -247,6 +248,10 @@ check_flags(struct destinations_command *a, int count, char **words, bool *ret_t
             struct why *why)
 {
     *ret_test = count > 0 && strcmp(words[0], "test") == 0;
+    if (count > 0 && strcmp(words[0], "plan") == 0)
+        return why_set(why, ERR_INPUT,
+                       "plan was removed: dry_run: true of a destination counts samples, bytes and "
+                       "billed units as they arrive");
     if (count == 0 || (!*ret_test && strcmp(words[0], "reset") != 0))
         return why_set(why, ERR_INPUT, "expected test or reset");
     if (count != 2) return why_set(why, ERR_INPUT, "expected the name of one destination");

@@ -74,6 +74,8 @@ UNIT_TEST(test_wrong_use_is_reported)
     } cases[] = {
         {{NULL}, "expected test or reset"},
         {{"show", "lines", "CONFIG", NULL}, "expected test or reset"},
+        {{"plan", "lines", "CONFIG", NULL}, "plan was removed: dry_run: true"},
+        {{"plan", "lines", "--shards=2", NULL}, "--shards was removed"},
         {{"test", "CONFIG", NULL}, "the name of one destination"},
         {{"test", "a", "b", "CONFIG", NULL}, "the name of one destination"},
         {{"test", "lines", NULL}, "--config.file is required"},

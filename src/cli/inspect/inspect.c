@@ -565,6 +565,10 @@ struct inspect {
 
 static const struct flag flags[] = {
     REPORT_FLAG(struct inspect),
+    REMOVED_FLAG("top", "/api/v1/status/tsdb has the metrics and labels with the most series"),
+    REMOVED_FLAG("start", "which samples are stored is a query"),
+    REMOVED_FLAG("end", "which samples are stored is a query"),
+    REMOVED_FLAG("tenant", "which samples are stored is a query"),
     {0},
 };
 

@@ -57,6 +57,8 @@ set_value(const struct flag *f, void *to, const char *value, struct why *why)
         return e ? why_prefix(why, e, "--%s", f->name) : OK;
     case FLAG_CHOICE:
         return set_choice(f, to, value, why);
+    case FLAG_REMOVED:
+        return why_set(why, ERR_INPUT, "--%s was removed: %s", f->name, f->help);
     case FLAG_DURATION:
         break;
     }
@@ -86,7 +88,7 @@ take_flag(const struct flag *flags, void *base, int count, char **words, int *at
         struct suggestion near;
         suggest_begin(&near, name);
         for (f = flags; f->name != NULL; f++)
-            suggest_try(&near, f->name);
+            if (f->kind != FLAG_REMOVED) suggest_try(&near, f->name);
         return why_set(why, ERR_INPUT, "unknown flag '%.64s'%s", word,
                        suggest_hint(&near, "--").text);
     }
@@ -96,7 +98,7 @@ take_flag(const struct flag *flags, void *base, int count, char **words, int *at
         *(bool *)to = true;
         return OK;
     }
-    if (value == NULL) {
+    if (value == NULL && f->kind != FLAG_REMOVED) {
         if (*at + 1 == count) return why_set(why, ERR_INPUT, "--%s requires a value", f->name);
         value = words[++*at];
     }
@@ -128,6 +130,7 @@ void
 flags_help(const struct flag *flags, struct buf *to)
 {
     for (const struct flag *f = flags; f->name != NULL; f++) {
+        if (f->kind == FLAG_REMOVED) continue;
         buf_put_text(to, "  ");
         if (f->letter != 0) {
             buf_printf(to, "-%c%s%s, ", f->letter, f->what == NULL ? "" : " ",

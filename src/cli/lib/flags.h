@@ -17,6 +17,7 @@ enum flag_kind {
     FLAG_DURATION, /* int64_t, nanoseconds */
     FLAG_TIME,     /* struct flag_time */
     FLAG_CHOICE,   /* int: index of the choices */
+    FLAG_REMOVED,  /* is refused; the help says what replaces it, and is not printed */
 };
 
 enum { FLAG_TEXTS_MAX = 64 };
@@ -41,6 +42,9 @@ struct flag {
     const char *help;           /* one sentence, lower case, no full stop */
     const char *const *choices; /* for FLAG_CHOICE; ends at a NULL */
 };
+
+/* A row of the table: a flag of earlier versions. */
+#define REMOVED_FLAG(name, advice) {name, 0, FLAG_REMOVED, 0, NULL, advice}
 
 /* Parses the words after the command into the fields of `to`. Positional words are moved to the
  * front of `words`, and counted. ERR_INPUT: `why` says what is invalid. */

@@ -22,6 +22,7 @@ static const struct flag flags[] = {
     {"bad-lines", 0, FLAG_COUNT, offsetof(struct given, count), "N", "how many"},
     {"retry", 0, FLAG_DURATION, offsetof(struct given, wait_ns), "TIME", "how long"},
     {"start", 0, FLAG_TIME, offsetof(struct given, begin), "TIME", "from when"},
+    REMOVED_FLAG("outer", "--output does it"),
     {"format", 0, FLAG_CHOICE, offsetof(struct given, form), "FORM", "how", forms},
     {0},
 };
@@ -70,6 +71,8 @@ UNIT_TEST(test_wrong_flags_are_refused_with_a_reason)
 {
     refuse("--ouput=x", "did you mean '--output'?");
     refuse("--xyzzy", "unknown flag '--xyzzy'");
+    refuse("--outer", "--outer was removed: --output does it");
+    refuse("--outer=x", "--outer was removed: --output does it");
     refuse("-z", "unknown");
     refuse("--output", "requires a value");
     refuse("-o", "requires a value");

@@ -33,6 +33,8 @@ const struct flag check_rules_flags[] = {
     {"ignore-unknown-fields", 0, FLAG_SWITCH,
      offsetof(struct check_rules_options, ignore_unknown_fields), NULL,
      "accept fields that rule files do not have"},
+    REMOVED_FLAG("against", "POST /api/v1/status/config/check, on the page at /config, lists the "
+                            "rule files that a configuration file changes"),
     {0},
 };
 

@@ -34,6 +34,9 @@ static const struct flag test_rules_flags[] = {
      "accept fields that rule files do not have"},
     {"query.features", 0, FLAG_TEXT, offsetof(struct test_rules_options, features), "LIST",
      "optional behaviour of PromQL, as the server has it (default none)"},
+    REMOVED_FLAG("debug", "'promtool test rules --debug' does it"),
+    REMOVED_FLAG("diff", "'promtool test rules --diff' does it"),
+    REMOVED_FLAG("junit", "'promtool test rules --junit=FILE' writes JUnit XML"),
     {0},
 };
 
