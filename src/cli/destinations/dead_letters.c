@@ -243,7 +243,7 @@ letters_list(struct letters_request *a)
     each_destination(a, list_destination);
     const struct letter_group *groups = (const struct letter_group *)(const void *)a->groups.at;
     size_t count = a->groups.size / sizeof *groups;
-    if (a->form == REPORT_TEXT && count == 0) printf("no dead letters\n");
+    if (a->form == REPORT_TEXT && count == 0 && !a->failed) printf("no dead letters\n");
     begin_list(a);
     for (size_t i = 0; i < count; i++) {
         const struct letter_group *g = &groups[i];

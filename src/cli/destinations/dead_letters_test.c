@@ -338,6 +338,7 @@ UNIT_TEST(test_letters_of_an_earlier_version_need_a_server)
     buf_fini(&scratch);
     assert_int_equal(RUN("list", "--destination=east"), EXIT_FAILED);
     assert_non_null(strstr(cli_err, "start the server, which converts them"));
+    assert_null(strstr(cli_out, "no dead letters"));
 }
 
 int
