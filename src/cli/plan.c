@@ -101,11 +101,21 @@ survey_directory(struct plan *a, const char *file, struct why *why)
 
 /* --- a server --------------------------------------------------------------------------------- */
 
+/* Returns 0 for what is no number above it. */
 static uint64_t
 number_of(const json_t *rule, const char *key)
 {
     const json_t *value = json_object_get(rule, key);
-    return json_is_integer(value) ? (uint64_t)json_integer_value(value) : 0;
+    return json_is_integer(value) && json_integer_value(value) > 0
+               ? (uint64_t)json_integer_value(value)
+               : 0;
+}
+
+static int64_t
+milliseconds_of(const json_t *rule, const char *key)
+{
+    uint64_t s = number_of(rule, key);
+    return s < INT64_MAX / 1000 ? (int64_t)s * 1000 : INT64_MAX;
 }
 
 static void
@@ -114,17 +124,17 @@ report_answer(struct report *r, const json_t *x)
     const char *tenants[TENANTS_MAX];
     const json_t *list = json_object_get(x, "tenants");
     const char *match = json_string_value(json_object_get(x, "match"));
-    uint64_t resolution = number_of(x, "resolutionSeconds");
-    uint64_t age = number_of(x, resolution > 0 ? "afterSeconds" : "timeSeconds");
+    int64_t resolution_ms = milliseconds_of(x, "resolutionSeconds");
+    int64_t age_ms = milliseconds_of(x, resolution_ms > 0 ? "afterSeconds" : "timeSeconds");
     struct series_cost found = {.series = number_of(x, "series"),
                                 .samples = number_of(x, "samples"),
                                 .bytes = number_of(x, "bytes")};
-    struct series_rule rule = {match == NULL ? "" : match, tenants, 0, (int64_t)age * 1000};
+    struct series_rule rule = {match == NULL ? "" : match, tenants, 0, age_ms};
     for (size_t i = 0; i < json_array_size(list) && i < TENANTS_MAX; i++) {
         const char *name = json_string_value(json_array_get(list, i));
         tenants[rule.tenant_count++] = name == NULL ? "" : name;
     }
-    report_rule(r, &rule, (int64_t)resolution * 1000, &found);
+    report_rule(r, &rule, resolution_ms, &found);
 }
 
 static enum err

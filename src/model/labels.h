@@ -8,8 +8,8 @@
  *
  * Canonical means: sorted by name (unsigned bytes), names unique and not empty, values not empty,
  * every varint minimal. Two label sets are equal exactly if their canonical bytes are, so a request
- * is compared with memcmp() and an answer is written with memcpy(). All functions below but
- * labels_build() take canonical labels, and so do labels_next() and labels_get() of
+ * is compared with memcmp() and an answer is written with memcpy(). All functions below that
+ * take a set but labels_build() take a canonical one, and so do labels_next() and labels_get() of
  * wire/shape.h; bytes from a file pass labels_valid() first.
  */
 #ifndef MODEL_LABELS_H

@@ -1,6 +1,6 @@
 /*
  * status_store.c - pages about the store: status/tsdb and status/tsdb/blocks like Prometheus',
- * status/storage by partitions.
+ * status/storage by partitions, status/tsdb/bytes by metric and label.
  */
 #include "api/routes.h"
 

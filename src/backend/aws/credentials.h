@@ -1,6 +1,7 @@
 /*
  * credentials.h - a destination's keys for AWS: fetches them, refreshes them before they expire,
- * and fetches them again if they are refused. Sources and their order: keys.h.
+ * and fetches them again if they are refused. Sources and their order: keys.h. And the identity of
+ * whoever sends requests, by any of the settings there are: keys, tokens, passwords, headers.
  *
  * Steps never wait for the network. But unless `polls`, a profile's credential_process runs within
  * a step, which takes up to AWS_PROCESS_LIMIT_MS and delays only the thread of its destination.
@@ -90,7 +91,7 @@ struct identity_options {
     bool is_s3;                             /* requests are signed, and errors parsed, as for S3 */
     const struct http_calls_target *target; /* for calls to STS */
     int64_t timeout_ms;                     /* for a request for a token */
-    bool polls; /* identity_step() does not wait for programs: see credentials.h */
+    bool polls; /* identity_step() does not wait for programs: see above */
 };
 
 struct aws_identity;

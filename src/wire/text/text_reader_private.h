@@ -45,7 +45,8 @@ void text_put_sample(struct text_reader *reader, int64_t t_ms, uint64_t bits);
 void text_put_exemplar(struct text_reader *reader, uint32_t label_count, int64_t t_ms,
                        uint64_t bits);
 
-/* Notes a time of the line if the column does not name its unit. */
+/* Notes a time of the line if it is so early that its unit may be another one. Call it if the
+ * column, which lives as long as the line, does not name the unit. */
 void text_note_time(struct text_reader *reader, struct bytes column, int64_t t_ms);
 
 /* Read a line of one form. */
