@@ -1,7 +1,7 @@
 #!/bin/bash
 # dead_letters.sh - what a destination refuses is kept as lines: the account has as many as the files,
-# through kills; a running server and a stopped one send them again or drop them; lines that are gone
-# are counted once; and an import reads them.
+# through kills; a running server and a stopped one send them again; and an import reads them.
+# relay_letters_test.c has files that are packed, damaged, gone or dropped.
 
 set -u
 work=${SCRATCH:?}
@@ -14,8 +14,8 @@ batches=3 batch=20
 all=$((batches * batch))
 
 # Histograms have no form as csv.
-use_format() { # FORMAT [MAX_BYTES]
-    configure "{name: east, type: file, path: $work/files, format: $1, batch: {max_age: 50ms}, dead_letters: {max_bytes: ${2:-64MiB}}}"
+use_format() { # FORMAT
+    configure "{name: east, type: file, path: $work/files, format: $1, batch: {max_age: 50ms}, dead_letters: {max_bytes: 64MiB}}"
 }
 
 it=server
@@ -120,30 +120,5 @@ claim "import: a server starts" start_server "$work/elsewhere"
 claim "import: reads the lines" "$firekeep" import --url="$url" --format=ndjson "$work/lines.ndjson"
 claim "import: they are there" eval '[[ $(quiet_curl -G "$url/api/v1/series" --data-urlencode "match[]=latency" --data-urlencode start=1690000000 | jq ".data | length") == 60 ]]'
 crash server
-
-# --- several files, damage ------------------------------------------------------------------------
-
-use_format csv 1MiB
-dir=$work/several batch=600 all=3000
-claim "several: letters are made" eval 'start_server "$dir" && send_batches "$dir" 0 5 0'
-claim "several: closed files are packed" within 20 eval 'ls "$dir/relay/east/dead-letters" | grep -q "[.]gz$"'
-claim "several: they are counted" within 10 account_is "$all" 0 "$all" 0
-claim "several: ends" stop server
-claim "several: verify finds no fault" "$firekeep" verify "$dir"
-oldest=$(ls "$dir/relay/east/dead-letters" | head -n 1)
-rm "$dir/relay/east/dead-letters/$oldest"
-claim "several: a file that is gone is told" tells "${oldest%%.*}.ndjson" 1 "$firekeep" verify "$dir"
-claim "several: list tells it, too" tells "${oldest%%.*}.ndjson" 1 "$firekeep" dead-letters list --storage.path="$dir"
-claim "several: the server starts" start_server "$dir"
-lost() {
-    quiet_curl "$url/api/v1/status/destinations" | jq -e '.data[0].samples | .dropped.damaged > 0 and .difference == 0'
-}
-claim "several: its lines count as damaged" within 20 lost
-claim "several: the log says so" eval 'grep -q "level=error .*dead letters are lost" "$work/server.log"'
-claim "several: a drop by the server is counted" asked drop "east *[1-9][0-9]*$" --url="$url" --destination=east
-claim "several: all are dropped now" within 20 account_is "$all" 0 0 "$all"
-claim "several: and gone" within 20 has_letters "$dir" 0
-stop server
-claim "several: nothing is wrong any more" "$firekeep" verify "$dir"
 
 done_testing
