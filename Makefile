@@ -2,6 +2,7 @@
 # Variants live in directories of their own: make VARIANT=asan check, or the targets below.
 
 SHELL := /bin/bash
+.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 # Objects that only a chain of pattern rules names are kept, too.
 .SECONDARY:
@@ -157,17 +158,14 @@ LIB_OBJECTS := $(UNITS:.c=.o) $(HOT_SOURCES:%.c=$(BUILD)/%.o)
 endif
 LIB_OBJECTS += $(CXXSOURCES:%.cc=$(BUILD)/%.o) $(WEB)/assets.o
 
-.PHONY: all
-all: build/firekeep
-
 # The program of the release variant has the plain name that everything refers to.
 ifeq ($(BUILD),build/release)
 PROGRAM := build/firekeep
 else
 PROGRAM := $(BUILD)/firekeep
 endif
-.PHONY: program
-program: $(PROGRAM)
+.PHONY: all program
+all program: $(PROGRAM)
 
 $(PROGRAM): $(MAIN_SOURCES:%.c=$(BUILD)/%.o) $(LIB)
 	@mkdir -p $(@D)

@@ -55,6 +55,12 @@ packages_are_counted() { # FETCHED LINES
     [[ $(wc -l <"$work/packages.txt") == "$2" && $(tail -n 1 "$work/packages.txt") == '[60/60] Setting up p20 (1.0) ...' ]]
 }
 
+# In a directory where nothing is built.
+makes_the_program() {
+    make --no-print-directory -n BUILD="$work/new" | grep -F "LD      $work/new/firekeep"
+}
+
+claim "make without a goal makes the program" makes_the_program
 claim "steps: packages are fetched, unpacked and set up" packages_are_counted 20 10
 claim "steps: packages that were fetched before count, too" packages_are_counted 0 8
 claim "steps: a line for each tenth where there is no terminal" few_lines
