@@ -566,9 +566,11 @@ struct inspect {
 static const struct flag flags[] = {
     REPORT_FLAG(struct inspect),
     REMOVED_FLAG("top", "/api/v1/status/tsdb has the metrics and labels with the most series"),
-    REMOVED_FLAG("start", "which samples are stored is a query"),
-    REMOVED_FLAG("end", "which samples are stored is a query"),
-    REMOVED_FLAG("tenant", "which samples are stored is a query"),
+    REMOVED_FLAG("start",
+                 "ask a server: firekeep query shows the samples of a time or of a tenant"),
+    REMOVED_FLAG("end", "ask a server: firekeep query shows the samples of a time or of a tenant"),
+    REMOVED_FLAG("tenant",
+                 "ask a server: firekeep query shows the samples of a time or of a tenant"),
     {0},
 };
 
