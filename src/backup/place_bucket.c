@@ -9,7 +9,6 @@
 
 #include "backend/archive/store.h"
 #include "backup/repository.h"
-#include "base/text/time_text.h"
 
 enum { KEY_BYTES = BACKUP_OBJECT_NAME_BYTES + 12, YOUNG_MS = 86400 * 1000 };
 
@@ -19,7 +18,7 @@ struct bucket_place {
     struct backup_place place; /* first: it is handed out */
     struct backup_bucket_options options;
     struct source_counts counts;
-    struct object_bucket *bucket;
+    struct objects *objects;
 };
 
 static struct bucket_place *
@@ -28,10 +27,16 @@ bucket_of(struct backup_place *place)
     return (struct bucket_place *)place;
 }
 
+static struct objects *
+objects_of(struct backup_place *place)
+{
+    return bucket_of(place)->objects;
+}
+
 /* --- a new repository ------------------------------------------------------------------------- */
 
 static enum err
-refuse_object(void *context, const struct found_object *object)
+refuse_object(void *context, const struct object_listed *object)
 {
     bool *found = context;
     (void)object;
@@ -43,7 +48,8 @@ static enum err
 prepare(struct backup_place *place, struct why *why)
 {
     bool found = false;
-    enum err e = object_bucket_list(bucket_of(place)->bucket, "", refuse_object, &found, why);
+    struct objects *objects = objects_of(place);
+    enum err e = objects->ops->list(objects, "", refuse_object, &found, why);
     if (!found) return e;
     return why_set(why, ERR_MISSING, "%s is not a directory of backups, and is not empty",
                    place->shown);
@@ -62,19 +68,19 @@ append(void *context, struct bytes piece)
 static enum err
 read_small(struct backup_place *place, const char *name, struct buf *to, struct why *why)
 {
-    return object_bucket_get(bucket_of(place)->bucket, name, append, to, why);
+    return objects_of(place)->ops->get(objects_of(place), name, append, to, why);
 }
 
 static enum err
 write_small(struct backup_place *place, const char *name, struct bytes content, struct why *why)
 {
-    return object_bucket_put(bucket_of(place)->bucket, name, content, why);
+    return objects_of(place)->ops->put(objects_of(place), name, content, false, NULL, why);
 }
 
 static enum err
 remove_object(struct backup_place *place, const char *name, struct why *why)
 {
-    return object_bucket_remove(bucket_of(place)->bucket, name, why);
+    return objects_of(place)->ops->remove(objects_of(place), name, why);
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
@@ -85,7 +91,7 @@ struct record_keys {
 };
 
 static enum err
-pass_record(void *context, const struct found_object *object)
+pass_record(void *context, const struct object_listed *object)
 {
     const struct record_keys *l = context;
     return l->each(l->context, object->key + sizeof RECORDS - 1, false);
@@ -96,7 +102,7 @@ records(struct backup_place *place, enum err (*each)(void *context, const char *
         void *context, struct why *why)
 {
     struct record_keys list = {each, context};
-    return object_bucket_list(bucket_of(place)->bucket, RECORDS, pass_record, &list, why);
+    return objects_of(place)->ops->list(objects_of(place), RECORDS, pass_record, &list, why);
 }
 
 struct key_walk {
@@ -109,13 +115,12 @@ struct key_walk {
 enum { FIRST_NAME_BYTES = BACKUP_OBJECT_NAME_BYTES - 1 };
 
 static enum err
-pass_object(void *context, const struct found_object *object)
+pass_object(void *context, const struct object_listed *object)
 {
     struct key_walk *l = context;
-    int64_t written_ms;
-    bool is_known = time_parse_rfc3339(bytes_of_text(object->modified), &written_ms);
+    bool is_known = object->written_ms != INT64_MIN;
     if (l->young[0] != '\0' && strncmp(object->key, l->young, FIRST_NAME_BYTES) == 0) return OK;
-    if (is_known && written_ms <= l->until_ms)
+    if (is_known && object->written_ms <= l->until_ms)
         return l->each(l->context, object->key, object->size);
     if (strlen(object->key) == FIRST_NAME_BYTES)
         snprintf(l->young, sizeof l->young, "%s", object->key);
@@ -123,11 +128,10 @@ pass_object(void *context, const struct found_object *object)
 }
 
 static enum err
-note_newest(void *context, const struct found_object *object)
+note_newest(void *context, const struct object_listed *object)
 {
-    int64_t *newest_ms = context, written_ms;
-    bool is_known = time_parse_rfc3339(bytes_of_text(object->modified), &written_ms);
-    if (is_known && written_ms > *newest_ms) *newest_ms = written_ms;
+    int64_t *newest_ms = context;
+    if (object->written_ms > *newest_ms) *newest_ms = object->written_ms;
     return OK;
 }
 
@@ -141,11 +145,11 @@ objects(struct backup_place *place,
 {
     struct bucket_place *b = bucket_of(place);
     int64_t now_ms = env_realtime_ms(b->options.env), newest_ms = 0;
-    enum err e = object_bucket_list(b->bucket, RECORDS, note_newest, &newest_ms, why);
+    enum err e = b->objects->ops->list(b->objects, RECORDS, note_newest, &newest_ms, why);
     if (e) return e;
     struct key_walk list = {each, context, (now_ms < newest_ms ? now_ms : newest_ms) - YOUNG_MS,
                             ""};
-    return object_bucket_list(b->bucket, PLACE_BUCKET_OBJECTS, pass_object, &list, why);
+    return b->objects->ops->list(b->objects, PLACE_BUCKET_OBJECTS, pass_object, &list, why);
 }
 
 /* --- objects ---------------------------------------------------------------------------------- */
@@ -170,10 +174,11 @@ place_bucket_has(struct backup_place *place, const struct backup_file *file)
 {
     char key[KEY_BYTES];
     struct why unknown = {""};
-    uint64_t size;
+    struct object_facts facts;
     print_key(file, 0, key);
-    return object_bucket_size(bucket_of(place)->bucket, key, &size, &unknown) == OK &&
-           size == (file->size_bytes < BACKUP_PIECE_BYTES ? file->size_bytes : BACKUP_PIECE_BYTES);
+    return objects_of(place)->ops->look(objects_of(place), key, &facts, &unknown) == OK &&
+           facts.size ==
+               (file->size_bytes < BACKUP_PIECE_BYTES ? file->size_bytes : BACKUP_PIECE_BYTES);
 }
 
 /* A file that is stored: its first piece stays in memory until all others are. */
@@ -207,7 +212,7 @@ put_piece(struct stored_file *s, uint64_t number, struct bytes content, struct w
 {
     char key[KEY_BYTES];
     print_key(s->file, number, key);
-    return object_bucket_put(s->place->bucket, key, content, why);
+    return s->place->objects->ops->put(s->place->objects, key, content, false, NULL, why);
 }
 
 static enum err
@@ -264,7 +269,7 @@ get(struct backup_place *place, const struct backup_file *file, struct backup_co
     enum err e = OK;
     for (uint64_t i = 0; i < piece_count(file) && e == OK; i++) {
         print_key(file, i, key);
-        e = object_bucket_get(bucket_of(place)->bucket, key, content_take, to, why);
+        e = objects_of(place)->ops->get(objects_of(place), key, content_take, to, why);
     }
     return e;
 }
@@ -273,7 +278,7 @@ static void
 free_place(struct backup_place *place)
 {
     struct bucket_place *b = bucket_of(place);
-    object_bucket_free(b->bucket);
+    if (b->objects != NULL) b->objects->ops->free(b->objects);
     mem_free(b->options.memory, b, sizeof *b);
 }
 
@@ -293,7 +298,7 @@ backup_place_bucket(const struct backup_bucket_options *options, struct backup_p
                                            .settings = options->settings,
                                            .puller = options->puller,
                                            .counts = &b->counts};
-    enum err e = object_bucket_new(&reading, options->stop, &b->bucket, why);
+    enum err e = objects_bucket(&reading, options->shown, options->stop, &b->objects, why);
     if (e)
         free_place(&b->place);
     else

@@ -20,7 +20,7 @@
 #define DIGITS             "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd"
 
 static struct fetch_rig rig;
-static struct object_bucket *bucket;
+static struct objects *bucket;
 static struct backup_place *place;
 static char endpoint[64];
 static atomic_bool stop;
@@ -40,7 +40,7 @@ begin(unsigned count, const char *const *answers)
     fetch_rig_start(&rig);
     const struct reader_options options = {env_real(), &rig.memory, &rig.settings, rig.puller,
                                            &rig.counts};
-    assert_int_equal(object_bucket_new(&options, &stop, &bucket, &rig.why), OK);
+    assert_int_equal(objects_bucket(&options, "s3://stock/pre", &stop, &bucket, &rig.why), OK);
     const struct backup_bucket_options repository = {env_real(),    &rig.memory,      rig.puller,
                                                      &rig.settings, "s3://stock/pre", &stop};
     assert_int_equal(backup_place_bucket(&repository, &place, &rig.why), OK);
@@ -50,7 +50,7 @@ static void
 end(void)
 {
     place->ops->free(place);
-    object_bucket_free(bucket);
+    bucket->ops->free(bucket);
     fetch_rig_stop(&rig);
 }
 
@@ -82,7 +82,8 @@ UNIT_TEST(test_an_object_is_written_with_its_content)
 {
     static const char *const answers[] = {ANSWER("200 OK", "Content-Length: 0\r\n")};
     begin(1, answers);
-    assert_int_equal(object_bucket_put(bucket, "a b", bytes_of_text("text"), &rig.why), OK);
+    assert_int_equal(bucket->ops->put(bucket, "a b", bytes_of_text("text"), false, NULL, &rig.why),
+                     OK);
     expect_seen("PUT /stock/pre/a%20b ");
     expect_seen("Content-Length: 4\r\n");
     expect_seen("Content-Type: application/octet-stream\r\n");
@@ -95,7 +96,8 @@ UNIT_TEST(test_a_busy_store_is_asked_again)
         ANSWER("503 Slow Down", "") "<Error><Code>SlowDown</Code></Error>",
         ANSWER("200 OK", "Content-Length: 0\r\n")};
     begin(2, answers);
-    assert_int_equal(object_bucket_put(bucket, "a", bytes_of_text("text"), &rig.why), OK);
+    assert_int_equal(bucket->ops->put(bucket, "a", bytes_of_text("text"), false, NULL, &rig.why),
+                     OK);
     end();
 }
 
@@ -104,14 +106,14 @@ UNIT_TEST(test_requests_end_when_they_are_stopped)
 {
     static const char *const answers[] = {"", "", ""};
     struct buf to;
-    uint64_t size;
+    struct object_facts facts;
     begin(3, answers);
     buf_init(&to, &rig.memory, 1000);
     stop = true;
-    expect_error(object_bucket_put(bucket, "a", bytes_of_text("b"), &rig.why), ERR_CANCELED,
-                 "stopped");
-    expect_error(object_bucket_get(bucket, "a", append, &to, &rig.why), ERR_CANCELED, "stopped");
-    expect_error(object_bucket_size(bucket, "a", &size, &rig.why), ERR_CANCELED, "stopped");
+    expect_error(bucket->ops->put(bucket, "a", bytes_of_text("b"), false, NULL, &rig.why),
+                 ERR_CANCELED, "stopped");
+    expect_error(bucket->ops->get(bucket, "a", append, &to, &rig.why), ERR_CANCELED, "stopped");
+    expect_error(bucket->ops->look(bucket, "a", &facts, &rig.why), ERR_CANCELED, "stopped");
     stop = false;
     buf_fini(&to);
     end();
@@ -122,8 +124,8 @@ UNIT_TEST(test_a_refused_object_says_why)
     static const char *const answers[] = {
         ANSWER("403 Forbidden", "") "<Error><Code>AccessDenied</Code></Error>"};
     begin(1, answers);
-    expect_error(object_bucket_put(bucket, "a", bytes_of_text("text"), &rig.why), ERR_IO,
-                 "AccessDenied");
+    expect_error(bucket->ops->put(bucket, "a", bytes_of_text("text"), false, NULL, &rig.why),
+                 ERR_IO, "AccessDenied");
     end();
 }
 
@@ -133,7 +135,7 @@ UNIT_TEST(test_an_object_is_read_whole)
     struct buf got;
     begin(1, answers);
     buf_init(&got, &rig.memory, 100);
-    assert_int_equal(object_bucket_get(bucket, "a", append, &got, &rig.why), OK);
+    assert_int_equal(bucket->ops->get(bucket, "a", append, &got, &rig.why), OK);
     assert_memory_equal(got.at, "hello", 5);
     buf_fini(&got);
     end();
@@ -161,7 +163,7 @@ UNIT_TEST(test_an_object_that_breaks_off_is_continued)
     struct buf got;
     begin(2, answers);
     buf_init(&got, &rig.memory, 2 * BEGIN_BYTES);
-    assert_int_equal(object_bucket_get(bucket, "a", append, &got, &rig.why), OK);
+    assert_int_equal(bucket->ops->get(bucket, "a", append, &got, &rig.why), OK);
     expect_seen("Range: bytes=1048576-");
     assert_int_equal(got.size, BEGIN_BYTES + 4);
     assert_memory_equal(got.at + BEGIN_BYTES, "rest", 4);
@@ -186,7 +188,7 @@ UNIT_TEST(test_an_object_whose_rest_does_not_come_is_not_whole)
         struct buf got;
         begin(rest[1] == NULL ? 2 : 4, answers);
         buf_init(&got, &rig.memory, 2 * BEGIN_BYTES);
-        expect_error(object_bucket_get(bucket, "a", append, &got, &rig.why), cases[i].error,
+        expect_error(bucket->ops->get(bucket, "a", append, &got, &rig.why), cases[i].error,
                      cases[i].words);
         buf_fini(&got);
         end();
@@ -199,12 +201,12 @@ UNIT_TEST(test_a_missing_object_is_missing_and_counts_as_removed)
                                           ANSWER("404 Not Found", "Content-Length: 0\r\n"),
                                           ANSWER("404 Not Found", "")};
     struct buf got;
-    uint64_t size;
+    struct object_facts facts;
     begin(3, answers);
     buf_init(&got, &rig.memory, 100);
-    assert_int_equal(object_bucket_get(bucket, "a", append, &got, &rig.why), ERR_MISSING);
-    assert_int_equal(object_bucket_size(bucket, "a", &size, &rig.why), ERR_MISSING);
-    assert_int_equal(object_bucket_remove(bucket, "a", &rig.why), OK);
+    assert_int_equal(bucket->ops->get(bucket, "a", append, &got, &rig.why), ERR_MISSING);
+    assert_int_equal(bucket->ops->look(bucket, "a", &facts, &rig.why), ERR_MISSING);
+    assert_int_equal(bucket->ops->remove(bucket, "a", &rig.why), OK);
     buf_fini(&got);
     end();
 }
@@ -212,16 +214,80 @@ UNIT_TEST(test_a_missing_object_is_missing_and_counts_as_removed)
 UNIT_TEST(test_the_size_of_an_object_is_asked_without_its_content)
 {
     static const char *const answers[] = {ANSWER("200 OK", "Content-Length: 12345678901\r\n")};
-    uint64_t size;
+    struct object_facts facts;
     begin(1, answers);
-    assert_int_equal(object_bucket_size(bucket, "a", &size, &rig.why), OK);
+    assert_int_equal(bucket->ops->look(bucket, "a", &facts, &rig.why), OK);
     expect_seen("HEAD /stock/pre/a ");
-    assert_int_equal(size, 12345678901);
+    assert_int_equal(facts.size, 12345678901);
+    end();
+}
+
+UNIT_TEST(test_a_conditional_write_says_whether_it_wrote)
+{
+    static const char *const answers[] = {
+        ANSWER("200 OK", "Content-Length: 0\r\n"),
+        ANSWER("412 Precondition Failed", "") "<Error><Code>PreconditionFailed</Code></Error>"};
+    bool written = false;
+    begin(2, answers);
+    assert_int_equal(bucket->ops->put(bucket, "a", bytes_of_text("text"), true, &written, &rig.why),
+                     OK);
+    assert_true(written);
+    expect_seen("If-None-Match: *\r\n");
+    expect_seen("x-amz-checksum-sha256: mC2ePrmW9VnmM/TRlN7zdh2Qn1o7ZH0ahR/q1nwyydE=\r\n");
+    assert_int_equal(bucket->ops->put(bucket, "a", bytes_of_text("text"), true, &written, &rig.why),
+                     OK);
+    assert_false(written);
+    end();
+}
+
+UNIT_TEST(test_the_facts_of_an_object_are_those_of_its_headers)
+{
+    static const char *const answers[] = {
+        ANSWER("200 OK",
+               "Content-Length: 4\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+               "Date: Thu, 01 Jan 2026 00:00:01 GMT\r\n"
+               "x-amz-checksum-sha256: mC2ePrmW9VnmM/TRlN7zdh2Qn1o7ZH0ahR/q1nwyydE=-2\r\n"),
+        ANSWER("200 OK", "Content-Length: 4\r\nx-amz-storage-class: GLACIER\r\n"),
+        ANSWER("200 OK", "Content-Length: 4\r\nx-amz-storage-class: GLACIER\r\n"
+                         "x-amz-restore: ongoing-request=\"false\"\r\n")};
+    struct object_facts facts;
+    struct object_digest digest;
+    begin(3, answers);
+    assert_int_equal(object_digest_of(bytes_of_text("text"), &digest), OK);
+    assert_int_equal(bucket->ops->look(bucket, "a", &facts, &rig.why), OK);
+    expect_seen("x-amz-checksum-mode: ENABLED\r\n");
+    assert_int_equal(facts.written_ms, 1767225600000);
+    assert_int_equal(facts.now_ms, 1767225601000);
+    assert_true(facts.has_digest && !facts.is_archived);
+    assert_memory_equal(&facts.digest, &digest, sizeof digest);
+    assert_int_equal(bucket->ops->look(bucket, "a", &facts, &rig.why), OK);
+    assert_true(!facts.has_digest && facts.is_archived);
+    assert_int_equal(bucket->ops->look(bucket, "a", &facts, &rig.why), OK);
+    assert_false(facts.is_archived);
+    end();
+}
+
+UNIT_TEST(test_a_range_is_read_or_its_object_is_too_short)
+{
+    static const char *const answers[] = {
+        ANSWER("206 Partial Content", "Content-Length: 4\r\n") "text",
+        ANSWER("416 Range Not Satisfiable", "") "<Error><Code>InvalidRange</Code></Error>",
+        ANSWER("206 Partial Content", "Content-Length: 3\r\n") "tex",
+        ANSWER("200 OK", "Content-Length: 4\r\n") "text"};
+    static const enum err errors[] = {OK, ERR_CORRUPT, ERR_CORRUPT, ERR_UNSUPPORTED};
+    begin(4, answers);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        uint8_t got[4] = {0};
+        const struct object_range range = {"a", 10, 4, got};
+        assert_int_equal(bucket->ops->read(bucket, &range, 1, NULL, &rig.why), errors[i]);
+        if (i == 0) assert_memory_equal(got, "text", 4);
+    }
+    expect_seen("Range: bytes=10-13\r\n");
     end();
 }
 
 static enum err
-note_key(void *context, const struct found_object *object)
+note_key(void *context, const struct object_listed *object)
 {
     struct buf *to = context;
     buf_printf(to, "%s %llu;", object->key, (unsigned long long)object->size);
@@ -236,7 +302,7 @@ UNIT_TEST(test_all_pages_of_a_list_are_read)
     struct buf keys;
     begin(2, answers);
     buf_init(&keys, &rig.memory, 1000);
-    assert_int_equal(object_bucket_list(bucket, "x/", note_key, &keys, &rig.why), OK);
+    assert_int_equal(bucket->ops->list(bucket, "x/", note_key, &keys, &rig.why), OK);
     buf_put_u8(&keys, '\0');
     assert_string_equal((const char *)keys.at, "x/1 1;x/2 3;");
     expect_seen("GET /stock/?list-type=2&continuation-token=to%20ken&prefix=pre%2Fx%2F ");
@@ -248,7 +314,7 @@ UNIT_TEST(test_an_answer_without_a_list_is_refused)
 {
     static const char *const answers[] = {ANSWER("200 OK", "") "hello"};
     begin(1, answers);
-    expect_error(object_bucket_list(bucket, "x/", note_key, NULL, &rig.why), ERR_CORRUPT,
+    expect_error(bucket->ops->list(bucket, "x/", note_key, NULL, &rig.why), ERR_CORRUPT,
                  "not a listing");
     end();
 }
@@ -335,6 +401,9 @@ main(void)
         cmocka_unit_test(test_an_object_whose_rest_does_not_come_is_not_whole),
         cmocka_unit_test(test_a_missing_object_is_missing_and_counts_as_removed),
         cmocka_unit_test(test_the_size_of_an_object_is_asked_without_its_content),
+        cmocka_unit_test(test_a_conditional_write_says_whether_it_wrote),
+        cmocka_unit_test(test_the_facts_of_an_object_are_those_of_its_headers),
+        cmocka_unit_test(test_a_range_is_read_or_its_object_is_too_short),
         cmocka_unit_test(test_all_pages_of_a_list_are_read),
         cmocka_unit_test(test_an_answer_without_a_list_is_refused),
         cmocka_unit_test(test_a_bucket_with_other_objects_becomes_no_repository),

@@ -223,9 +223,9 @@ struct backup_bucket_options {
     struct http_puller *puller;
     const struct source_settings *settings; /* of an archive in a bucket */
     const char *shown;
-    const atomic_bool *stop; /* as of object_bucket_new() */
+    const atomic_bool *stop; /* as of objects_bucket() */
 };
-/* Options are copied, and what they point to is borrowed. Errors of object_bucket_new(). */
+/* Options are copied, and what they point to is borrowed. Errors of objects_bucket(). */
 MUST_CHECK enum err backup_place_bucket(const struct backup_bucket_options *options,
                                         struct backup_place **ret_place, struct why *why);
 

@@ -344,6 +344,13 @@ http_calls_renew(struct http_calls *calls)
 /* --- targets ---------------------------------------------------------------------------------- */
 
 /* libcurl with GnuTLS does not read the variable. */
+int64_t
+http_time_ms(const char *text)
+{
+    int64_t s = curl_getdate(text, NULL);
+    return s < 0 ? INT64_MIN : s * 1000;
+}
+
 const char *
 http_calls_ca_file(const char *configured)
 {

@@ -109,6 +109,9 @@ struct http_call_answer {
     char error[256]; /* describes the failure */
 };
 
+/* Returns the time of a header such as Last-Modified, Unix ms; INT64_MIN: it is none. */
+int64_t http_time_ms(const char *text);
+
 struct http_calls;
 /* ERR_NOMEM. `budget` may be NULL: answers' bodies are charged to it. */
 MUST_CHECK enum err http_calls_new(struct env *env, struct budget *budget, const char *user_agent,

@@ -1,36 +1,73 @@
-/* object_bucket.c - see store.h. */
+/*
+ * object_bucket.c - see store.h. A request that S3's API makes conditional, "only if there is no
+ * such object", is answered with 412 if there is one, also when it is the one that an earlier try
+ * of the same request has written, whose response was lost: the caller compares.
+ */
 #include "backend/archive/store.h"
 
+#include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
+#include "backend/aws/aws.h"
+#include "base/text/base64.h"
 #include "base/text/hex.h"
+#include "base/text/time_text.h"
 
-enum { OBJECT_BUCKET_URL_BYTES_MAX = 16 * 1024 };
+enum {
+    OBJECT_BUCKET_URL_BYTES_MAX = 16 * 1024,
+    OBJECT_HEADERS_MAX = 4,
+    OBJECT_HEADER_BYTES = 96,
+    UPLOAD_ID_BYTES = 1024,
+    OBJECT_ETAG_BYTES = 128,
+    PIECE_TEXT_BYTES = OBJECT_ETAG_BYTES + 160,
+    RANGES_AT_ONCE = 64,
+    STATUS_EXISTS = 412,
+};
 
 /* Headers of a response that are read; the first is for signed requests. */
-enum object_wanted { OBJECT_BUCKET_WANTED_ERROR_TYPE, WANTED_LENGTH };
-static const char *const object_bucket_wanted[] = {"x-amzn-ErrorType", "Content-Length", NULL};
+enum object_wanted {
+    OBJECT_WANTED_ERROR_TYPE,
+    OBJECT_WANTED_LENGTH,
+    OBJECT_WANTED_MODIFIED,
+    OBJECT_WANTED_DIGEST,
+    OBJECT_WANTED_CLASS,
+    OBJECT_WANTED_ETAG,
+    OBJECT_WANTED_RESTORE,
+};
+static const char *const object_bucket_wanted[] = {
+    "x-amzn-ErrorType",    "Content-Length", "Last-Modified", "x-amz-checksum-sha256",
+    "x-amz-storage-class", "ETag",           "x-amz-restore", NULL};
 
 struct object_bucket {
+    struct objects objects; /* first: it is handed out */
     struct budget *memory;
     struct fetcher *fetcher;
     const char *prefix;
     char root[ARCHIVE_ROOT_BYTES];
     const atomic_bool *stop;      /* may be NULL; relaxed: it orders nothing */
-    struct query_control control; /* of all requests */
+    struct query_control control; /* of all requests that have none of their own */
 };
 
 /* A request and its response. */
 struct object_exchange {
     struct object_bucket *bucket;
+    struct query_control *control;
     struct fetch_session *session; /* of its own, because max_bytes limits what a session reads */
     struct fetch *fetch;
     const struct http_call_answer *answer;
     struct buf url;
-    char range[48]; /* a header; "": none */
+    char headers[OBJECT_HEADERS_MAX][OBJECT_HEADER_BYTES];
+    const char *lines[OBJECT_HEADERS_MAX + 1]; /* those in use; NULL after the last */
+    uint32_t header_count;
 };
+
+static struct object_bucket *
+object_bucket_of(struct objects *objects)
+{
+    return (struct object_bucket *)objects;
+}
 
 static bool
 is_stopped(void *context)
@@ -39,44 +76,13 @@ is_stopped(void *context)
     return b->stop != NULL && atomic_load_explicit(b->stop, memory_order_relaxed);
 }
 
-enum err
-object_bucket_new(const struct reader_options *options, const atomic_bool *stop,
-                  struct object_bucket **ret_bucket, struct why *why)
-{
-    const struct archive_settings *x = &options->settings->u.archive;
-    const struct fetch_signing signing = {.aws = &x->aws, .service = "s3", .is_s3 = true};
-    const struct fetcher_options fetching = {.reader = *options, .signing = &signing};
-    struct object_bucket *b = mem_new(options->memory, sizeof *b);
-    if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a bucket");
-    b->memory = options->memory;
-    b->prefix = x->prefix == NULL ? "" : x->prefix;
-    b->stop = stop;
-    b->control =
-        (struct query_control){.env = options->env, .is_gone = is_stopped, .gone_context = b};
-    enum err e = archive_bucket_root(options, b->root, why);
-    if (e == OK) e = fetcher_new(&fetching, &b->fetcher, why);
-    if (e)
-        object_bucket_free(b);
-    else
-        *ret_bucket = b;
-    return e;
-}
-
-void
-object_bucket_free(struct object_bucket *b)
-{
-    if (b == NULL) return;
-    fetcher_free(b->fetcher);
-    mem_free(b->memory, b, sizeof *b);
-}
-
 /* --- a request -------------------------------------------------------------------------------- */
 
 /* `key` is that of an object, below the prefix; NULL for the bucket. */
 static void
 exchange_begin(struct object_exchange *x, struct object_bucket *b, const char *key)
 {
-    *x = (struct object_exchange){.bucket = b};
+    *x = (struct object_exchange){.bucket = b, .control = &b->control};
     buf_init(&x->url, b->memory, OBJECT_BUCKET_URL_BYTES_MAX);
     buf_printf(&x->url, "%s/", b->root);
     if (key == NULL) return;
@@ -92,6 +98,31 @@ exchange_end(struct object_exchange *x)
     buf_fini(&x->url);
 }
 
+PRINTF_LIKE(2, 3)
+static void
+exchange_header(struct object_exchange *x, const char *format, ...)
+{
+    va_list values;
+    assert(x->header_count < OBJECT_HEADERS_MAX);
+    char *line = x->headers[x->header_count];
+    va_start(values, format);
+    vsnprintf(line, OBJECT_HEADER_BYTES, format, values);
+    va_end(values);
+    x->lines[x->header_count++] = line;
+}
+
+static void
+exchange_digest(struct object_exchange *x, const struct object_digest *digest)
+{
+    struct buf text;
+    buf_init(&text, x->bucket->memory, OBJECT_HEADER_BYTES);
+    base64_put(&text, bytes_of(digest->at, sizeof digest->at));
+    buf_put_u8(&text, '\0');
+    /* Without memory the request is sent without: what arrives is looked at in any case. */
+    if (buf_error(&text) == OK) exchange_header(x, "x-amz-checksum-sha256: %s", text.at);
+    buf_fini(&text);
+}
+
 /* Replaces the sentence about a query that is canceled. Returns `e`. */
 static enum err
 named(enum err e, struct why *why)
@@ -99,48 +130,297 @@ named(enum err e, struct why *why)
     return e == ERR_CANCELED ? why_set(why, e, "stopped") : e;
 }
 
-/* Sends the request of the URL, and waits for its response. ERR_MISSING: status 404. */
-static enum err
-exchange(struct object_exchange *x, const char *method, struct bytes body, struct why *why)
+static bool
+is_final(const struct http_call_answer *answer)
 {
-    const char *const headers[] = {
-        x->range[0] == '\0' ? "Content-Type: application/octet-stream" : x->range, NULL};
+    return answer->status == STATUS_EXISTS || answer->status == 404;
+}
+
+static enum err
+exchange_send(struct object_exchange *x, const char *method, struct bytes body, struct why *why)
+{
     struct object_bucket *b = x->bucket;
     buf_put_u8(&x->url, '\0');
     if (buf_error(&x->url)) return why_set(why, ERR_NOMEM, "not enough memory for a request");
-    const struct fetch_request request = {
-        .method = method,
-        .url = (const char *)x->url.at,
-        .headers = body.at == NULL && x->range[0] == '\0' ? NULL : headers,
-        .body = body,
-        .wanted = object_bucket_wanted};
-    enum err e = fetch_session_open(b->fetcher, b->memory, &x->session, why);
-    if (e == OK) e = fetch_open(x->session, &b->control, &request, &x->fetch, why);
-    if (e == OK) e = fetch_await(x->fetch, &x->answer, why);
+    if (body.at != NULL) exchange_header(x, "Content-Type: application/octet-stream");
+    const struct fetch_request request = {.method = method,
+                                          .url = (const char *)x->url.at,
+                                          .headers = x->lines,
+                                          .body = body,
+                                          .wanted = object_bucket_wanted,
+                                          .is_final = is_final};
+    enum err e = OK;
+    if (x->session == NULL) e = fetch_session_open(b->fetcher, b->memory, &x->session, why);
+    return e ? e : fetch_open(x->session, x->control, &request, &x->fetch, why);
+}
+
+/* Waits for the response. ERR_MISSING: status 404. */
+static enum err
+exchange_await(struct object_exchange *x, struct why *why)
+{
+    enum err e = fetch_await(x->fetch, &x->answer, why);
     if (e == OK) e = fetch_expect_ok(x->fetch, why);
     bool is_missing = e == ERR_IO && x->answer != NULL && x->answer->status == 404;
     return is_missing ? ERR_MISSING : named(e, why);
 }
 
-enum err
-object_bucket_put(struct object_bucket *b, const char *key, struct bytes content, struct why *why)
+/* Sends the request of the URL, and waits for its response. */
+static enum err
+exchange(struct object_exchange *x, const char *method, struct bytes body, struct why *why)
 {
-    struct object_exchange x;
-    exchange_begin(&x, b, key);
-    enum err e = exchange(&x, "PUT", content, why);
-    exchange_end(&x);
-    return e == ERR_MISSING ? ERR_IO : e; /* the bucket is missing; `why` says so */
+    enum err e = exchange_send(x, method, body, why);
+    return e ? named(e, why) : exchange_await(x, why);
 }
 
-enum err
-object_bucket_size(struct object_bucket *b, const char *key, uint64_t *ret_size, struct why *why)
+/* The bucket is missing, and `why` says so. */
+static enum err
+refused(enum err e)
+{
+    return e == ERR_MISSING ? ERR_IO : e;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static enum err
+bucket_put(struct objects *objects, const char *key, struct bytes content, bool only_new,
+           bool *ret_written, struct why *why)
 {
     struct object_exchange x;
+    struct object_digest digest;
+    struct why reason = {""};
+    enum err e = object_digest_of(content, &digest);
+    if (e) return why_set(why, e, "not enough memory for a checksum");
+    if (content.at == NULL) content.at = (const uint8_t *)"";
+    exchange_begin(&x, object_bucket_of(objects), key);
+    exchange_digest(&x, &digest);
+    if (only_new) exchange_header(&x, "If-None-Match: *");
+    e = exchange(&x, "PUT", content, &reason);
+    bool exists = e == ERR_IO && only_new && x.answer != NULL && x.answer->status == STATUS_EXISTS;
+    if (ret_written != NULL) *ret_written = e == OK;
+    exchange_end(&x);
+    if (exists || e == OK) return OK;
+    return why_set(why, refused(e), "%s", why_text(&reason, e));
+}
+
+/* An object that is sent in pieces. In memory of put_file(). */
+struct object_upload {
+    struct object_bucket *bucket;
+    const char *key;
+    struct file *from;
+    uint64_t size;
+    uint8_t *piece; /* OBJECT_PIECE_BYTES */
+    struct object_digester digester;
+    char id[UPLOAD_ID_BYTES]; /* "": not begun */
+    struct buf list;          /* of pieces, in XML */
+};
+
+static void
+exchange_upload(struct object_exchange *x, const struct object_upload *u, uint64_t number)
+{
+    exchange_begin(x, u->bucket, u->key);
+    buf_put_text(&x->url, "?");
+    if (number > 0) buf_printf(&x->url, "partNumber=%llu&", (unsigned long long)number);
+    buf_put_text(&x->url, "uploadId=");
+    buf_put_percent(&x->url, bytes_of_text(u->id), "");
+}
+
+static enum err
+upload_begin(struct object_upload *u, struct why *why)
+{
+    static const char *const roots[] = {"InitiateMultipartUploadResult", NULL};
+    struct aws_xml_field field = {NULL, "UploadId", u->id, sizeof u->id};
+    struct object_exchange x;
+    struct buf body;
+    buf_init(&body, u->bucket->memory, AWS_XML_BYTES_MAX);
+    exchange_begin(&x, u->bucket, u->key);
+    buf_put_text(&x.url, "?uploads=");
+    exchange_header(&x, "x-amz-checksum-algorithm: SHA256");
+    enum err e = exchange(&x, "POST", bytes_of("", 0), why);
+    if (e == OK) e = fetch_read_all(x.fetch, &body, why);
+    if (e == OK && (aws_xml_read(buf_bytes(&body), roots, &field, 1) != OK || u->id[0] == '\0')) {
+        (void)why_set(why, ERR_CORRUPT, "the response has no upload id");
+        e = fetch_failed(x.fetch, ERR_IO, why);
+    }
+    exchange_end(&x);
+    buf_fini(&body);
+    return refused(e);
+}
+
+/* Appends a text to XML. */
+static void
+put_xml(struct buf *to, const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text == '&' || *text == '<' || *text == '>' || *text == '"')
+            buf_printf(to, "&#%d;", *text);
+        else
+            buf_put_u8(to, (uint8_t)*text);
+}
+
+static enum err
+upload_piece(struct object_upload *u, uint64_t number, struct bytes piece, struct why *why)
+{
+    struct object_exchange x;
+    struct object_digest digest;
+    enum err e = object_digest_of(piece, &digest);
+    if (e == OK) e = object_digester_take(&u->digester, piece);
+    if (e) return why_set(why, e, "not enough memory for a checksum");
+    exchange_upload(&x, u, number);
+    exchange_digest(&x, &digest);
+    e = exchange(&x, "PUT", piece, why);
+    if (e == OK) {
+        buf_printf(&u->list, "<Part><PartNumber>%llu</PartNumber><ETag>",
+                   (unsigned long long)number);
+        put_xml(&u->list, x.answer->wanted[OBJECT_WANTED_ETAG]);
+        buf_put_text(&u->list, "</ETag><ChecksumSHA256>");
+        base64_put(&u->list, bytes_of(digest.at, sizeof digest.at));
+        buf_put_text(&u->list, "</ChecksumSHA256></Part>");
+    }
+    exchange_end(&x);
+    return refused(e);
+}
+
+/* S3 may answer 200 with an error, when the pieces are joined. */
+static enum err
+upload_end(struct object_upload *u, struct why *why)
+{
+    static const char *const roots[] = {"CompleteMultipartUploadResult", NULL};
+    struct object_exchange x;
+    struct buf body;
+    buf_put_text(&u->list, "</CompleteMultipartUpload>");
+    if (buf_error(&u->list)) return why_set(why, ERR_NOMEM, "not enough memory for a request");
+    buf_init(&body, u->bucket->memory, AWS_XML_BYTES_MAX);
+    exchange_upload(&x, u, 0);
+    enum err e = exchange(&x, "POST", buf_bytes(&u->list), why);
+    if (e == OK) e = fetch_read_all(x.fetch, &body, why);
+    if (e == OK && aws_xml_read(buf_bytes(&body), roots, NULL, 0) != OK) {
+        (void)why_set(why, ERR_AGAIN, "the pieces of the object could not be joined");
+        e = fetch_failed(x.fetch, ERR_AGAIN, why);
+    }
+    exchange_end(&x);
+    buf_fini(&body);
+    return refused(e);
+}
+
+static void
+upload_abandon(struct object_upload *u)
+{
+    struct object_exchange x;
+    if (u->id[0] == '\0') return;
+    exchange_upload(&x, u, 0);
+    err_ignore(exchange(&x, "DELETE", bytes_of(NULL, 0), NULL), "the bucket's rules may remove it");
+    exchange_end(&x);
+}
+
+static enum err
+upload_pieces(struct object_upload *u, struct object_digest expected, struct why *why)
+{
+    struct object_digest got = {{0}};
+    enum err e = object_digester_begin(&u->digester);
+    if (e) return why_set(why, e, "not enough memory for a checksum");
+    uint64_t at = 0;
+    for (uint64_t number = 1; at < u->size && e == OK; number++) {
+        size_t size =
+            u->size - at < OBJECT_PIECE_BYTES ? (size_t)(u->size - at) : OBJECT_PIECE_BYTES;
+        e = file_read_at(u->from, u->piece, size, at, why);
+        if (e == OK) e = upload_piece(u, number, bytes_of(u->piece, size), why);
+        at += size;
+    }
+    e = object_digester_end(&u->digester, e, &got);
+    if (e == OK && memcmp(&got, &expected, sizeof got) != 0)
+        e = why_set(why, ERR_CORRUPT, "%s changed while it was read", u->from->path);
+    return e;
+}
+
+static enum err
+bucket_put_file(struct objects *objects, const char *key, struct file *from, uint64_t size,
+                struct object_digest digest, struct why *why)
+{
+    struct object_bucket *b = object_bucket_of(objects);
+    struct object_digest got;
+    struct object_upload u = {.bucket = b, .key = key, .from = from, .size = size};
+    size_t room = size < OBJECT_PIECE_BYTES ? (size_t)size + 1 : OBJECT_PIECE_BYTES;
+    u.piece = mem_alloc(b->memory, room);
+    if (u.piece == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read %s", from->path);
+    buf_init(&u.list, b->memory, SIZE_MAX);
+    buf_put_text(&u.list, "<CompleteMultipartUpload>");
+    enum err e;
+    if (size > OBJECT_PIECE_BYTES) {
+        e = upload_begin(&u, why);
+        if (e == OK) e = upload_pieces(&u, digest, why);
+        if (e == OK) e = upload_end(&u, why);
+        if (e) upload_abandon(&u);
+    } else {
+        e = file_read_at(from, u.piece, (size_t)size, 0, why);
+        if (e == OK) e = object_digest_of(bytes_of(u.piece, (size_t)size), &got);
+        if (e == OK && memcmp(&got, &digest, sizeof got) != 0)
+            e = why_set(why, ERR_CORRUPT, "%s changed while it was read", from->path);
+        if (e == OK)
+            e = bucket_put(objects, key, bytes_of(u.piece, (size_t)size), false, NULL, why);
+    }
+    buf_fini(&u.list);
+    mem_free(b->memory, u.piece, room);
+    return e;
+}
+
+static enum err
+bucket_remove(struct objects *objects, const char *key, struct why *why)
+{
+    struct object_exchange x;
+    exchange_begin(&x, object_bucket_of(objects), key);
+    enum err e = exchange(&x, "DELETE", bytes_of(NULL, 0), why);
+    exchange_end(&x);
+    return e == ERR_MISSING ? OK : e;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Reads the digest of an object, "BASE64" or "BASE64-PIECES". */
+static bool
+read_digest(const char *text, struct budget *memory, struct object_digest *ret)
+{
+    struct buf got;
+    buf_init(&got, memory, OBJECT_HEADER_BYTES);
+    bool fits =
+        base64_get(bytes_of(text, strcspn(text, "-")), &got) == OK && got.size == sizeof ret->at;
+    if (fits) memcpy(ret->at, got.at, sizeof ret->at);
+    buf_fini(&got);
+    return fits;
+}
+
+static enum err
+bucket_look(struct objects *objects, const char *key, struct object_facts *ret, struct why *why)
+{
+    struct object_bucket *b = object_bucket_of(objects);
+    struct object_exchange x;
     exchange_begin(&x, b, key);
+    exchange_header(&x, "x-amz-checksum-mode: ENABLED");
     enum err e = exchange(&x, "HEAD", bytes_of(NULL, 0), why);
-    if (e == OK) *ret_size = strtoull(x.answer->wanted[WANTED_LENGTH], NULL, 10);
+    if (e == OK) {
+        const char *storage_class = x.answer->wanted[OBJECT_WANTED_CLASS];
+        *ret = (struct object_facts){
+            .size = strtoull(x.answer->wanted[OBJECT_WANTED_LENGTH], NULL, 10),
+            .written_ms = http_time_ms(x.answer->wanted[OBJECT_WANTED_MODIFIED]),
+            .now_ms = x.answer->date_s == 0 ? INT64_MIN : x.answer->date_s * 1000,
+            .is_archived = (strcmp(storage_class, "GLACIER") == 0 ||
+                            strcmp(storage_class, "DEEP_ARCHIVE") == 0) &&
+                           strstr(x.answer->wanted[OBJECT_WANTED_RESTORE], "\"false\"") == NULL,
+        };
+        ret->has_digest =
+            read_digest(x.answer->wanted[OBJECT_WANTED_DIGEST], b->memory, &ret->digest);
+        snprintf(ret->storage_class, sizeof ret->storage_class, "%.31s",
+                 storage_class[0] == '\0' ? "STANDARD" : storage_class);
+    }
     exchange_end(&x);
     return e;
+}
+
+static enum err
+expect_range(struct object_exchange *x, struct why *why)
+{
+    if (x->answer->status == 206) return OK;
+    (void)why_set(why, ERR_UNSUPPORTED, "the store does not serve ranges");
+    return fetch_failed(x->fetch, ERR_UNSUPPORTED, why);
 }
 
 struct object_reading {
@@ -157,12 +437,9 @@ read_on(struct object_bucket *b, const char *key, struct object_reading *reading
     struct bytes piece = {NULL, 0};
     exchange_begin(&x, b, key);
     if (reading->size > 0)
-        snprintf(x.range, sizeof x.range, "Range: bytes=%llu-", (unsigned long long)reading->size);
+        exchange_header(&x, "Range: bytes=%llu-", (unsigned long long)reading->size);
     enum err e = exchange(&x, "GET", bytes_of(NULL, 0), why);
-    if (e == OK && reading->size > 0 && x.answer->status != 206) {
-        (void)why_set(why, ERR_UNSUPPORTED, "the store does not serve ranges");
-        e = fetch_failed(x.fetch, ERR_UNSUPPORTED, why);
-    }
+    if (e == OK && reading->size > 0) e = expect_range(&x, why);
     while (e == OK) {
         e = fetch_read(x.fetch, &piece, why);
         if (e == OK && piece.size == 0) break;
@@ -173,36 +450,89 @@ read_on(struct object_bucket *b, const char *key, struct object_reading *reading
     return named(e, why);
 }
 
-enum err
-object_bucket_get(struct object_bucket *b, const char *key,
-                  enum err (*take)(void *context, struct bytes piece), void *context,
-                  struct why *why)
+static enum err
+bucket_get(struct objects *objects, const char *key,
+           enum err (*take)(void *context, struct bytes piece), void *context, struct why *why)
 {
     struct object_reading reading = {take, context, 0};
     uint64_t before;
     enum err e;
     do {
         before = reading.size;
-        e = read_on(b, key, &reading, why);
+        e = read_on(object_bucket_of(objects), key, &reading, why);
     } while (e == ERR_AGAIN && reading.size > before); /* it broke off, but not at once */
     return e;
 }
 
-enum err
-object_bucket_remove(struct object_bucket *b, const char *key, struct why *why)
+/* Asks for the rest of a range, of which `done` bytes are there. */
+static enum err
+range_send(struct object_exchange *x, struct object_bucket *b, const struct object_range *range,
+           size_t done, struct query_control *control, struct why *why)
 {
-    struct object_exchange x;
-    exchange_begin(&x, b, key);
-    enum err e = exchange(&x, "DELETE", bytes_of(NULL, 0), why);
-    exchange_end(&x);
-    return e == ERR_MISSING ? OK : e;
+    exchange_begin(x, b, range->key);
+    if (control != NULL) x->control = control;
+    exchange_header(x, "Range: bytes=%llu-%llu", (unsigned long long)(range->offset + done),
+                    (unsigned long long)(range->offset + range->size - 1));
+    return exchange_send(x, "GET", bytes_of(NULL, 0), why);
+}
+
+/* Fills the range as far as bytes come. */
+static enum err
+range_take(struct object_exchange *x, const struct object_range *range, size_t *done,
+           struct why *why)
+{
+    struct bytes piece = {NULL, 0};
+    enum err e = exchange_await(x, why);
+    if (e == ERR_IO && x->answer != NULL && x->answer->status == 416)
+        e = why_set(why, ERR_CORRUPT, "the object is shorter than its catalog says");
+    if (e == OK) e = expect_range(x, why);
+    while (e == OK && *done < range->size) {
+        e = fetch_read(x->fetch, &piece, why);
+        if (e == OK && (piece.size == 0 || piece.size > range->size - *done))
+            e = why_set(why, ERR_CORRUPT, "the object has another size than its catalog says");
+        if (e) break;
+        memcpy(range->to + *done, piece.at, piece.size);
+        *done += piece.size;
+    }
+    return named(e, why);
+}
+
+/* Up to RANGES_AT_ONCE requests are under way; responses are read in the order of the ranges. */
+static enum err
+bucket_read(struct objects *objects, const struct object_range *ranges, uint32_t count,
+            struct query_control *control, struct why *why)
+{
+    struct object_bucket *b = object_bucket_of(objects);
+    struct object_exchange *all = mem_new(b->memory, RANGES_AT_ONCE * sizeof *all);
+    uint32_t sent = 0;
+    enum err e = all == NULL ? why_set(why, ERR_NOMEM, "not enough memory for a request") : OK;
+    uint32_t read = 0;
+    for (; e == OK && read < count; read++) {
+        struct object_exchange *x = &all[read % RANGES_AT_ONCE];
+        for (; e == OK && sent < count && sent < read + RANGES_AT_ONCE; sent++)
+            e = range_send(&all[sent % RANGES_AT_ONCE], b, &ranges[sent], 0, control, why);
+        size_t done = 0, before = 0;
+        if (e == OK) e = range_take(x, &ranges[read], &done, why);
+        while (e == ERR_AGAIN && done > before) { /* it broke off, but not at once */
+            before = done;
+            exchange_end(x);
+            e = range_send(x, b, &ranges[read], done, control, why);
+            if (e == OK) e = range_take(x, &ranges[read], &done, why);
+        }
+        if (e == OK) exchange_end(x);
+        if (e) break;
+    }
+    for (; read < sent; read++)
+        exchange_end(&all[read % RANGES_AT_ONCE]);
+    mem_free(b->memory, all, RANGES_AT_ONCE * sizeof *all);
+    return e;
 }
 
 /* --- listing ---------------------------------------------------------------------------------- */
 
 struct object_listing {
     struct object_bucket *bucket;
-    enum err (*each)(void *context, const struct found_object *object);
+    enum err (*each)(void *context, const struct object_listed *object);
     void *context;
     char token[LISTING_TOKEN_BYTES];
 };
@@ -213,7 +543,9 @@ pass_on(void *context, const struct listed_object *o)
     struct object_listing *l = context;
     size_t size = strlen(l->bucket->prefix);
     if (strncmp(o->key, l->bucket->prefix, size) != 0) return OK;
-    struct found_object found = {o->key + size, o->size, o->modified};
+    struct object_listed found = {o->key + size, o->size, INT64_MIN};
+    int64_t written_ms;
+    if (time_parse_rfc3339(bytes_of_text(o->modified), &written_ms)) found.written_ms = written_ms;
     return l->each(l->context, &found);
 }
 
@@ -248,15 +580,53 @@ list_page(struct object_listing *l, const char *begin, struct why *why)
     return e;
 }
 
-enum err
-object_bucket_list(struct object_bucket *b, const char *begin,
-                   enum err (*each)(void *context, const struct found_object *object),
-                   void *context, struct why *why)
+static enum err
+bucket_list(struct objects *objects, const char *begin,
+            enum err (*each)(void *context, const struct object_listed *object), void *context,
+            struct why *why)
 {
-    struct object_listing l = {.bucket = b, .each = each, .context = context};
+    struct object_listing l = {
+        .bucket = object_bucket_of(objects), .each = each, .context = context};
     enum err e;
     do {
         e = list_page(&l, begin, why);
     } while (e == OK && l.token[0] != '\0');
+    return e;
+}
+
+/* --- the bucket ------------------------------------------------------------------------------- */
+
+static void
+bucket_free(struct objects *objects)
+{
+    struct object_bucket *b = object_bucket_of(objects);
+    fetcher_free(b->fetcher);
+    mem_free(b->memory, b, sizeof *b);
+}
+
+enum err
+objects_bucket(const struct reader_options *options, const char *shown, const atomic_bool *stop,
+               struct objects **ret_objects, struct why *why)
+{
+    static const struct objects_ops ops = {bucket_put,    bucket_put_file, bucket_look,
+                                           bucket_get,    bucket_read,     bucket_list,
+                                           bucket_remove, bucket_free};
+    const struct archive_settings *x = &options->settings->u.archive;
+    const struct fetch_signing signing = {.aws = &x->aws, .service = "s3", .is_s3 = true};
+    const struct fetcher_options fetching = {.reader = *options, .signing = &signing};
+    struct object_bucket *b = mem_new(options->memory, sizeof *b);
+    if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a bucket");
+    b->objects = (struct objects){&ops, shown};
+    b->memory = options->memory;
+    b->prefix = x->prefix == NULL ? "" : x->prefix;
+    b->stop = stop;
+    b->control =
+        (struct query_control){.env = options->env, .is_gone = is_stopped, .gone_context = b};
+    enum err e = archive_bucket_root(options, b->root, why);
+    if (e == OK) e = fetcher_new(&fetching, &b->fetcher, why);
+    if (e)
+        bucket_free(&b->objects);
+    else
+        *ret_objects = &b->objects;
     return e;
 }
