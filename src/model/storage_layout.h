@@ -3,6 +3,7 @@
  * that write it and those that read it.
  *
  *   FORMAT LOCK MANIFEST IDENTITY WITNESS.0 WITNESS.1    docs/format/manifest.md
+ *   CATALOG     what the bucket has                      docs/format/catalog.md
  *   wal/        segments of the log                      docs/format/wal.md, wal_segment_name()
  *   parts/      a directory for each part                docs/format/part.md, storage_part_of()
  *   relay/      a directory for each destination         docs/format/relay.md, relay_entry_of()
@@ -24,6 +25,7 @@
 #define STORAGE_WITNESS_0 "WITNESS.0"
 #define STORAGE_WITNESS_1 "WITNESS.1"
 #define STORAGE_RESTORING "RESTORING" /* id of the backup; as long as a restore is unfinished */
+#define STORAGE_CATALOG   "CATALOG"
 #define STORAGE_LOG       "wal"
 #define STORAGE_PARTS     "parts"
 #define STORAGE_RELAY     "relay"

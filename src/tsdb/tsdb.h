@@ -23,6 +23,7 @@
 #include "wal/wal.h"
 #include "wire/remote/remote_write.h"
 
+struct objects;
 struct tsdb_options {
     struct env *env;
     const char *dir;
@@ -49,6 +50,7 @@ struct tsdb_options {
      * flush, as what they keep may say that samples are recorded or delivered. NULL: nothing. */
     enum err (*snapshot_more)(void *context, const char *from, const char *to, struct why *why);
     void *snapshot_context;
+    struct objects *objects; /* the bucket that has parts; borrowed; NULL: there is none */
     uint32_t tenants_max;
     uint64_t min_free_bytes;
     bool log_only;  /* parts get no samples: the head only serves readers of the log */
@@ -676,6 +678,7 @@ struct tsdb_report {
     uint64_t damaged_places;
     uint64_t pages;
     uint64_t parts;
+    uint64_t remote_parts; /* those that are only in the bucket: only their roots were read */
     uint64_t log_records;
     uint64_t store_pos; /* parts cover the log up to here; 0: unknown */
     bool ledger_balances;

@@ -139,6 +139,7 @@ struct inspect_live_part {
     uint64_t applied;    /* the last tombstone it was written under */
     uint64_t meta_bytes; /* size of meta.json */
     bool unreadable;     /* only number and positions are known */
+    bool remote;         /* it is only in the bucket */
 };
 
 struct inspect_partition {

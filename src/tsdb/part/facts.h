@@ -34,6 +34,14 @@ struct part_entry {
     uint64_t to_pos;
     uint64_t applied;       /* number of the last tombstone applied when the part was written */
     struct time_range time; /* of its samples; INT64_MIN to INT64_MAX if not known */
+    bool remote;            /* its file is only in the bucket */
+};
+
+/* The root page of a part, and what its footer says: enough to open it without its file. */
+struct part_root {
+    uint64_t version; /* of the footer */
+    uint64_t data_bytes;
+    struct bytes payload;
 };
 
 enum deletion_state {

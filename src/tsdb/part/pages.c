@@ -27,6 +27,8 @@
  */
 #include "tsdb/part/pages.h"
 
+#include "tsdb/part/remote.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -245,6 +247,18 @@ page_cache_new(struct budget *budget, uint64_t capacity_bytes, struct page_cache
     lock_init(&c->lock, LOCK_RANK_CACHE);
     *ret_cache = c;
     return OK;
+}
+
+struct budget *
+page_cache_budget(struct page_cache *cache)
+{
+    return cache->budget;
+}
+
+uint64_t
+page_cache_capacity(const struct page_cache *cache)
+{
+    return cache->capacity_bytes;
 }
 
 uint64_t
@@ -524,9 +538,10 @@ bad_page(struct page_source *s, uint64_t offset, const char *reason, struct why 
 }
 
 /* Repeats a read that failed with an I/O error, which may be transient and is not damage. */
-static enum err
-read_twice(struct page_source *s, void *to, size_t size, uint64_t offset, struct why *why)
+enum err
+page_source_read(struct page_source *s, void *to, size_t size, uint64_t offset, struct why *why)
 {
+    if (s->is_remote) return remote_read(s, to, size, offset, why);
     enum err e = file_read_at(&s->file, to, size, offset, why);
     return e == ERR_IO ? file_read_at(&s->file, to, size, offset, why) : e;
 }
@@ -545,7 +560,7 @@ read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why 
 {
     if (offset > s->file_bytes || s->file_bytes - offset < PAGE_HEADER_BYTES)
         return bad_page(s, offset, "it lies outside the file", why);
-    enum err e = read_twice(s, header, PAGE_HEADER_BYTES, offset, why);
+    enum err e = page_source_read(s, header, PAGE_HEADER_BYTES, offset, why);
     if (e) return e;
     return header_is_good(s, header, offset) ? OK
                                              : bad_page(s, offset, "its header is invalid", why);
@@ -596,7 +611,7 @@ page_load(struct page_source *s, uint64_t offset, struct cached_page **ret_page,
     p = cache_alloc(s->cache, memory);
     e = stored == NULL || p == NULL ? why_set(why, ERR_NOMEM, "not enough memory for a page") : OK;
     if (e) goto out;
-    e = read_twice(s, stored, stored_size, offset + PAGE_HEADER_BYTES, why);
+    e = page_source_read(s, stored, stored_size, offset + PAGE_HEADER_BYTES, why);
     if (e) goto out;
     uint8_t *to = (uint8_t *)(p + 1);
     e = page_unpack(s, offset, header, bytes_of(stored, stored_size), to, why);
@@ -715,7 +730,7 @@ page_search(struct page_source *s, uint64_t from, uint64_t end, uint64_t *ret_of
     uint64_t found = end;
     while (found == end && end - from >= PAGE_HEADER_BYTES) {
         size_t size = end - from < WINDOW ? (size_t)(end - from) : WINDOW;
-        e = read_twice(s, window, size, from, why);
+        e = page_source_read(s, window, size, from, why);
         if (e) break;
         size_t last = size - PAGE_HEADER_BYTES;
         for (size_t i = 0; i <= last && found == end; i++)

@@ -80,16 +80,25 @@ void page_cache_free(struct page_cache *cache);
 /* Asserts the invariants of pages.c; O(n). For tests and debug builds. Takes the cache's lock. */
 void page_cache_validate(struct page_cache *cache);
 
+struct remote_file;
 /* A file that pages are read from. */
 struct page_source {
     struct page_cache *cache;
     uint64_t cache_id; /* never reused in the process */
     uint64_t part_number;
     uint64_t file_bytes;
-    struct file file;
+    struct file file;           /* closed if it is remote: then only its path is used, as a name */
+    bool is_remote;             /* the file is in a bucket */
+    struct remote_file *remote; /* NULL: its pages cannot be read */
 };
+/* Reads bytes of the source. ERR_IO: a second attempt failed, too; errors of remote_read(). */
+MUST_CHECK enum err page_source_read(struct page_source *source, void *to, size_t size,
+                                     uint64_t offset, struct why *why);
 /* Returns an id for a page_source. */
 uint64_t page_cache_new_id(struct page_cache *cache);
+/* Return the budget of its pages, and how many bytes of them it keeps. */
+struct budget *page_cache_budget(struct page_cache *cache);
+uint64_t page_cache_capacity(const struct page_cache *cache);
 /* Drops all pages of a source that is closed. */
 void page_cache_forget(struct page_cache *cache, uint64_t cache_id);
 

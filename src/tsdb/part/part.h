@@ -199,6 +199,23 @@ struct part;
 MUST_CHECK enum err part_open(struct env *env, struct budget *budget, struct page_cache *cache,
                               const char *parts_dir, uint64_t number, struct part **ret_part,
                               struct why *why);
+/* Reads the root of an open part into `to`, of which ret_root->payload is a view. Errors of reading
+ * a page. */
+MUST_CHECK enum err part_root_read(struct part *part, struct buf *to, struct part_root *ret_root,
+                                   struct why *why);
+/* Opens a part of `file_bytes` whose file is not here, by its root, which is copied; nothing is
+ * read. Its pages are read by `remote`, which is taken, also on an error; NULL: they cannot be
+ * read. ERR_CORRUPT: the root is not that of the entry; ERR_NOMEM. */
+struct remote_file;
+MUST_CHECK enum err part_open_root(struct budget *budget, struct page_cache *cache,
+                                   const struct part_entry *entry, uint64_t file_bytes,
+                                   const struct part_root *root, struct remote_file *remote,
+                                   struct part **ret_part, struct why *why);
+/* Opens an open part once more, with another cache. Errors of part_open(), or of the bucket. */
+MUST_CHECK enum err part_reopen(struct part *part, struct budget *budget, struct page_cache *cache,
+                                struct part **ret_part, struct why *why);
+/* True if the file of the part is not here. Any thread. */
+bool part_is_remote(const struct part *part);
 /* A part may be used by any thread that has a reference. The last one closes the file;
  * part_unref() accepts NULL. */
 void part_ref(struct part *part);
@@ -339,6 +356,14 @@ void row_batch_free(struct row_batch *batch);
 /* After ERR_CORRUPT: skips the damaged page of rows, or the row whose labels are damaged. False if
  * the end of the damage is not known. */
 bool row_batch_pass(struct row_batch *batch);
+/* For parts in a bucket: add the pages of the rows that are read next, and, after reading these, of
+ * their blocks, so that those of several parts are fetched at once. Before the first
+ * row_batch_next(). */
+struct wanted_chunks;
+void row_batch_want_rows(struct row_batch *batch, struct wanted_chunks *wanted);
+void row_batch_want_blocks(struct row_batch *batch, struct wanted_chunks *wanted);
+/* Adds the end of the part's file, which has most of its index. */
+void part_want_index(struct part *part, struct wanted_chunks *wanted);
 /* Gives the next row; views until the next call. An error is returned at the row it concerns, and
  * again by later calls. */
 MUST_CHECK enum err row_batch_next(struct row_batch *batch, struct row_of_batch *ret_row,

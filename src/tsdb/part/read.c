@@ -21,10 +21,12 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <roaring/roaring.h>
+#include <stdio.h>
 
 #include "base/array.h"
 #include "model/labels.h"
 #include "model/storage_layout.h"
+#include "tsdb/part/remote.h"
 #include "tsdb/part/walk.h"
 
 enum err
@@ -278,12 +280,9 @@ read_levels(struct part *p, struct cursor *c)
 }
 
 static enum err
-read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
+unpack_root(struct part *p, struct bytes root, uint64_t version)
 {
-    const struct page *page;
-    enum err e = page_get(&p->source, offset, PAGE_ROOT, &page, why);
-    if (e) return e;
-    struct cursor c = {page->at, page->at + page->size, false};
+    struct cursor c = cursor_of(root);
     struct part_info *i = &p->info;
     i->from_pos = cursor_le64(&c);
     i->to_pos = cursor_le64(&c);
@@ -297,7 +296,7 @@ read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
     uint64_t level = cursor_varint(&c);
     i->level = (uint8_t)level;
     p->values.has_keys = true;
-    e = level > UINT8_MAX ? ERR_CORRUPT : OK;
+    enum err e = level > UINT8_MAX ? ERR_CORRUPT : OK;
     if (e == OK) e = read_directory(p, &c, &p->rows);
     if (e == OK) e = read_directory(p, &c, &p->values);
     if (e == OK) e = read_directory(p, &c, &p->postings);
@@ -308,43 +307,63 @@ read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
     if (e == OK && version >= 3) e = read_levels(p, &c);
     /* A newer version may have appended members: they are ignored. */
     if (e == OK && (c.bad || (version <= PART_VERSION && c.at != c.end))) e = ERR_CORRUPT;
-    page_release(&p->source, page);
+    return e;
+}
+
+/* Gives what the header and the footer say: the version, and where the root is. */
+static enum err
+read_ends(struct part *p, uint64_t *ret_version, uint64_t *ret_root, uint64_t *ret_data_bytes,
+          struct why *why)
+{
+    uint8_t end[PART_END_BYTES];
+    struct page_source *s = &p->source;
+    if (s->file_bytes < 2 * PART_END_BYTES) return part_damaged(p, 0, "length", why);
+    enum err e = page_source_read(s, end, sizeof end, 0, why);
+    if (e == OK) e = end_check(p, end, PART_HEADER_MAGIC, why);
+    if (e == OK) e = page_source_read(s, end, sizeof end, s->file_bytes - sizeof end, why);
+    if (e == OK) e = end_check(p, end, PART_FOOTER_MAGIC, why);
+    if (e) return e;
+    *ret_version = load_le16(end + 8);
+    *ret_root = load_le64(end + 24);
+    *ret_data_bytes = load_le64(end + 40);
+    if (load_le64(end + 32) != s->file_bytes) return part_damaged(p, 0, "length", why);
+    return *ret_data_bytes > s->file_bytes ? part_damaged(p, 0, "footer", why) : OK;
+}
+
+/* Reads the ends and the root of the source. */
+static enum err
+part_load(struct part *p, struct why *why)
+{
+    struct page_source *s = &p->source;
+    const struct page *page;
+    uint64_t version, root;
+    p->info.file_bytes = s->file_bytes;
+    enum err e = read_ends(p, &version, &root, &p->info.data_bytes, why);
+    if (e == OK) e = page_get(s, root, PAGE_ROOT, &page, why);
+    if (e) return e;
+    e = unpack_root(p, bytes_of(page->at, page->size), version);
+    page_release(s, page);
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory to open a part");
-    return e == ERR_CORRUPT ? part_damaged(p, offset, "root", why) : e;
+    return e == ERR_CORRUPT ? part_damaged(p, root, "root", why) : e;
 }
 
 static enum err
-part_open_file(struct part *p, struct env *env, const char *parts_dir, struct why *why)
+part_open_file(struct part *p, const char *parts_dir, struct why *why)
 {
     char dir[256], path[256];
-    uint8_t end[PART_END_BYTES];
     struct page_source *s = &p->source;
     enum err e = storage_part_path(dir, sizeof dir, parts_dir, p->info.number, STORAGE_PART);
     if (e == OK) e = path_join(path, sizeof path, dir, "part");
-    if (e == OK) e = file_open(env, path, FILE_READ, &s->file, why);
+    if (e == OK) e = file_open(p->env, path, FILE_READ, &s->file, why);
     if (e == OK) e = file_size(&s->file, &s->file_bytes, why);
-    if (e) return e;
-    if (s->file_bytes < 2 * PART_END_BYTES) return part_damaged(p, 0, "length", why);
-    p->info.file_bytes = s->file_bytes;
-    e = file_read_at(&s->file, end, sizeof end, 0, why);
-    if (e == OK) e = end_check(p, end, PART_HEADER_MAGIC, why);
-    if (e == OK) e = file_read_at(&s->file, end, sizeof end, s->file_bytes - sizeof end, why);
-    if (e == OK) e = end_check(p, end, PART_FOOTER_MAGIC, why);
-    if (e) return e;
-    if (load_le64(end + 32) != s->file_bytes) return part_damaged(p, 0, "length", why);
-    p->info.data_bytes = load_le64(end + 40);
-    if (p->info.data_bytes > s->file_bytes) return part_damaged(p, 0, "footer", why);
-    return read_root(p, load_le64(end + 24), load_le16(end + 8), why);
+    return e ? e : part_load(p, why);
 }
 
-enum err
-part_open(struct env *env, struct budget *budget, struct page_cache *cache, const char *parts_dir,
-          uint64_t number, struct part **ret_part, struct why *why)
+static struct part *
+part_new(struct budget *budget, struct page_cache *cache, uint64_t number)
 {
     struct part *p = mem_new(budget, sizeof *p);
-    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory to open a part");
-    p->env = env;
-    p->parts_dir = parts_dir;
+    if (p == NULL) return NULL;
     p->budget = budget;
     p->info.number = number;
     p->source = (struct page_source){
@@ -356,13 +375,101 @@ part_open(struct env *env, struct budget *budget, struct page_cache *cache, cons
     atomic_init(&p->references, 1);
     lock_init(&p->hidden_lock, LOCK_RANK_LEAF);
     arena_init(&p->arena, budget, 0, 1024);
-    enum err e = part_open_file(p, env, parts_dir, why);
+    return p;
+}
+
+enum err
+part_open(struct env *env, struct budget *budget, struct page_cache *cache, const char *parts_dir,
+          uint64_t number, struct part **ret_part, struct why *why)
+{
+    struct part *p = part_new(budget, cache, number);
+    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory to open a part");
+    p->env = env;
+    p->parts_dir = parts_dir;
+    enum err e = part_open_file(p, parts_dir, why);
     if (e) {
         part_unref(p);
         return e;
     }
     *ret_part = p;
     return OK;
+}
+
+enum err
+part_open_root(struct budget *budget, struct page_cache *cache, const struct part_entry *entry,
+               uint64_t file_bytes, const struct part_root *root, struct remote_file *remote,
+               struct part **ret_part, struct why *why)
+{
+    struct part *p = part_new(budget, cache, entry->number);
+    if (p == NULL) {
+        remote_file_free(remote);
+        return why_set(why, ERR_NOMEM, "not enough memory to open a part");
+    }
+    p->source.remote = remote;
+    p->source.is_remote = true;
+    p->source.file_bytes = p->info.file_bytes = file_bytes;
+    p->info.data_bytes = root->data_bytes;
+    snprintf(p->source.file.path, sizeof p->source.file.path, "%s",
+             remote == NULL ? "a part in the bucket" : remote_file_key(remote));
+    enum err e = unpack_root(p, root->payload, root->version);
+    const struct part_info *i = &p->info;
+    if (e == OK && (i->from_pos != entry->from_pos || i->to_pos != entry->to_pos)) e = ERR_CORRUPT;
+    if (e == ERR_CORRUPT) e = part_damaged(p, 0, "root", why);
+    if (e == ERR_NOMEM) e = why_set(why, e, "not enough memory to open a part");
+    if (e) {
+        part_unref(p);
+        return e;
+    }
+    part_set_applied(p, entry->applied);
+    *ret_part = p;
+    return OK;
+}
+
+enum err
+part_reopen(struct part *of, struct budget *budget, struct page_cache *cache,
+            struct part **ret_part, struct why *why)
+{
+    struct part *p;
+    if (!part_is_remote(of))
+        return part_open(of->env, budget, cache, of->parts_dir, of->info.number, ret_part, why);
+    p = part_new(budget, cache, of->info.number);
+    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory to open a part");
+    p->source.is_remote = true;
+    p->source.file_bytes = of->source.file_bytes;
+    memcpy(p->source.file.path, of->source.file.path, sizeof p->source.file.path);
+    enum err e = of->source.remote == NULL
+                     ? OK
+                     : remote_file_copy(of->source.remote, budget, &p->source.remote);
+    if (e) e = why_set(why, e, "not enough memory to open a part");
+    if (e == OK) e = part_load(p, why);
+    if (e) {
+        part_unref(p);
+        return e;
+    }
+    *ret_part = p;
+    return OK;
+}
+
+enum err
+part_root_read(struct part *p, struct buf *to, struct part_root *ret, struct why *why)
+{
+    const struct page *page;
+    uint64_t root;
+    enum err e = read_ends(p, &ret->version, &root, &ret->data_bytes, why);
+    if (e == OK) e = page_get(&p->source, root, PAGE_ROOT, &page, why);
+    if (e) return e;
+    buf_clear(to);
+    buf_put(to, page->at, page->size);
+    page_release(&p->source, page);
+    if (buf_error(to)) return why_set(why, buf_error(to), "not enough memory for a root");
+    ret->payload = buf_bytes(to);
+    return OK;
+}
+
+bool
+part_is_remote(const struct part *part)
+{
+    return part->source.is_remote;
 }
 
 void
@@ -406,6 +513,7 @@ enum err
 part_look_there(struct part *part, struct why *why)
 {
     uint64_t links;
+    if (part_is_remote(part)) return OK;
     if (file_links(&part->source.file, &links, NULL) != OK || links > 0) return OK;
     atomic_store_explicit(&part->removed, true, memory_order_relaxed);
     return why_set(why, ERR_IO,
@@ -513,7 +621,8 @@ part_unref(struct part *p)
     directory_fini(p, &p->stale);
     page_cache_forget(p->source.cache, p->source.cache_id);
     file_close(&p->source.file);
-    if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) {
+    remote_file_free(p->source.remote);
+    if (!p->source.is_remote && atomic_load_explicit(&p->dropped, memory_order_relaxed)) {
         char dir[256];
         enum err e = storage_part_path(dir, sizeof dir, p->parts_dir, p->info.number, STORAGE_PART);
         if (e == OK) e = env_remove_tree(p->env, dir, NULL);

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <roaring/roaring.h>
 
+#include "tsdb/part/remote.h"
 #include "tsdb/part/walk.h"
 
 enum {
@@ -68,7 +69,7 @@ row_batch_new(const struct part_index *index, const roaring_bitmap_t *series,
     label_store_init(&b->store, index, budget);
     b->range = *range;
     if (range->with_stale) row_reader_want_stale(b->rows);
-    b->rows_max = ROWS_FIRST;
+    b->rows_max = part_is_remote(index->part) ? ROWS_MAX : ROWS_FIRST;
     b->rows_left = range->rows_max == 0 ? UINT32_MAX : range->rows_max;
     roaring_init_iterator(series, &b->next);
     buf_init(&b->known, budget, UINT32_MAX);
@@ -231,31 +232,95 @@ row_batch_pass(struct row_batch *b)
     return true;
 }
 
+static bool
+is_used_up(const struct row_batch *b)
+{
+    return b->at == b->known.size / sizeof(struct batch_row);
+}
+
+/* Reads the next rows. */
+static void
+fill_batch(struct row_batch *b)
+{
+    /* A row that fails may leave pairs and blocks; `known` does not name them. */
+    buf_clear(&b->known);
+    buf_clear(&b->pairs);
+    buf_clear(&b->blocks);
+    b->at = b->labels_end = 0;
+    uint32_t rows_max = b->rows_max < b->rows_left ? b->rows_max : b->rows_left;
+    size_t most = rows_max * sizeof(struct batch_row);
+    while (b->next.has_value && b->failed == OK && b->known.size < most &&
+           b->blocks.size < BLOCK_BYTES_MANY && b->pairs.size < PAIR_BYTES_MANY) {
+        uint32_t number = b->next.current_value;
+        b->failed_why.text[0] = '\0';
+        b->failed_number = number;
+        b->failed = add_row(b, number, &b->failed_why);
+        roaring_advance_uint32_iterator(&b->next);
+    }
+    assert(b->known.size / sizeof(struct batch_row) <= b->rows_left); /* invariant 3 */
+    b->rows_left -= (uint32_t)(b->known.size / sizeof(struct batch_row));
+    if (b->failed == ERR_LIMIT) b->failed = ERR_NOMEM;
+    if (b->failed == ERR_NOMEM && b->failed_why.text[0] == '\0')
+        why_set(&b->failed_why, ERR_NOMEM, "not enough memory for rows of a part");
+    b->rows_max = b->rows_max * ROWS_GROWTH > ROWS_MAX ? ROWS_MAX : b->rows_max * ROWS_GROWTH;
+}
+
+void
+part_want_index(struct part *part, struct wanted_chunks *wanted)
+{
+    remote_want_tail(wanted, &part->source);
+}
+
+void
+row_batch_want_rows(struct row_batch *b, struct wanted_chunks *wanted)
+{
+    struct part *part = b->store.index->part;
+    roaring_uint32_iterator_t it = b->next;
+    uint64_t offset;
+    uint32_t first, next;
+    for (uint32_t rows = 0; it.has_value && rows < b->rows_max; rows++) {
+        if (part_directory_find(part, &part->rows, it.current_value, &offset, &first, &next, NULL))
+            break;
+        remote_want_page(wanted, &part->source, offset);
+        if (!roaring_move_uint32_iterator_equalorlarger(&it, next)) break;
+    }
+}
+
+void
+row_batch_want_blocks(struct row_batch *b, struct wanted_chunks *wanted)
+{
+    struct page_source *s = &b->store.index->part->source;
+    if (is_used_up(b) && b->failed == OK) fill_batch(b);
+    uint32_t count = (uint32_t)(b->known.size / sizeof(struct batch_row));
+    uint32_t end = count == 0 ? 0 : row_at(b, count - 1)->blocks_end;
+    const struct block_ref *blocks = (const struct block_ref *)(const void *)b->blocks.at;
+    for (uint32_t i = 0; i < end; i++) {
+        remote_want_page(wanted, s, blocks[i].times.page);
+        if (!blocks[i].is_constant) remote_want_page(wanted, s, blocks[i].values.page);
+        if (block_has_third(&blocks[i])) remote_want_page(wanted, s, blocks[i].starts.page);
+    }
+}
+
+/* Reads the next rows of a part in a bucket, whose pages are fetched before. */
+static void
+fill_remote_batch(struct row_batch *b)
+{
+    struct wanted_chunks wanted = {.budget = b->budget};
+    struct query_control *control = b->store.index->control;
+    row_batch_want_rows(b, &wanted);
+    remote_fetch_wanted(&wanted, control);
+    row_batch_want_blocks(b, &wanted);
+    remote_fetch_wanted(&wanted, control);
+}
+
 enum err
 row_batch_next(struct row_batch *b, struct row_of_batch *ret_row, struct why *why)
 {
-    if (b->at == b->known.size / sizeof(struct batch_row) && b->failed == OK) {
-        /* A row that fails may leave pairs and blocks; `known` does not name them. */
-        buf_clear(&b->known);
-        buf_clear(&b->pairs);
-        buf_clear(&b->blocks);
-        b->at = b->labels_end = 0;
-        uint32_t rows_max = b->rows_max < b->rows_left ? b->rows_max : b->rows_left;
-        size_t most = rows_max * sizeof(struct batch_row);
-        while (b->next.has_value && b->failed == OK && b->known.size < most &&
-               b->blocks.size < BLOCK_BYTES_MANY && b->pairs.size < PAIR_BYTES_MANY) {
-            uint32_t number = b->next.current_value;
-            b->failed_why.text[0] = '\0';
-            b->failed_number = number;
-            b->failed = add_row(b, number, &b->failed_why);
-            roaring_advance_uint32_iterator(&b->next);
-        }
-        assert(b->known.size / sizeof(struct batch_row) <= b->rows_left); /* invariant 3 */
-        b->rows_left -= (uint32_t)(b->known.size / sizeof(struct batch_row));
-        if (b->failed == ERR_LIMIT) b->failed = ERR_NOMEM;
-        if (b->failed == ERR_NOMEM && b->failed_why.text[0] == '\0')
-            why_set(&b->failed_why, ERR_NOMEM, "not enough memory for rows of a part");
-        b->rows_max = b->rows_max * ROWS_GROWTH > ROWS_MAX ? ROWS_MAX : b->rows_max * ROWS_GROWTH;
+    if (is_used_up(b) && b->failed == OK) {
+        if (part_is_remote(b->store.index->part))
+            fill_remote_batch(b);
+        else
+            fill_batch(b);
     }
     if (b->at == b->known.size / sizeof(struct batch_row)) {
         *ret_row = (struct row_of_batch){.labels = {NULL, 0}};

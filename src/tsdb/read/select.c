@@ -31,6 +31,7 @@
 #include "base/array.h"
 #include "base/text/time_text.h"
 #include "tsdb/head/series_order.h"
+#include "tsdb/part/remote.h"
 #include "tsdb/read/select_private.h"
 
 #include <assert.h>
@@ -675,6 +676,47 @@ warn_of_aside(struct store_query *q, struct why *why)
     return OK;
 }
 
+/* True if the part may have samples that the query asks for. */
+static bool
+query_needs(const struct store_query *q, const struct part *part, const struct part_tenant *t)
+{
+    const struct part_info *info = part_info(part);
+    if (t == NULL || t->series_count == 0) return false;
+    if (info->time.max_ms < q->min_ms || info->time.min_ms > q->max_ms) return false;
+    return q->view->stretch.to_pos == 0 || stretch_has(&q->view->stretch, part);
+}
+
+/* Fetches what matching reads of parts in a bucket, of all of them at once. */
+static void
+fetch_indexes(struct store_query *q, struct bytes tenant)
+{
+    struct wanted_chunks wanted = {.budget = q->budget};
+    for (uint32_t i = 0; i < q->view->version->part_count; i++) {
+        struct part *part = q->view->version->parts[i];
+        if (part_is_remote(part) && query_needs(q, part, part_tenant(part, tenant)))
+            part_want_index(part, &wanted);
+    }
+    remote_fetch_wanted(&wanted, q->control);
+}
+
+/* Fetches the first rows of parts in a bucket, and then their samples. */
+static void
+fetch_rows(struct store_query *q)
+{
+    struct wanted_chunks wanted = {.budget = q->budget};
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < q->source_count; i++) {
+            struct query_source *s = &q->sources[i];
+            if (s->batch == NULL || !part_is_remote(s->part)) continue;
+            if (round == 0)
+                row_batch_want_rows(s->batch, &wanted);
+            else
+                row_batch_want_blocks(s->batch, &wanted);
+        }
+        remote_fetch_wanted(&wanted, q->control);
+    }
+}
+
 static enum err
 open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
 {
@@ -682,13 +724,11 @@ open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
     q->sources = arena_new(&q->arena, most * sizeof *q->sources);
     if (q->sources == NULL) return ERR_NOMEM;
     enum err e = OK;
+    fetch_indexes(q, tenant_name);
     for (uint32_t i = 0; i < q->view->version->part_count && e == OK; i++) {
         struct part *part = q->view->version->parts[i];
         const struct part_tenant *t = part_tenant(part, tenant_name);
-        const struct part_info *info = part_info(part);
-        if (t == NULL || t->series_count == 0) continue;
-        if (info->time.max_ms < q->min_ms || info->time.min_ms > q->max_ms) continue;
-        if (q->view->stretch.to_pos > 0 && !stretch_has(&q->view->stretch, part)) continue;
+        if (!query_needs(q, part, t)) continue;
         struct query_source *s = &q->sources[q->source_count++];
         s->order = i;
         struct why reason = {""};
@@ -715,6 +755,7 @@ open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
     }
     assert(q->source_count <= most); /* invariant 1 */
     bool steps = q->kind == QUERY_SAMPLES || q->kind == QUERY_LABELS;
+    if (e == OK && steps) fetch_rows(q);
     for (uint32_t i = 0; i < q->source_count && e == OK && steps; i++)
         e = source_step(q, &q->sources[i], why);
     return e;

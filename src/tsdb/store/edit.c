@@ -154,8 +154,9 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
             a++;
             continue;
         }
-        *to = (struct part_entry){info->number, info->from_pos, info->to_pos,
-                                  part_applied(v->parts[i]), info->time};
+        *to = (struct part_entry){info->number, info->from_pos,
+                                  info->to_pos, part_applied(v->parts[i]),
+                                  info->time,   part_is_remote(v->parts[i])};
         i++;
     }
     assert(m->part_count == v->part_count + aside_count);
@@ -218,13 +219,13 @@ tsdb_log_id(struct tsdb *db)
     return stats.segment_count > 0 ? wal_log_id(db->wal) : NULL;
 }
 
+/* Fills in all but the removed parts, after the edit (may be NULL). */
 static enum err
-write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const struct version *v,
-               const struct saved *next, const struct store_edit *edit, struct why *why)
+fill_manifest(struct tsdb *db, const uint8_t *log_id, const struct version *v, uint32_t aside_count,
+              const struct saved *next, const struct store_edit *edit, struct arena *arena,
+              struct manifest *m)
 {
-    struct arena arena;
-    arena_init(&arena, &db->flush_budget, 0, 0);
-    struct manifest m = {
+    *m = (struct manifest){
         .edit = db->edit + 1,
         .store_pos = next->store_pos,
         .next_part = atomic_load(&db->next_part),
@@ -233,12 +234,30 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
         .segment_floor = next->segment,
         .log_totals_known = log_id != NULL && next->log_totals_known,
     };
-    if (log_id != NULL) memcpy(m.log_id, log_id, sizeof m.log_id);
-    memcpy(m.log_totals, next->log_totals, sizeof m.log_totals);
+    if (log_id != NULL) memcpy(m->log_id, log_id, sizeof m->log_id);
+    memcpy(m->log_totals, next->log_totals, sizeof m->log_totals);
+    enum err e = manifest_lists(db, v, aside_count, next, arena, m);
+    if (e == OK) e = receipts_write(db, edit, arena, m);
+    return e ? e : rules_write(db, edit, arena, m);
+}
+
+enum err
+edit_fill_manifest(struct tsdb *db, struct arena *arena, struct manifest *ret)
+{
+    assert(lock_is_mine(&db->edit_lock));
+    return fill_manifest(db, NULL, db->live.version, db->live.aside_count, &db->saved, NULL, arena,
+                         ret);
+}
+
+static enum err
+write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const struct version *v,
+               const struct saved *next, const struct store_edit *edit, struct why *why)
+{
+    struct arena arena;
+    struct manifest m;
+    arena_init(&arena, &db->flush_budget, 0, 0);
     uint32_t aside_count = dir == db->dir ? db->live.aside_count : 0; /* snapshots have none */
-    enum err e = manifest_lists(db, v, aside_count, next, &arena, &m);
-    if (e == OK) e = receipts_write(db, edit, &arena, &m);
-    if (e == OK) e = rules_write(db, edit, &arena, &m);
+    enum err e = fill_manifest(db, log_id, v, aside_count, next, edit, &arena, &m);
     if (e == OK && edit != NULL) e = list_removed(db, edit, &arena, &m);
     if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
     if (e == OK && edit != NULL) keep_removed(db, &m);

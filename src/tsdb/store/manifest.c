@@ -16,7 +16,8 @@
 #include "model/tenant_name.h"
 
 enum {
-    MANIFEST_VERSION = 8,  /* with samples in a ledger that are missed by windows */
+    MANIFEST_VERSION = 9,  /* with parts that are only in the bucket */
+    MANIFEST_MISSED = 8,   /* with samples in a ledger that are missed by windows */
     MANIFEST_RULES = 7,    /* with rules of retention, or downsampled samples in a ledger */
     MANIFEST_RECEIPTS = 6, /* with receipts of deletions, which can be undone */
     MANIFEST_TIMES = 5,   /* with times of parts and totals of the log, which older versions skip */
@@ -65,11 +66,9 @@ read_whole(struct env *env, const char *dir, const char *name, struct arena *are
     return OK;
 }
 
-/* Reads or writes the number of items of a list; allocates memory for them when reading. Each item
- * takes at least `least` bytes of the file. */
-static enum err
-list_fields(const struct fields *f, struct arena *arena, uint32_t *count, void *ret_items,
-            size_t item_bytes, size_t least)
+enum err
+manifest_list_fields(const struct fields *f, struct arena *arena, uint32_t *count, void *ret_items,
+                     size_t item_bytes, size_t least)
 {
     uint64_t items = *count;
     field_varint(f, &items);
@@ -82,11 +81,20 @@ list_fields(const struct fields *f, struct arena *arena, uint32_t *count, void *
     return OK;
 }
 
-static enum err
-tenant_fields(const struct fields *f, struct arena *arena, struct manifest *m)
+void
+manifest_part_fields(const struct fields *f, struct part_entry *p)
 {
-    enum err e =
-        list_fields(f, arena, &m->tenant_count, &m->tenants, sizeof *m->tenants, TENANT_BYTES_MIN);
+    field_varint(f, &p->number);
+    field_le64(f, &p->from_pos);
+    field_le64(f, &p->to_pos);
+    field_varint(f, &p->applied);
+}
+
+enum err
+manifest_tenants_fields(const struct fields *f, struct arena *arena, struct manifest *m)
+{
+    enum err e = manifest_list_fields(f, arena, &m->tenant_count, &m->tenants, sizeof *m->tenants,
+                                      TENANT_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < m->tenant_count; i++) {
         struct tenant_totals *t = &m->tenants[i];
         field_counted(f, &t->name);
@@ -109,8 +117,8 @@ tombstone_fields(const struct fields *f, struct arena *arena, struct manifest_to
     field_zigzag(f, &t->range.max_ms);
     field_counted(f, &t->tenant);
     fields_check(f, t->tenant.size > 0);
-    enum err e = list_fields(f, arena, &t->matcher_count, &t->matchers, sizeof *t->matchers,
-                             MATCHER_BYTES_MIN);
+    enum err e = manifest_list_fields(f, arena, &t->matcher_count, &t->matchers,
+                                      sizeof *t->matchers, MATCHER_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < t->matcher_count; i++) {
         field_u8(f, &t->matchers[i].type);
         field_counted(f, &t->matchers[i].name);
@@ -121,11 +129,22 @@ tombstone_fields(const struct fields *f, struct arena *arena, struct manifest_to
 }
 
 static enum err
+tombstones_fields(const struct fields *f, struct arena *arena, struct manifest *m)
+{
+    field_varint(f, &m->last_tombstone);
+    enum err e = manifest_list_fields(f, arena, &m->tombstone_count, &m->tombstones,
+                                      sizeof *m->tombstones, TOMBSTONE_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < m->tombstone_count; i++)
+        e = tombstone_fields(f, arena, &m->tombstones[i]);
+    return e;
+}
+
+static enum err
 receipt_fields(const struct fields *f, struct arena *arena, struct manifest *m)
 {
     field_varint(f, &m->final_tombstone);
-    enum err e = list_fields(f, arena, &m->receipt_count, &m->receipts, sizeof *m->receipts,
-                             RECEIPT_BYTES_MIN);
+    enum err e = manifest_list_fields(f, arena, &m->receipt_count, &m->receipts,
+                                      sizeof *m->receipts, RECEIPT_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < m->receipt_count; i++) {
         struct tsdb_receipt *r = &m->receipts[i];
         field_varint(f, &r->id);
@@ -151,15 +170,16 @@ rule_fields(const struct fields *f, struct arena *arena, struct manifest_rules *
     field_zigzag(f, &to->kept_ms);
     fields_check(f, to->left_ms >= 0);
     fields_check(f, to->kept_ms >= 0);
-    enum err e = list_fields(f, arena, &to->count, &to->items, sizeof *to->items, RULE_BYTES_MIN);
+    enum err e =
+        manifest_list_fields(f, arena, &to->count, &to->items, sizeof *to->items, RULE_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < to->count; i++) {
         struct manifest_rule *r = &to->items[i];
         field_counted(f, &r->match);
         field_zigzag(f, &r->age_ms);
         fields_check(f, r->match.size > 0);
         fields_check(f, r->age_ms > 0);
-        e = list_fields(f, arena, &r->tenant_count, &r->tenants, sizeof *r->tenants,
-                        NAME_BYTES_MIN);
+        e = manifest_list_fields(f, arena, &r->tenant_count, &r->tenants, sizeof *r->tenants,
+                                 NAME_BYTES_MIN);
         for (uint32_t t = 0; e == OK && t < r->tenant_count; t++) {
             field_counted(f, &r->tenants[t]);
             fields_check(f, r->tenants[t].size > 0);
@@ -171,14 +191,14 @@ rule_fields(const struct fields *f, struct arena *arena, struct manifest_rules *
 static enum err
 retention_fields(const struct fields *f, struct arena *arena, struct manifest *m)
 {
-    enum err e =
-        list_fields(f, arena, &m->rules_count, &m->rules, sizeof *m->rules, RULES_BYTES_MIN);
+    enum err e = manifest_list_fields(f, arena, &m->rules_count, &m->rules, sizeof *m->rules,
+                                      RULES_BYTES_MIN);
     for (uint32_t i = 0; e == OK && i < m->rules_count; i++)
         e = rule_fields(f, arena, &m->rules[i]);
     for (unsigned k = 0; k < RULE_KINDS && e == OK; k++) {
         bool retains = k == RULES_RETAIN;
-        e = list_fields(f, arena, &m->done_count[k], &m->done[k], sizeof *m->done[k],
-                        retains ? REMOVAL_BYTES_MIN : ROLLED_BYTES_MIN);
+        e = manifest_list_fields(f, arena, &m->done_count[k], &m->done[k], sizeof *m->done[k],
+                                 retains ? REMOVAL_BYTES_MIN : ROLLED_BYTES_MIN);
         for (uint32_t i = 0; e == OK && i < m->done_count[k]; i++) {
             struct manifest_done *r = &m->done[k][i];
             field_counted(f, &r->match);
@@ -196,6 +216,14 @@ retention_fields(const struct fields *f, struct arena *arena, struct manifest *m
     return e;
 }
 
+enum err
+manifest_state_fields(const struct fields *f, struct arena *arena, struct manifest *m)
+{
+    enum err e = tombstones_fields(f, arena, m);
+    if (e == OK) e = receipt_fields(f, arena, m);
+    return e ? e : retention_fields(f, arena, m);
+}
+
 /* Lists that are read are allocated in `arena`. */
 static enum err
 manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
@@ -209,23 +237,14 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     field_zigzag(f, &m->newest_ms);
     field_zigzag(f, &m->retention_now_ms);
     field_fixed(f, m->log_id, sizeof m->log_id);
-    enum err e = list_fields(f, arena, &m->part_count, &m->parts, sizeof *m->parts, PART_BYTES_MIN);
-    for (uint32_t i = 0; e == OK && i < m->part_count; i++) {
-        struct part_entry *p = &m->parts[i];
-        field_varint(f, &p->number);
-        field_le64(f, &p->from_pos);
-        field_le64(f, &p->to_pos);
-        field_varint(f, &p->applied);
-    }
-    if (e == OK) e = tenant_fields(f, arena, m);
-    field_varint(f, &m->last_tombstone);
-    if (e == OK) {
-        e = list_fields(f, arena, &m->tombstone_count, &m->tombstones, sizeof *m->tombstones,
-                        TOMBSTONE_BYTES_MIN);
-    }
-    for (uint32_t i = 0; e == OK && i < m->tombstone_count; i++)
-        e = tombstone_fields(f, arena, &m->tombstones[i]);
-    if (e == OK) e = list_fields(f, arena, &m->removed_count, &m->removed, sizeof *m->removed, 1);
+    enum err e =
+        manifest_list_fields(f, arena, &m->part_count, &m->parts, sizeof *m->parts, PART_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < m->part_count; i++)
+        manifest_part_fields(f, &m->parts[i]);
+    if (e == OK) e = manifest_tenants_fields(f, arena, m);
+    if (e == OK) e = tombstones_fields(f, arena, m);
+    if (e == OK)
+        e = manifest_list_fields(f, arena, &m->removed_count, &m->removed, sizeof *m->removed, 1);
     if (e == OK) field_varints(f, m->removed, m->removed_count);
     if (e == OK) {
         for (uint32_t i = 0; i < m->part_count; i++) {
@@ -251,6 +270,8 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     }
     if (e == OK && m->has_receipts) e = receipt_fields(f, arena, m);
     if (e == OK && m->has_rules) e = retention_fields(f, arena, m);
+    for (uint32_t i = 0; e == OK && m->has_remote && i < m->part_count; i++)
+        field_bool(f, &m->parts[i].remote);
     /* Without a receipt, no deletion can be undone: a program that cannot do so has made it, or the
      * receipt was dropped. */
     if (f->to == NULL && m->receipt_count == 0) m->final_tombstone = m->last_tombstone;
@@ -309,6 +330,7 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
     m.no_times = version < MANIFEST_TIMES;
     m.has_receipts = version >= MANIFEST_RECEIPTS;
     m.has_rules = version >= MANIFEST_RULES;
+    m.has_remote = version >= MANIFEST_VERSION;
     e = manifest_fields(&(struct fields){.from = &c}, arena, &m);
     /* Fields that a newer version has appended are ignored. */
     if (e == OK && version <= MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
@@ -346,12 +368,14 @@ min_reader_of(const struct manifest *m)
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             const uint64_t *count = totals->count[k];
             if (count[LEDGER_PASSED_ON] > 0 && needs == 0) needs = MANIFEST_PASSED_ON;
-            if (count[LEDGER_DOWNSAMPLED] + count[LEDGER_SUPERSEDED_BY_WINDOW] > 0)
-                needs = MANIFEST_RULES;
-            if (count[LEDGER_MISSED_BY_WINDOW] > 0) return MANIFEST_VERSION;
+            bool rolled = count[LEDGER_DOWNSAMPLED] + count[LEDGER_SUPERSEDED_BY_WINDOW] > 0;
+            if (rolled && needs < MANIFEST_RULES) needs = MANIFEST_RULES;
+            if (count[LEDGER_MISSED_BY_WINDOW] > 0) needs = MANIFEST_MISSED;
         }
         if (needs > version) version = needs;
     }
+    for (uint32_t i = 0; i < m->part_count; i++)
+        if (m->parts[i].remote) return MANIFEST_VERSION;
     return version;
 }
 
@@ -371,6 +395,7 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     struct manifest fields = *m;
     fields.has_receipts = version >= MANIFEST_RECEIPTS;
     fields.has_rules = version >= MANIFEST_RULES;
+    fields.has_remote = version >= MANIFEST_VERSION;
     assert(!fields.has_receipts || !m->no_times);
     enum err e = manifest_fields(&(struct fields){.to = &all}, NULL, &fields);
     if (e == OK) e = buf_error(&all);

@@ -80,6 +80,7 @@ struct manifest {
     bool no_times; /* written by a version before 5; it is rewritten like that, without totals */
     bool has_receipts;     /* in the version that is read */
     bool has_rules;        /* likewise */
+    bool has_remote;       /* likewise, parts that are only in the bucket */
     bool log_totals_known; /* false if an older program wrote it, or there was no log */
     uint64_t log_totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted at store_pos */
     uint8_t copies_damaged;                 /* damaged copies, of two; set when read */
@@ -94,6 +95,23 @@ MUST_CHECK enum err manifest_read(struct env *env, const char *dir, struct arena
 MUST_CHECK enum err manifest_write(struct env *env, const char *dir,
                                    const struct manifest *manifest, struct budget *budget,
                                    struct why *why);
+
+/*
+ * Pieces of the payload, which the catalog of a bucket has, too. Lists that are read are allocated
+ * in `arena`; writing needs none. ERR_CORRUPT; ERR_NOMEM.
+ */
+struct fields;
+/* The number of items of a list, of which each takes at least `least` bytes; memory for them. */
+MUST_CHECK enum err manifest_list_fields(const struct fields *f, struct arena *arena,
+                                         uint32_t *count, void *ret_items, size_t item_bytes,
+                                         size_t least);
+void manifest_part_fields(const struct fields *f, struct part_entry *part); /* without its times */
+/* Tenants with their totals. */
+MUST_CHECK enum err manifest_tenants_fields(const struct fields *f, struct arena *arena,
+                                            struct manifest *manifest);
+/* Tombstones, receipts, rules of retention, and what rules have done. */
+MUST_CHECK enum err manifest_state_fields(const struct fields *f, struct arena *arena,
+                                          struct manifest *manifest);
 
 /* FORMAT is the same in every directory of a version, so any copy can replace it. */
 #define FORMAT_TO_DO                                                                            \

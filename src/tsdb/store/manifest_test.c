@@ -458,17 +458,17 @@ UNIT_TEST(test_a_newer_manifest_is_refused_not_damaged)
     struct manifest m, got;
     struct why why;
     make(&m, &arena, 6);
-    m.tenants[0].totals.count[LEDGER_FLOAT][LEDGER_MISSED_BY_WINDOW] = 1;
+    m.parts[0].remote = true;
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-    change(&g, "/db/MANIFEST", 8, 1, true); /* 8 becomes 9 */
+    change(&g, "/db/MANIFEST", 8, 3, true); /* 9 becomes 10 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
-    change(&g, "/db/MANIFEST", 10, 1, true); /* 8 becomes 9 */
+    change(&g, "/db/MANIFEST", 10, 3, true); /* 9 becomes 10 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
+    assert_non_null(strstr(why.text, "version 10"));
+    assert_non_null(strstr(why.text, "minimum reader 10"));
     assert_non_null(strstr(why.text, "version 9"));
-    assert_non_null(strstr(why.text, "minimum reader 9"));
-    assert_non_null(strstr(why.text, "version 8"));
-    change(&g, "/db/MANIFEST", 10, 1, true);
-    change(&g, "/db/MANIFEST", 8, 0x8, true); /* 9 becomes 1 */
+    change(&g, "/db/MANIFEST", 10, 3, true);
+    change(&g, "/db/MANIFEST", 8, 0xb, true); /* 10 becomes 1 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 1 was never released"));
     arena_fini(&arena);
@@ -518,6 +518,12 @@ UNIT_TEST(test_only_what_is_new_needs_a_reader_that_knows_of_it)
         assert_int_equal(version_needed(&g), 7);
         m.tenants[0].totals.count[LEDGER_FLOAT][f] = 0;
     }
+    m.parts[1].remote = true;
+    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+    assert_int_equal(version_needed(&g), 9);
+    assert_int_equal(manifest_read(g.env, "/db", &arena, &m, NULL), OK);
+    assert_true(!m.parts[0].remote && m.parts[1].remote);
+    m.parts[1].remote = false;
     make(&m, &arena, 6);
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
     assert_int_equal(version_needed(&g), 7);
@@ -550,17 +556,18 @@ change_length(struct rig *g, uint16_t version, int by)
 
 UNIT_TEST(test_bytes_that_a_newer_version_appends_are_ignored)
 {
-    for (uint16_t version = 8; version < 10; version++) {
+    for (uint16_t version = 9; version < 11; version++) {
         struct rig g;
         struct arena arena;
         struct manifest m, got;
         rig_open(&g, 1);
         arena_init(&arena, NULL, 0, 0);
         make(&m, &arena, 6);
+        m.parts[0].remote = true;
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
         change_length(&g, version, 4);
         enum err e = manifest_read(g.env, "/db", &arena, &got, NULL);
-        assert_int_equal(e, version == 8 ? ERR_CORRUPT : OK);
+        assert_int_equal(e, version == 9 ? ERR_CORRUPT : OK);
         assert_true(e != OK || same(&m, &got));
         arena_fini(&arena);
         rig_close(&g);

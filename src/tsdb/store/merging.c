@@ -593,8 +593,7 @@ take_inputs(struct merging *g)
         const struct part_info *of = part_info(live);
         g->live[i] = live;
         if (of->to_pos > g->to_pos) g->to_pos = of->to_pos;
-        e = part_open(db->env, &db->merge_budget, g->cache, db->parts_dir, of->number,
-                      &g->inputs[i].part, g->why);
+        e = part_reopen(live, &db->merge_budget, g->cache, &g->inputs[i].part, g->why);
         if (e == OK) {
             struct part_deletion *deletions;
             struct part_merge_input *input = &g->inputs[i];

@@ -114,10 +114,14 @@ link_parts(struct snapshot *x)
     enum err e = path_join(x->parts, sizeof x->parts, x->dir, STORAGE_PARTS);
     if (e == OK) e = env_mkdir(env, x->parts, x->why);
     if (e) return e;
+    bool has_remote = false;
     lock_take(&db->edit_lock);
     for (uint32_t i = 0; i < db->live.version->part_count && e == OK; i++) {
-        uint64_t number = part_info(db->live.version->parts[i])->number;
+        const struct part *part = db->live.version->parts[i];
+        uint64_t number = part_info(part)->number;
         char from[256], to[360];
+        has_remote |= part_is_remote(part);
+        if (part_is_remote(part)) continue;
         e = storage_part_path(from, sizeof from, db->parts_dir, number, STORAGE_PART);
         if (e == OK) e = storage_part_path(to, sizeof to, x->parts, number, STORAGE_PART);
         if (e == OK) e = env_mkdir(env, to, x->why);
@@ -127,6 +131,7 @@ link_parts(struct snapshot *x)
     }
     if (e == ERR_MISSING) e = ERR_CORRUPT; /* the file of a live part was removed */
     if (e == OK) e = env_syncdir(env, x->parts, x->why);
+    if (e == OK && has_remote) e = link_file(x, db->dir, x->dir, STORAGE_CATALOG);
     if (e == OK) e = edit_write_manifest(db, x->dir, x->why);
     lock_drop(&db->edit_lock);
     return e;

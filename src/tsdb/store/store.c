@@ -15,6 +15,7 @@
 #include "base/text/hex.h"
 #include "model/series_rules.h"
 #include "model/storage_layout.h"
+#include "tsdb/store/catalog.h"
 #include "tsdb/tsdb.h"
 
 #include <assert.h>
@@ -133,8 +134,11 @@ store_sweep_one(void *context, const char *name, bool is_dir)
     enum storage_part kind = storage_part_of(name, &number);
     bool gone = kind == STORAGE_PART_LOST;
     if (!is_dir || (kind != STORAGE_PART && !gone)) return OK;
-    for (uint32_t i = 0; i < s->manifest->part_count; i++)
-        if (s->manifest->parts[i].number == number) return OK;
+    for (uint32_t i = 0; i < s->manifest->part_count; i++) {
+        if (s->manifest->parts[i].number != number) continue;
+        if (!s->manifest->parts[i].remote) return OK;
+        gone = true; /* its file is in the bucket */
+    }
     struct part *part;
     enum err e = path_join(path, sizeof path, db->parts_dir, name);
     if (e) return e;
@@ -257,12 +261,39 @@ set_aside(struct tsdb *db, uint64_t number, enum err cause, const struct why *re
     return e == ERR_MISSING ? OK : e;
 }
 
+/* Opens a part that is only in the bucket by what CATALOG says of it; *catalog is read once. */
+static enum err
+open_remote(struct tsdb *db, const struct part_entry *named, struct arena *arena,
+            struct catalog_file *catalog, struct part **ret_part, struct why *why)
+{
+    if (db->remote.objects == NULL && !db->options.read_only) {
+        return why_set(why, ERR_INPUT,
+                       "%s has parts that are only in a bucket: configure its object_storage",
+                       db->dir);
+    }
+    if (catalog->base.number == 0) {
+        enum err e = catalog_file_read(db->env, db->dir, arena, catalog, why);
+        if (e) return e;
+    }
+    const struct catalog_part *p = catalog_find(&catalog->base, named->number);
+    if (p == NULL) {
+        return why_set(why, ERR_UNSUPPORTED,
+                       "%s/CATALOG does not say where part %016" PRIx64
+                       " is in the bucket: restore the file, or use 'firekeep bucket adopt'",
+                       db->dir, named->number);
+    }
+    return catalog_open_part(p, &db->cache_budget, db->cache, &db->remote, ret_part, why);
+}
+
 static enum err
 open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *opening, struct why *why)
 {
     struct version *v;
     enum err e = version_new(&db->cache_budget, m->part_count, &v);
     if (e) return e;
+    struct arena arena;
+    struct catalog_file catalog = {.base.number = 0};
+    arena_init(&arena, &db->flush_budget, 0, 0);
     v->part_count = 0;
     e = tombstones_read(&db->cache_budget, m, &v->tombstones, why);
     if (e == OK) e = receipts_read(db, m, why);
@@ -270,20 +301,25 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
     for (uint32_t i = 0; i < m->part_count && e == OK; i++) {
         struct why reason;
         struct part *part;
-        e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, m->parts[i].number,
-                      &part, &reason);
+        bool remote = m->parts[i].remote;
+        if (remote)
+            e = open_remote(db, &m->parts[i], &arena, &catalog, &part, &reason);
+        else
+            e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, m->parts[i].number,
+                          &part, &reason);
         if (e == OK) {
             part_set_applied(part, m->parts[i].applied);
             /* Parts do not record the origin of their samples. */
             head_note_time(&db->head, TSDB_FROM_SERVER, part_info(part)->time.max_ms);
             v->parts[v->part_count++] = part;
-        } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
+        } else if (!remote && (e == ERR_CORRUPT || e == ERR_MISSING)) {
             e = set_aside(db, m->parts[i].number, e, &reason, opening, why);
             if (e == OK) e = edit_keep_aside(db, &m->parts[i]);
         } else if (why != NULL) {
             *why = reason;
         }
     }
+    arena_fini(&arena);
     opening->parts = v->part_count;
     db->live.version = v;
     return e;
@@ -312,7 +348,8 @@ load_metadata(struct tsdb *db, struct why *why)
         struct family_load to = {&db->head, NULL};
         e = tenant_find_or_add(to.head, t->name, &to.tenant);
         if (e == OK) e = part_metadata(part, t, load_family, &to, why);
-        if (e == ERR_CORRUPT) e = OK; /* senders repeat metadata */
+        /* Senders repeat metadata. */
+        if (e == ERR_CORRUPT || part_is_remote(part)) e = OK;
     }
     db->head.metadata_changed = false;
     return e;
@@ -511,6 +548,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     db->answerer.ops = &tsdb_answerer_ops;
     db->env = options->env;
     db->options = *options;
+    db->remote.objects = options->objects;
     db->head.env = db->env;
     db->head.begun_ns = env_monotonic_ns(db->env);
     db->head.begun_ms = env_realtime_ms(db->env);

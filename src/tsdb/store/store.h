@@ -6,6 +6,7 @@
 #include "sys/env.h"
 #include "tsdb/head/head.h"
 #include "tsdb/merge/parts.h"
+#include "tsdb/part/remote.h"
 #include "tsdb/read/view.h"
 #include "tsdb/store/manifest.h"
 #include "tsdb/tsdb.h"
@@ -198,7 +199,8 @@ struct tsdb {
     uint64_t future_edits;
     struct wal *wal;
     struct page_cache *cache;
-    uint64_t parts_set_aside; /* parts set aside by tsdb_open() */
+    struct remote_store remote; /* the bucket that has the parts that are remote */
+    uint64_t parts_set_aside;   /* parts set aside by tsdb_open() */
 
     /* LOCK_RANK_EDIT; guards to the next blank line. Held while a manifest is written, so that
      * edits happen one after another. */
@@ -289,6 +291,10 @@ bool parts_have(const struct part *part, struct part *const *list, uint32_t coun
 /* In tsdb_open(): keeps a part that was set aside in the manifest, so that it is used again when it
  * has its name back. ERR_NOMEM. */
 MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct part_entry *part);
+/* Fills in what MANIFEST says now, with lists in `arena` and texts that live under the edit lock.
+ * Under the edit lock. ERR_NOMEM. */
+MUST_CHECK enum err edit_fill_manifest(struct tsdb *db, struct arena *arena,
+                                       struct manifest *ret_manifest);
 /* Writes a manifest of the live parts into another directory, which has no log. Under the edit
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);

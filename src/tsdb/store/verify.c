@@ -20,6 +20,7 @@
 #include "base/text/texts.h"
 #include "base/text/time_text.h"
 #include "model/storage_layout.h"
+#include "tsdb/store/catalog.h"
 #include "tsdb/store/store.h"
 
 enum { VERIFY_CACHE_BYTES = 16 * 1024 * 1024 };
@@ -41,6 +42,7 @@ struct verify {
     struct arena arena;
     struct arena scratch;
     struct manifest manifest;
+    struct catalog_file catalog;
     struct page_cache *cache;
     struct recount *tenants;
     uint32_t tenant_count;
@@ -248,10 +250,38 @@ verify_part_tenant(struct verify *v, struct part *part, const struct part_tenant
     return e;
 }
 
+/* Counts a part that is only in the bucket as its root does: its pages are not here. */
+static enum err
+verify_remote(struct verify *v, const struct part_entry *named)
+{
+    struct part *part;
+    const struct catalog_part *p = catalog_find(&v->catalog.base, named->number);
+    if (p == NULL) {
+        report_line(v, "part %016" PRIx64 " is only in the bucket, but CATALOG does not have it",
+                    named->number);
+        v->report->damaged_places++;
+        return OK;
+    }
+    enum err e = catalog_open_part(p, NULL, v->cache, NULL, &part, v->why);
+    if (e) return report_if_damage(v, e);
+    v->report->parts++;
+    v->report->remote_parts++;
+    for (uint32_t i = 0; e == OK && i < part_tenant_count(part); i++) {
+        const struct part_tenant *t = part_tenant_at(part, i);
+        uint32_t tenant;
+        e = tenant_get(v, t->name, &tenant);
+        for (unsigned k = 0; e == OK && k < LEDGER_KIND_COUNT; k++)
+            v->tenants[tenant].stored[k] += t->sample_count[k];
+    }
+    part_unref(part);
+    return e;
+}
+
 static enum err
 verify_part(struct verify *v, const struct part_entry *named)
 {
     struct part *part;
+    if (named->remote) return verify_remote(v, named);
     enum err e = part_open(v->env, NULL, v->cache, v->parts_dir, named->number, &part, v->why);
     if (e) return report_if_damage(v, e);
     const struct part_info *info = part_info(part);
@@ -477,6 +507,8 @@ verify_all(struct verify *v)
         if (e) return e;
         v->tenants[tenant].totals = v->manifest.tenants[i].totals;
     }
+    e = catalog_file_read(v->env, v->dir, &v->arena, &v->catalog, v->why);
+    if (e) return report_if_damage(v, e);
     for (uint32_t i = 0; i < v->manifest.part_count; i++) {
         e = verify_part(v, &v->manifest.parts[i]);
         if (e) return e;

@@ -1,0 +1,423 @@
+/*
+ * bucket_commands.c - what commands do with a bucket while no server uses it: read and verify the
+ * catalog, make a storage directory of it, and let a directory go on. See tsdb_bucket.h.
+ *
+ *   adopt: CATALOG with `open` as its pending delta --> MANIFEST --> FORMAT --> `open` is
+ *   PUT
+ *
+ * A directory without FORMAT is not opened, so a crash before it leaves nothing that could be taken
+ * for a whole store. After it, the server writes what is pending.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/storage_layout.h"
+#include "tsdb/store/catalog.h"
+#include "tsdb/store/store.h"
+#include "tsdb/tsdb_bucket.h"
+
+static enum err
+commands_no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for the catalog of the bucket");
+}
+
+static enum err
+load_catalog(struct objects *objects, struct arena *arena, struct catalog *ret, uint64_t *checksum,
+             struct why *why)
+{
+    enum err e = catalog_load(objects, 0, arena, ret, checksum, why);
+    if (e == OK && ret->number == 0)
+        e = why_set(why, ERR_INPUT, "%s has no catalog of parts", objects->shown);
+    return e;
+}
+
+static uint64_t
+samples_of(const uint64_t counts[LEDGER_KIND_COUNT])
+{
+    return counts[LEDGER_FLOAT] + counts[LEDGER_HISTOGRAM];
+}
+
+/* Opens each part of a catalog by its root, one after the other. */
+static enum err
+each_part(const struct catalog *c, struct budget *memory,
+          void (*each)(void *context, const struct catalog_part *named, const struct part *part),
+          void *context, struct why *why)
+{
+    struct page_cache *cache;
+    if (page_cache_new(memory, 0, &cache)) return commands_no_memory(why);
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < c->part_count; i++) {
+        struct part *part;
+        e = catalog_open_part(&c->parts[i], memory, cache, NULL, &part, why);
+        if (e) break;
+        each(context, &c->parts[i], part);
+        part_unref(part);
+    }
+    page_cache_free(cache);
+    return e;
+}
+
+struct summary {
+    struct tsdb_bucket_summary *to;
+    void (*each)(void *context, const struct tsdb_bucket_part *part); /* may be NULL */
+    void *context;
+};
+
+static void
+add_to_summary(void *context, const struct catalog_part *p, const struct part *part)
+{
+    struct summary *s = context;
+    char key[OBJECT_KEY_BYTES];
+    uint64_t samples = samples_of(part_info(part)->sample_count);
+    s->to->bytes += p->size;
+    s->to->samples += samples;
+    catalog_part_key(p, key);
+    const struct tsdb_bucket_part shown = {
+        key, p->entry.number, p->entry.from_pos, p->entry.to_pos, p->entry.time, p->size, samples};
+    if (s->each != NULL) s->each(s->context, &shown);
+}
+
+static enum err
+summarize(const struct catalog *c, struct budget *memory, struct summary *s, struct why *why)
+{
+    struct tsdb_bucket_summary *to = s->to;
+    *to = (struct tsdb_bucket_summary){.number = c->number,
+                                       .made_ms = c->made_ms,
+                                       .complete_pos = c->complete_pos,
+                                       .complete_ms = c->complete_ms,
+                                       .known_pos = c->top_pos,
+                                       .parts = c->part_count,
+                                       .tenants = c->state.tenant_count,
+                                       .deletions = c->state.tombstone_count};
+    for (uint32_t i = 0; i < c->state.tenant_count; i++) {
+        const struct ledger *l = &c->state.tenants[i].totals;
+        to->beyond += ledger_should_pend(l, LEDGER_FLOAT);
+        to->beyond += ledger_should_pend(l, LEDGER_HISTOGRAM);
+    }
+    return each_part(c, memory, add_to_summary, s, why);
+}
+
+enum err
+tsdb_bucket_read(struct objects *objects, struct budget *memory,
+                 void (*each)(void *context, const struct tsdb_bucket_part *part), void *context,
+                 struct tsdb_bucket_summary *ret, struct why *why)
+{
+    struct arena arena;
+    struct catalog c;
+    uint64_t checksum;
+    arena_init(&arena, memory, 0, 0);
+    enum err e = catalog_load(objects, 0, &arena, &c, &checksum, why);
+    if (e == OK) e = summarize(&c, memory, &(struct summary){ret, each, context}, why);
+    arena_fini(&arena);
+    return e;
+}
+
+/* --- verifying -------------------------------------------------------------------------------- */
+
+enum { FINDING_BYTES = 512 };
+
+struct bucket_check {
+    struct objects *objects;
+    const struct catalog *catalog;
+    void (*say)(void *context, const char *line);
+    void *context;
+    bool read_all;
+    struct tsdb_bucket_verdict verdict;
+};
+
+/* Reads an object for its digest. */
+static enum err
+read_object_digest(struct objects *objects, const char *key, struct object_digest *ret,
+                   struct why *why)
+{
+    struct object_digester digester;
+    enum err e = object_digester_begin(&digester);
+    if (e) return why_set(why, e, "not enough memory for a checksum");
+    e = objects->ops->get(objects, key, object_digester_take, &digester, why);
+    return object_digester_end(&digester, e, ret);
+}
+
+static void
+bucket_finding(struct bucket_check *x, const char *key, const char *text)
+{
+    char line[FINDING_BYTES];
+    snprintf(line, sizeof line, "%s %s", key, text);
+    x->say(x->context, line);
+}
+
+static enum err
+check_catalog_part(struct bucket_check *x, const struct catalog_part *p, struct why *why)
+{
+    char key[OBJECT_KEY_BYTES];
+    struct object_facts facts;
+    catalog_part_key(p, key);
+    x->verdict.parts++;
+    enum err e = x->objects->ops->look(x->objects, key, &facts, why);
+    if (e == ERR_MISSING) {
+        x->verdict.bad++;
+        bucket_finding(x, key, "is missing");
+        return OK;
+    }
+    if (e == OK && facts.is_archived) {
+        x->verdict.archived++;
+        bucket_finding(x, key, "is archived: it has to be restored before it can be read");
+    } else if (e == OK && (x->read_all || !facts.has_digest)) {
+        e = read_object_digest(x->objects, key, &facts.digest, why);
+    }
+    if (e) return e;
+    bool is_known = facts.has_digest || !facts.is_archived;
+    bool differs = is_known && memcmp(&facts.digest, &p->digest, sizeof p->digest) != 0;
+    if (facts.size == p->size && !differs) return OK;
+    x->verdict.bad++;
+    bucket_finding(x, key, "has another content than the part that was uploaded");
+    return OK;
+}
+
+static enum err
+note_unnamed(void *context, const struct object_listed *object)
+{
+    struct bucket_check *x = context;
+    for (uint32_t i = 0; i < x->catalog->part_count; i++) {
+        char key[OBJECT_KEY_BYTES];
+        catalog_part_key(&x->catalog->parts[i], key);
+        if (strcmp(key, object->key) == 0) return OK;
+    }
+    x->verdict.unnamed++;
+    x->verdict.unnamed_bytes += object->size;
+    return OK;
+}
+
+enum err
+tsdb_bucket_verify(struct objects *objects, struct budget *memory, bool read_all,
+                   void (*say)(void *context, const char *line), void *context,
+                   struct tsdb_bucket_verdict *ret, struct why *why)
+{
+    struct arena arena;
+    struct catalog c;
+    uint64_t checksum;
+    struct bucket_check x = {objects, &c, say, context, read_all, {0}};
+    arena_init(&arena, memory, 0, 0);
+    enum err e = load_catalog(objects, &arena, &c, &checksum, why);
+    for (uint32_t i = 0; e == OK && i < c.part_count; i++)
+        e = check_catalog_part(&x, &c.parts[i], why);
+    if (e == OK) e = objects->ops->list(objects, CATALOG_PARTS, note_unnamed, &x, why);
+    if (e == OK && x.verdict.bad > 0)
+        e = why_set(why, ERR_CORRUPT, "%" PRIu64 " parts are missing or damaged", x.verdict.bad);
+    arena_fini(&arena);
+    *ret = x.verdict;
+    return e;
+}
+
+/* --- adopting --------------------------------------------------------------------------------- */
+
+/* What was accepted and is not in the bucket has no other fate than to be damaged. */
+static enum err
+manifest_of(const struct catalog *c, struct arena *arena, struct manifest *ret)
+{
+    struct manifest m = c->state;
+    m.edit = 1;
+    m.store_pos = c->top_pos > c->complete_pos ? c->top_pos : c->complete_pos;
+    for (uint32_t i = 0; i < m.tombstone_count; i++)
+        if (m.tombstones[i].pos > m.store_pos) m.store_pos = m.tombstones[i].pos;
+    m.next_part = c->next_part;
+    m.next_ref = m.ref_floor = c->next_ref;
+    m.newest_ms = c->newest_ms;
+    m.retention_now_ms = c->retention_now_ms;
+    m.parts = arena_new(arena, (c->part_count + 1u) * sizeof *m.parts);
+    if (m.parts == NULL) return ERR_NOMEM;
+    for (; m.part_count < c->part_count; m.part_count++)
+        m.parts[m.part_count] = c->parts[m.part_count].entry;
+    for (uint32_t i = 0; i < m.part_count; i++)
+        m.parts[i].remote = true;
+    for (uint32_t i = 0; i < m.tenant_count; i++)
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+            m.tenants[i].totals.count[k][LEDGER_DAMAGED] +=
+                ledger_should_pend(&m.tenants[i].totals, k);
+    *ret = m;
+    return OK;
+}
+
+static enum err
+refuse_entry(void *context, const char *name, bool is_dir)
+{
+    (void)context;
+    return is_dir && strcmp(name, "lost+found") == 0 ? OK : ERR_INPUT;
+}
+
+static enum err
+make_empty(struct env *env, const char *dir, struct why *why)
+{
+    char parts_dir[FILE_PATH_BYTES];
+    enum err e = env_mkdir(env, dir, why);
+    if (e == OK) e = env_listdir(env, dir, refuse_entry, NULL, why);
+    if (e == ERR_INPUT) return why_set(why, e, "%s is not empty", dir);
+    if (e == OK) e = path_in(parts_dir, sizeof parts_dir, dir, STORAGE_PARTS, why);
+    return e ? e : env_mkdir(env, parts_dir, why);
+}
+
+/* Makes all but the last step: see the top. */
+static enum err
+make_store(struct env *env, const char *dir, const struct catalog *c,
+           const struct catalog_file *file, struct arena *arena, struct why *why)
+{
+    struct manifest m;
+    enum err e = make_empty(env, dir, why);
+    if (e == OK) e = env_syncdir(env, dir, why);
+    if (e == OK) e = catalog_file_write(env, dir, arena->budget, file, why);
+    if (e == OK && manifest_of(c, arena, &m)) e = commands_no_memory(why);
+    if (e == OK) e = manifest_write(env, dir, &m, arena->budget, why);
+    return e ? e : format_write(env, dir, why);
+}
+
+/* PUTs the pending delta, and notes that in CATALOG. ERR_INPUT: another process was faster. */
+static enum err
+put_opening(struct env *env, struct objects *objects, const char *dir, struct catalog_file *file,
+            struct arena *arena, struct why *why)
+{
+    char key[OBJECT_KEY_BYTES];
+    struct catalog open;
+    bool written = false;
+    uint64_t checksum;
+    catalog_delta_key(file->intent_number, key);
+    enum err e = objects->ops->put(objects, key, file->intent, true, &written, why);
+    if (e) {
+        return why_prefix(why, e,
+                          "the directory is whole, but %s is not written, which its server "
+                          "will do",
+                          key);
+    }
+    if (!written)
+        return why_set(why, ERR_INPUT, "another process writes into the bucket: %s exists", key);
+    e = catalog_read(file->intent, key, arena, &open, &checksum, why);
+    if (e == OK) e = catalog_apply(&file->base, &open, arena, why);
+    file->checksum = checksum;
+    file->intent_number = 0;
+    file->intent = bytes_of(NULL, 0);
+    return e ? e : catalog_file_write(env, dir, arena->budget, file, why);
+}
+
+enum err
+tsdb_bucket_adopt(struct env *env, struct objects *objects, const char *dir, struct budget *memory,
+                  struct tsdb_bucket_summary *ret, struct why *why)
+{
+    struct arena arena;
+    struct buf open;
+    struct catalog_file file = {{0}};
+    uint64_t session, ignored;
+    arena_init(&arena, memory, 0, 0);
+    buf_init(&open, memory, CATALOG_BYTES_MAX);
+    enum err e = load_catalog(objects, &arena, &file.base, &file.checksum, why);
+    if (e == OK && env_random(env, &session, sizeof session))
+        e = why_set(why, ERR_IO, "no random numbers");
+    if (e == OK) {
+        struct catalog delta =
+            catalog_opening(&file.base, file.checksum, session, env_realtime_ms(env));
+        e = summarize(&file.base, memory, &(struct summary){ret, NULL, NULL}, why);
+        if (e == OK && catalog_write(&delta, &open, &ignored)) e = commands_no_memory(why);
+        file.intent_number = delta.number;
+        file.intent = buf_bytes(&open);
+    }
+    if (e == OK) e = make_store(env, dir, &file.base, &file, &arena, why);
+    if (e == OK) e = put_opening(env, objects, dir, &file, &arena, why);
+    buf_fini(&open);
+    arena_fini(&arena);
+    return e;
+}
+
+/* --- taking ----------------------------------------------------------------------------------- */
+
+struct taking {
+    struct objects *objects;
+    struct arena *arena;
+    struct buf scratch;
+    struct catalog_file file;
+    const char *dir;
+};
+
+/* The last delta that the directory knows is there, unchanged. */
+static enum err
+look_at_known(struct taking *t, struct why *why)
+{
+    char key[OBJECT_KEY_BYTES];
+    if (t->file.base.number == 0) return OK;
+    catalog_delta_key(t->file.base.number, key);
+    enum err e = catalog_get(t->objects, key, &t->scratch, why);
+    if (e == OK && t->scratch.size >= 8 &&
+        load_le64(t->scratch.at + t->scratch.size - 8) == t->file.checksum)
+        return OK;
+    if (e && e != ERR_MISSING) return e;
+    return why_set(why, ERR_INPUT, "%s has %s %s than %s knows: another bucket, or an older state",
+                   t->objects->shown, e == OK ? "another" : "no", key, t->dir);
+}
+
+/* Applies the next delta of the bucket, if it is the pending one or changes nothing. */
+static enum err
+take_next(struct taking *t, bool *ret_more, struct why *why)
+{
+    char key[OBJECT_KEY_BYTES];
+    struct catalog delta;
+    struct catalog_file *f = &t->file;
+    uint64_t checksum;
+    catalog_delta_key(f->base.number + 1, key);
+    enum err e = catalog_get(t->objects, key, &t->scratch, why);
+    *ret_more = e == OK;
+    if (e == ERR_MISSING) return OK;
+    if (e) return e;
+    bool is_own = bytes_equal(buf_bytes(&t->scratch), f->intent);
+    struct bytes kept = arena_copy(t->arena, buf_bytes(&t->scratch));
+    if (kept.at == NULL) return commands_no_memory(why);
+    e = catalog_read(kept, key, t->arena, &delta, &checksum, why);
+    if (e == OK && delta.before != f->checksum)
+        e = why_set(why, ERR_CORRUPT, "%s does not follow the delta before it", key);
+    if (e == OK && !is_own && delta.kind != CATALOG_OPEN) {
+        e = why_set(why, ERR_INPUT,
+                    "%s has what %s lacks, from %s on: make a new directory with 'firekeep bucket "
+                    "adopt', and bring over what only this one has with 'firekeep export --after'",
+                    t->objects->shown, t->dir, key);
+    }
+    if (e == OK) e = catalog_apply(&f->base, &delta, t->arena, why);
+    f->checksum = checksum;
+    /* Its number is taken, by itself or by another: it will never be PUT again. */
+    if (f->intent_number == delta.number) {
+        f->intent_number = 0;
+        f->intent = bytes_of(NULL, 0);
+    }
+    return e;
+}
+
+static enum err
+take_chain(struct env *env, struct taking *t, struct why *why)
+{
+    bool more = true;
+    enum err e = format_check(env, t->dir, why);
+    if (e == OK) e = catalog_file_read(env, t->dir, t->arena, &t->file, why);
+    if (e == OK) e = look_at_known(t, why);
+    while (e == OK && more)
+        e = take_next(t, &more, why);
+    if (e == OK && t->file.base.number == 0)
+        return why_set(why, ERR_INPUT, "%s has no catalog of parts", t->objects->shown);
+    memset(t->file.owner, 0, sizeof t->file.owner);
+    return e ? e : catalog_file_write(env, t->dir, t->arena->budget, &t->file, why);
+}
+
+enum err
+tsdb_bucket_take(struct env *env, struct objects *objects, const char *dir, struct budget *memory,
+                 uint64_t *ret_number, struct why *why)
+{
+    struct arena arena;
+    struct dir_lock lock;
+    struct taking t = {.objects = objects, .arena = &arena, .dir = dir};
+    arena_init(&arena, memory, 0, 0);
+    buf_init(&t.scratch, memory, CATALOG_BYTES_MAX);
+    dir_lock_init(&lock, env, dir);
+    enum err e = dir_lock_take(&lock, why);
+    if (e == OK) e = dir_lock_complete(&lock, why);
+    if (e == OK) e = take_chain(env, &t, why);
+    *ret_number = e ? 0 : t.file.base.number;
+    dir_lock_drop(&lock);
+    buf_fini(&t.scratch);
+    arena_fini(&arena);
+    return e;
+}

@@ -1,0 +1,671 @@
+/* tsdb_bucket_test.c - parts reach the bucket, its catalog says what the store has, whatever fails,
+ * and two writers of one chain do not mix. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "lib/random.h"
+#include "lib/test.h"
+#include "lib/tsdb/tsdb_claim.h"
+#include "model/selector.h"
+#include "sys/sim_objects.h"
+#include "tsdb/store/catalog.h"
+#include "tsdb/store/store.h"
+#include "tsdb/tsdb_bucket.h"
+
+static struct sim_objects sim;
+static struct tsdb_bucket *bucket;
+static bool single_writer;
+static int64_t keep_ms;
+
+static void
+open_bucket(void)
+{
+    const struct tsdb_bucket_options options = {.tsdb = machine.db,
+                                                .objects = &sim.objects,
+                                                .memory = &machine.memory,
+                                                .keep_ms = keep_ms,
+                                                .grace_ms = DAY_MS,
+                                                .single_writer = single_writer};
+    must(tsdb_bucket_open(&options, &bucket, &machine.why));
+}
+
+static void
+begin(void)
+{
+    keep_ms = 0;
+    sim_objects_init(&sim);
+    machine_close(&machine); /* the store knows the bucket from its start */
+    machine.options.objects = &sim.objects;
+    machine_must_open(&machine);
+    open_bucket();
+}
+
+static void
+close_bucket(void)
+{
+    tsdb_bucket_free(bucket);
+    bucket = NULL;
+}
+
+static void
+end_bucket(void)
+{
+    close_bucket();
+    sim_objects_fini(&sim);
+}
+
+static void
+restart(void)
+{
+    close_bucket();
+    machine_verified_restart(&machine);
+    open_bucket();
+}
+
+static void
+send_part(const char *series, int64_t t_ms, double value)
+{
+    must_send_float("a", series, t_ms, value);
+    machine_commit(&machine);
+    machine_flush(&machine);
+}
+
+static enum err
+try_merges(enum tsdb_merge_mode mode)
+{
+    struct tsdb_merge_options options = {.mode = mode};
+    struct tsdb_merge_result r = {.input_count = 1};
+    enum err e = OK;
+    while (e == OK && r.input_count > 0)
+        e = tsdb_merge(machine.db, &options, &r, &machine.why);
+    return e;
+}
+
+static void
+merge_all(enum tsdb_merge_mode mode)
+{
+    must(try_merges(mode));
+}
+
+/* Steps until nothing is due, or an error. */
+static enum err
+run(void)
+{
+    enum tsdb_bucket_did did = TSDB_BUCKET_OPENED;
+    enum err e = OK;
+    machine.why.text[0] = '\0';
+    while (e == OK && did != TSDB_BUCKET_NOTHING)
+        e = tsdb_bucket_step(bucket, &did, &machine.why);
+    return e;
+}
+
+/* Steps until a minute has passed after the last delta, too. */
+static void
+run_all(void)
+{
+    must(run());
+    sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
+    must(run());
+}
+
+/* What the bucket says is what the store has, and each object is the part's file. */
+static void
+expect_catalog(void)
+{
+    struct arena arena;
+    struct catalog c;
+    struct tsdb_bucket_stats stats;
+    uint64_t checksum;
+    arena_init(&arena, NULL, 0, 0);
+    must(catalog_load(&sim.objects, 0, &arena, &c, &checksum, &machine.why));
+    const struct version *v = machine.db->live.version;
+    assert_int_equal(c.part_count, v->part_count);
+    for (uint32_t i = 0; i < c.part_count; i++) {
+        char key[OBJECT_KEY_BYTES];
+        const struct part_info *info = NULL;
+        for (uint32_t k = 0; k < v->part_count; k++)
+            if (part_info(v->parts[k])->number == c.parts[i].entry.number)
+                info = part_info(v->parts[k]);
+        assert_non_null(info);
+        assert_int_equal(info->from_pos, c.parts[i].entry.from_pos);
+        assert_int_equal(info->file_bytes, c.parts[i].size);
+        catalog_part_key(&c.parts[i], key);
+        const struct sim_object *o = sim_objects_find(&sim, key);
+        assert_non_null(o);
+        assert_int_equal(o->size, info->file_bytes);
+    }
+    assert_int_equal(c.complete_pos, tsdb_store_pos(machine.db));
+    assert_int_equal(c.state.tombstone_count, v->tombstones->count);
+    struct ledger ledger = machine_ledger(&machine, "a");
+    for (uint32_t i = 0; i < c.state.tenant_count; i++)
+        if (bytes_equal_text(c.state.tenants[i].name, "a")) {
+            assert_int_equal(c.state.tenants[i].totals.stored[LEDGER_FLOAT],
+                             ledger.stored[LEDGER_FLOAT]);
+            assert_memory_equal(c.state.tenants[i].totals.count, ledger.count, sizeof ledger.count);
+        }
+    tsdb_bucket_stats(bucket, &stats);
+    assert_int_equal(stats.number, c.number);
+    assert_int_equal(stats.complete_pos, c.complete_pos);
+    assert_int_equal(stats.parts, c.part_count);
+    assert_true(stats.is_open && !stats.is_stopped);
+    arena_fini(&arena);
+}
+
+UNIT_TEST(test_parts_and_the_catalog_follow_the_store)
+{
+    begin();
+    run_all();
+    expect_catalog();
+    for (int i = 0; i < 5; i++) {
+        send_part("__name__=m,x=1", T0 + i * 1000, i);
+        run_all();
+        expect_catalog();
+    }
+    merge_all(TSDB_MERGE_FULL);
+    run_all();
+    expect_catalog();
+    restart();
+    run_all();
+    expect_catalog();
+    end_bucket();
+}
+
+UNIT_TEST(test_many_deltas_leave_two_bases)
+{
+    begin();
+    for (int i = 0; i < 200; i++) {
+        send_part("__name__=m,x=1", T0 + i * 1000, i);
+        run_all();
+        if (i % 20 == 19) merge_all(TSDB_MERGE_FULL);
+    }
+    run_all();
+    expect_catalog();
+    size_t bases = 0;
+    for (size_t i = 0; i < sim.count; i++)
+        bases += strncmp(sim.items[i].key, CATALOG_BASES, sizeof CATALOG_BASES - 1) == 0;
+    assert_int_equal(bases, 2);
+    end_bucket();
+}
+
+static size_t
+count_parts(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < sim.count; i++)
+        count += strncmp(sim.items[i].key, CATALOG_PARTS, sizeof CATALOG_PARTS - 1) == 0;
+    return count;
+}
+
+static void
+pass_time(int64_t ms)
+{
+    sim_objects_pass(&sim, sim.now_ms + ms);
+    sim_env_advance_ns(machine.sim, ms * NS_PER_MS);
+    run_all();
+}
+
+UNIT_TEST(test_objects_go_when_they_were_unnamed_for_the_grace)
+{
+    begin();
+    for (int i = 0; i < 3; i++)
+        send_part("__name__=m,x=1", T0 + i * 1000, i);
+    run_all();
+    merge_all(TSDB_MERGE_FULL);
+    run_all();
+    assert_int_equal(count_parts(), 4);
+    pass_time(2 * 3600 * 1000); /* now they are known to be unnamed */
+    pass_time(DAY_MS - 3600 * 1000);
+    assert_int_equal(count_parts(), 4);
+    restart(); /* which forgets nothing */
+    run_all();
+    assert_int_equal(count_parts(), 4);
+    pass_time(3600 * 1000);
+    assert_int_equal(count_parts(), 1);
+    expect_catalog();
+    end_bucket();
+}
+
+static uint64_t
+count_remote_parts(void)
+{
+    struct tsdb_bucket_stats stats;
+    tsdb_bucket_stats(bucket, &stats);
+    return stats.remote_parts;
+}
+
+static uint64_t delete_series(const char *selector_text);
+
+/* Parts leave the directory when they are this old. */
+static void
+begin_keeping(int64_t ms)
+{
+    close_bucket();
+    keep_ms = ms;
+    open_bucket();
+}
+
+UNIT_TEST(test_parts_that_are_only_in_the_bucket_answer)
+{
+    static const char two[] = "{__name__=\"m\", x=\"1\"} 1767222000000 1\n"
+                              "{__name__=\"m\", x=\"2\"} 1767222000000 2\n";
+    begin();
+    begin_keeping(1);
+    must_send_float("a", "__name__=m,x=1", T0, 1);
+    send_part("__name__=m,x=2", T0, 2);
+    run_all();
+    assert_int_equal(count_remote_parts(), 1);
+    expect_catalog();
+    expect_all(&machine, "a", two);
+    restart();
+    assert_int_equal(count_remote_parts(), 1);
+    expect_all(&machine, "a", two);
+    run_all();
+    expect_catalog();
+    end_bucket();
+}
+
+UNIT_TEST(test_merges_read_and_replace_parts_in_the_bucket)
+{
+    begin();
+    begin_keeping(1);
+    for (int i = 0; i < 3; i++) {
+        send_part("__name__=m,x=1", T0 + i * 1000, i);
+        run_all();
+    }
+    assert_int_equal(count_remote_parts(), 3);
+    (void)delete_series("m{x='2'}");
+    merge_all(TSDB_MERGE_FULL);
+    assert_int_equal(count_remote_parts(), 0);
+    run_all();
+    assert_int_equal(count_remote_parts(), 1);
+    expect_catalog();
+    send_part("__name__=m,x=1", T0 - 1000, 7); /* late */
+    merge_all(TSDB_MERGE_FULL);
+    run_all();
+    expect_catalog();
+    restart();
+    expect_all(&machine, "a",
+               "{__name__=\"m\", x=\"1\"} 1767221999000 7\n"
+               "{__name__=\"m\", x=\"1\"} 1767222000000 0\n"
+               "{__name__=\"m\", x=\"1\"} 1767222001000 1\n"
+               "{__name__=\"m\", x=\"1\"} 1767222002000 2\n");
+    end_bucket();
+}
+
+UNIT_TEST(test_a_bucket_that_is_away_fails_queries_and_stops_no_writes)
+{
+    struct question q;
+    begin();
+    begin_keeping(1);
+    send_part("__name__=m,x=1", T0, 1);
+    run_all();
+    restart();
+    question_init(&q, "a", every_series, 1, INT64_MIN, INT64_MAX);
+    sim.is_away = true;
+    assert_int_equal(machine_select(&machine, &q, NULL, NULL), ERR_AGAIN);
+    assert_non_null(strstr(machine.why.text, "bucket"));
+    question_fini(&q);
+    send_part("__name__=m,x=1", T0 + 1000, 2);
+    sim.is_away = false;
+    expect_all(&machine, "a",
+               "{__name__=\"m\", x=\"1\"} 1767222000000 1\n"
+               "{__name__=\"m\", x=\"1\"} 1767222001000 2\n");
+    end_bucket();
+}
+
+UNIT_TEST(test_a_part_whose_object_is_not_whole_stays)
+{
+    struct sim_object *object = NULL;
+    begin();
+    send_part("__name__=m,x=1", T0, 1);
+    run_all();
+    for (size_t i = 0; i < sim.count; i++)
+        if (strncmp(sim.items[i].key, CATALOG_PARTS, sizeof CATALOG_PARTS - 1) == 0)
+            object = &sim.items[i];
+    object->at[object->size / 2] ^= 1;
+    begin_keeping(1);
+    sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
+    assert_int_equal(run(), ERR_AGAIN);
+    assert_int_equal(count_remote_parts(), 0);
+    object->at[object->size / 2] ^= 1;
+    run_all();
+    assert_int_equal(count_remote_parts(), 1);
+    end_bucket();
+}
+
+static uint64_t
+delete_series(const char *selector_text)
+{
+    struct selector selector;
+    struct tsdb_deletion d;
+    must(selector_parse(text(selector_text), &selector, &machine.why));
+    enum err e;
+    do { /* it reads parts of which a request may fail once */
+        e = tsdb_delete(machine.db, text("a"), &selector, 1, INT64_MIN, INT64_MAX, &d,
+                        &machine.why);
+    } while (e == ERR_AGAIN);
+    must(e);
+    return d.id;
+}
+
+static uint32_t
+catalogued_tombstones(void)
+{
+    struct arena arena;
+    struct catalog c;
+    uint64_t checksum;
+    arena_init(&arena, NULL, 0, 0);
+    must(catalog_load(&sim.objects, 0, &arena, &c, &checksum, &machine.why));
+    uint32_t count = c.state.tombstone_count;
+    arena_fini(&arena);
+    return count;
+}
+
+UNIT_TEST(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are)
+{
+    enum tsdb_bucket_did did;
+    machine.limits.deletion_hold_ms = DAY_MS;
+    tsdb_set_limits(machine.db, &machine.limits);
+    begin();
+    must_send_float("a", "__name__=m,x=1", T0, 0);
+    send_part("__name__=m,x=2", T0, 2);
+    run_all();
+    uint64_t undone = delete_series("m{x='2'}");
+    must(tsdb_bucket_step(bucket, &did, &machine.why)); /* without waiting for a minute */
+    assert_int_equal(did, TSDB_BUCKET_NAMED);
+    assert_int_equal(catalogued_tombstones(), 1);
+    must(tsdb_undelete(machine.db, text("a"), undone, &machine.why));
+    must(tsdb_bucket_step(bucket, &did, &machine.why));
+    assert_int_equal(catalogued_tombstones(), 0);
+    (void)delete_series("m{x='1'}");
+    must(tsdb_bucket_step(bucket, &did, &machine.why));
+    merge_all(TSDB_MERGE_CLEAN);
+    /* the parts of the bucket still have the samples */
+    sim.requests = 0;
+    sim.fails_at = 1;
+    sim.failure = SIM_FAILS_BEFORE;
+    (void)run();
+    assert_int_equal(catalogued_tombstones(), 1);
+    run_all();
+    assert_int_equal(catalogued_tombstones(), 0);
+    expect_catalog();
+    end_bucket();
+}
+
+/* A life of a store and its bucket, in which request number `at` fails, and restarts follow. */
+static bool
+live(uint64_t at, enum sim_failure failure, bool restarts)
+{
+    enum err e;
+    sim.requests = 0;
+    sim.fails_at = at;
+    sim.failure = failure;
+    for (int i = 0; i < 4; i++) {
+        send_part(i % 2 == 0 ? "__name__=m,x=1" : "__name__=m,x=2", T0 + i * 1000, i);
+        e = i == 2 ? try_merges(TSDB_MERGE_FULL) : OK;
+        if (e) assert_int_equal(e, ERR_AGAIN);
+        if (i == 3) (void)delete_series("m{x='1'}");
+        e = run();
+        if (e) assert_int_equal(e, ERR_AGAIN);
+        if (e && restarts) restart();
+        sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
+    }
+    bool failed = sim.requests >= at;
+    sim.fails_at = 0;
+    run_all();
+    run_all();
+    sim_objects_pass(&sim, sim.now_ms + 2 * sim.late_ms);
+    run_all();
+    expect_catalog();
+    pass_time(2 * 3600 * 1000);
+    pass_time(DAY_MS);
+    expect_catalog();
+    assert_int_equal(count_parts(), machine.db->live.version->part_count);
+    return failed;
+}
+
+UNIT_TEST(test_no_failed_request_makes_the_catalog_differ_from_the_store)
+{
+    for (unsigned failure = 0; failure < SIM_FAILURES; failure++) {
+        for (unsigned way = 0; way < 4; way++) {
+            bool failed = true;
+            for (uint64_t at = 1; failed; at++) {
+                machine_fini(&machine);
+                machine_init(&machine, 77 + at);
+                machine_must_open(&machine);
+                begin();
+                if (way >= 2) begin_keeping(1);
+                failed = live(at, failure, way % 2 == 1);
+                end_bucket();
+            }
+        }
+    }
+}
+
+UNIT_TEST(test_someone_elses_delta_stops_the_writer)
+{
+    struct tsdb_bucket_stats stats;
+    char key[OBJECT_KEY_BYTES];
+    begin();
+    send_part("__name__=m,x=1", T0, 0);
+    run_all();
+    tsdb_bucket_stats(bucket, &stats);
+    catalog_delta_key(stats.number + 1, key);
+    must(sim.objects.ops->put(&sim.objects, key, bytes_of_text("other"), true, NULL, &machine.why));
+    send_part("__name__=m,x=1", T0 + 1000, 1);
+    sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
+    assert_int_equal(run(), ERR_INPUT);
+    assert_non_null(strstr(machine.why.text, "did not write"));
+    tsdb_bucket_stats(bucket, &stats);
+    assert_true(stats.is_stopped);
+    size_t objects = sim.count;
+    assert_int_equal(run(), ERR_INPUT);
+    assert_int_equal(sim.count, objects);
+    send_part("__name__=m,x=1", T0 + 2000, 2); /* the store goes on */
+    end_bucket();
+}
+
+UNIT_TEST(test_an_emptied_bucket_stops_the_writer)
+{
+    begin();
+    send_part("__name__=m,x=1", T0, 0);
+    run_all();
+    sim_objects_fini(&sim);
+    sim_objects_init(&sim);
+    send_part("__name__=m,x=1", T0 + 1000, 1);
+    sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
+    assert_int_equal(run(), ERR_INPUT);
+    assert_non_null(strstr(machine.why.text, "is missing"));
+    end_bucket();
+}
+
+UNIT_TEST(test_a_bucket_that_ignores_conditions_needs_a_single_writer)
+{
+    begin();
+    sim.no_conditions = true;
+    assert_int_equal(run(), ERR_INPUT);
+    assert_non_null(strstr(machine.why.text, "single_writer"));
+    close_bucket();
+    single_writer = true;
+    open_bucket();
+    send_part("__name__=m,x=1", T0, 0);
+    run_all();
+    expect_catalog();
+    single_writer = false;
+    end_bucket();
+}
+
+/* --- other directories ------------------------------------------------------------------------ */
+
+static void
+open_dir(const char *dir)
+{
+    machine.options.dir = dir;
+    machine_must_open(&machine);
+    open_bucket();
+}
+
+static void
+close_dir(void)
+{
+    close_bucket();
+    machine_close(&machine);
+}
+
+static enum err
+take(const char *dir)
+{
+    uint64_t number;
+    return tsdb_bucket_take(machine.env, &sim.objects, dir, &machine.memory, &number, &machine.why);
+}
+
+static void
+adopt(const char *dir, uint64_t beyond)
+{
+    struct tsdb_bucket_summary s;
+    struct tsdb_report report;
+    struct buf said;
+    buf_init(&said, NULL, 1 << 20);
+    must(tsdb_bucket_adopt(machine.env, &sim.objects, dir, &machine.memory, &s, &machine.why));
+    assert_int_equal(s.beyond, beyond);
+    must(tsdb_verify(machine.env, dir, say_line, &said, &report, &machine.why));
+    assert_true(report.ledger_balances);
+    buf_fini(&said);
+}
+
+UNIT_TEST(test_an_adopted_bucket_is_the_store_again)
+{
+    begin();
+    send_part("__name__=m,x=1", T0, 1);
+    send_part("__name__=m,x=2", T0, 2);
+    (void)delete_series("m{x='2'}");
+    run_all();
+    must_send_float("a", "__name__=m,x=3", T0, 3); /* in the log only */
+    machine_commit(&machine);
+    (void)delete_series("m{x='4'}"); /* so that the catalog knows that it was there */
+    run_all();
+    close_dir();
+    adopt("/adopted", 1);
+    open_dir("/adopted");
+    expect_all(&machine, "a", "{__name__=\"m\", x=\"1\"} 1767222000000 1\n");
+    assert_int_equal(machine_ledger(&machine, "a").count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+    must_send_float("a", "__name__=m,x=2", T0 + 1000, 5); /* after the deletion */
+    machine_commit(&machine);
+    machine_flush(&machine);
+    run_all();
+    expect_catalog();
+    merge_all(TSDB_MERGE_CLEAN);
+    run_all();
+    expect_catalog();
+    expect_all(
+        &machine, "a",
+        "{__name__=\"m\", x=\"1\"} 1767222000000 1\n{__name__=\"m\", x=\"2\"} 1767222001000 5\n");
+    close_dir();
+    open_dir(STORE_DIR); /* the writer of before comes back */
+    send_part("__name__=m,x=1", T0 + 1000, 1);
+    assert_int_equal(run(), ERR_INPUT);
+    assert_non_null(strstr(machine.why.text, "did not write"));
+    close_dir();
+    assert_int_equal(take(STORE_DIR), ERR_INPUT); /* it lacks what the other has written */
+    assert_non_null(strstr(machine.why.text, "adopt"));
+    sim_objects_fini(&sim);
+}
+
+static void
+forget_identity(void)
+{
+    static const char *const names[] = {STORE_DIR "/WITNESS.0", STORE_DIR "/WITNESS.1"};
+    for (unsigned i = 0; i < 2; i++)
+        err_ignore(env_unlink(machine.env, names[i], NULL), "one of them is there");
+}
+
+UNIT_TEST(test_a_copy_writes_nothing_until_it_is_taken)
+{
+    begin();
+    send_part("__name__=m,x=1", T0, 1);
+    run_all();
+    size_t objects = sim.count;
+    close_dir();
+    forget_identity();
+    open_dir(STORE_DIR);
+    send_part("__name__=m,x=1", T0 + 1000, 1);
+    assert_int_equal(run(), ERR_INPUT);
+    assert_non_null(strstr(machine.why.text, "take"));
+    assert_int_equal(sim.count, objects);
+    assert_int_equal(take(STORE_DIR), ERR_AGAIN); /* a server has it */
+    close_dir();
+    must(take(STORE_DIR));
+    open_dir(STORE_DIR);
+    run_all();
+    expect_catalog();
+    end_bucket();
+}
+
+UNIT_TEST(test_take_passes_over_openings_only)
+{
+    begin();
+    send_part("__name__=m,x=1", T0, 1);
+    run_all();
+    close_dir();
+    adopt("/restored", 0); /* a test beside production: it opens, and writes nothing */
+    open_dir(STORE_DIR);
+    send_part("__name__=m,x=1", T0 + 1000, 1);
+    assert_int_equal(run(), ERR_INPUT);
+    close_dir();
+    must(take(STORE_DIR));
+    open_dir(STORE_DIR);
+    run_all();
+    expect_catalog();
+    end_bucket();
+}
+
+UNIT_TEST(test_a_damaged_object_is_found)
+{
+    struct tsdb_bucket_verdict verdict;
+    struct buf said;
+    begin();
+    send_part("__name__=m,x=1", T0, 1);
+    send_part("__name__=m,x=1", T0 + 1000, 1);
+    run_all();
+    close_dir();
+    buf_init(&said, NULL, 1 << 20);
+    must(tsdb_bucket_verify(&sim.objects, &machine.memory, true, say_line, &said, &verdict,
+                            &machine.why));
+    assert_int_equal(verdict.parts, 2);
+    assert_int_equal(verdict.unnamed, 0);
+    struct sim_object *damaged = NULL;
+    for (size_t i = 0; i < sim.count; i++)
+        if (strncmp(sim.items[i].key, CATALOG_PARTS, sizeof CATALOG_PARTS - 1) == 0)
+            damaged = &sim.items[i];
+    damaged->at[damaged->size / 2] ^= 1;
+    assert_int_equal(tsdb_bucket_verify(&sim.objects, &machine.memory, true, say_line, &said,
+                                        &verdict, &machine.why),
+                     ERR_CORRUPT);
+    assert_int_equal(verdict.bad, 1);
+    buf_fini(&said);
+    sim_objects_fini(&sim);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        claim(test_parts_and_the_catalog_follow_the_store),
+        claim(test_many_deltas_leave_two_bases),
+        claim(test_parts_that_are_only_in_the_bucket_answer),
+        claim(test_merges_read_and_replace_parts_in_the_bucket),
+        claim(test_a_bucket_that_is_away_fails_queries_and_stops_no_writes),
+        claim(test_a_part_whose_object_is_not_whole_stays),
+        claim(test_objects_go_when_they_were_unnamed_for_the_grace),
+        claim(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are),
+        claim(test_no_failed_request_makes_the_catalog_differ_from_the_store),
+        claim(test_someone_elses_delta_stops_the_writer),
+        claim(test_an_emptied_bucket_stops_the_writer),
+        claim(test_a_bucket_that_ignores_conditions_needs_a_single_writer),
+        claim(test_an_adopted_bucket_is_the_store_again),
+        claim(test_a_copy_writes_nothing_until_it_is_taken),
+        claim(test_take_passes_over_openings_only),
+        claim(test_a_damaged_object_is_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
