@@ -16,6 +16,7 @@ const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:500,m
 
 static const struct command *const commands[] = {
     &command_backup,
+    &command_bucket,
     &command_check,
     &command_copy,
     &command_dead_letters,

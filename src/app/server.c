@@ -163,6 +163,8 @@ server_reload(void *server, struct why *why)
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) e = access_settings_complete(&lists.access, &next, why);
     if (e == OK) e = config_lists_check(&lists, &next, why);
+    if (e == OK && !uploader_is_for(s->uploader, &lists.objects))
+        e = why_set(why, ERR_INPUT, "object_storage has changed: restart to use the new values");
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     uint32_t alertmanager_count = lists.alerting.count;
     bool has_users = lists.access.users.count > 0;
@@ -318,6 +320,7 @@ open_store(struct server *s, const struct config_lists *lists, struct why *why)
     options.rules_lock = &s->reload_lock;
     options.snapshot_more = copy_states;
     options.snapshot_context = s;
+    options.objects = uploader_objects(s->uploader);
     struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);
@@ -487,6 +490,7 @@ server_quiesce(struct server *s)
     api_stop(s->api);
     self_scrape_set(s->self_scrape, 0);
     backups_stop(s->backups);
+    uploader_stop(s->uploader);
     ruler_stop(s->ruler);
     relays_stop(s->relays);
 }
@@ -513,6 +517,7 @@ server_free(struct server *s)
     merger_stop(s->merger);
     backups_free(s->backups);
     s->backups = NULL;
+    uploader_end(s->uploader);
     self_scrape_free(s->self_scrape);
     s->self_scrape = NULL;
     ruler_join(s->ruler);
@@ -534,6 +539,7 @@ server_free(struct server *s)
     usage_free(s->usage);
     readers_free(s->readers);
     tsdb_free(s->tsdb);
+    uploader_free(s->uploader);
     keeper_fini(&s->keeper);
     rule_settings_free(&s->rules);
     retention_rules_free(&s->retention);
@@ -679,6 +685,10 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     /* Before the store: a start that fails for these makes no directory. */
     if (e == OK) e = process_check_files(NEW_STORE_FILES, why);
     if (e == OK) e = http_places_check(env, places, place_count, why);
+    if (e == OK && lists->objects.given) {
+        const struct uploader_options options = {env, &s->memory.foreground};
+        e = uploader_new(&options, &lists->objects, &s->uploader, why);
+    }
     if (e == OK) e = open_store(s, lists, why);
     if (e == OK && settings->wal_ack == ACK_DESTINATION) e = begin_queue(s, why);
     uint64_t foreground =
@@ -744,6 +754,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     }
     if (e == OK) e = begin_self_scrape(s, why);
     if (e == OK && s->is_stored) e = begin_backups(s, why);
+    if (e == OK) e = uploader_start(s->uploader, s->tsdb, why);
     if (e == OK && env_thread_start(env, "alerts", alerts_loop, s, &s->alerts_thread))
         e = why_set(why, ERR_AGAIN, "cannot start the thread that sends alerts");
     if (e == OK && worker_start(&s->reloader, "reload", reload_loop, s))

@@ -93,6 +93,7 @@ show_config(void *context, struct buf *to)
     notifier_show_settings(s->notifier, print_settings, &shown);
     downsampling_rules_print_yaml(&s->downsampling, to);
     lock_drop(&s->settings_lock);
+    uploader_print_yaml(s->uploader, to);
     admission_print_yaml(s->admission, to);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);

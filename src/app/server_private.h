@@ -46,6 +46,31 @@ void backups_set(struct backups *backups, const struct settings *settings);
 void backups_stop(struct backups *backups);
 void backups_free(struct backups *backups);
 
+/* --- uploader.c ------------------------------------------------------------------------------- */
+
+/* A thread that copies parts into the bucket of `object_storage`, and writes its catalog. */
+struct uploader;
+struct uploader_options {
+    struct env *env;
+    struct budget *memory;
+};
+/* Opens the bucket. `storage` is taken, also on an error. Errors of bucket_link_open(). */
+MUST_CHECK enum err uploader_new(const struct uploader_options *options,
+                                 struct object_storage *storage, struct uploader **ret_uploader,
+                                 struct why *why);
+/* The bucket, as long as the uploader; NULL for NULL. */
+struct objects *uploader_objects(struct uploader *uploader);
+/* Begins to copy parts of the store, which uploader_end() has to precede the end of. Accepts NULL.
+ * ERR_NOMEM; ERR_AGAIN: the thread cannot be started; errors of tsdb_bucket_open(). */
+MUST_CHECK enum err uploader_start(struct uploader *uploader, struct tsdb *tsdb, struct why *why);
+/* True if these are the settings that it has; NULL is for none. Any thread. */
+bool uploader_is_for(const struct uploader *uploader, const struct object_storage *storage);
+/* Prints them in the format of the configuration file. Accepts NULL. Any thread. */
+void uploader_print_yaml(const struct uploader *uploader, struct buf *to);
+void uploader_stop(struct uploader *uploader); /* begins to stop; accepts NULL */
+void uploader_end(struct uploader *uploader);  /* waits for that; accepts NULL */
+void uploader_free(struct uploader *uploader); /* after the store is closed; accepts NULL */
+
 /* --- readers.c -------------------------------------------------------------------------------- */
 
 /* The configured sources, and an answerer that reads the store, if there is one, and the sources as
@@ -182,7 +207,8 @@ struct server {
     struct env_thread *alerts_thread; /* NULL: it does not run */
     _Atomic int64_t alerts_until_ns;  /* monotonic: it ends then at the latest; 0: it goes on */
     struct metric_collector notifier_collector;
-    struct backups *backups; /* NULL: nothing is stored */
+    struct backups *backups;   /* NULL: nothing is stored */
+    struct uploader *uploader; /* NULL: there is no bucket */
     struct self_scrape *self_scrape;
     bool is_stored;            /* samples are stored, not only logged */
     _Atomic bool takes_writes; /* relaxed: a write during a change counts as before it */

@@ -22,6 +22,7 @@ static const struct {
     {"", "destinations"},
     {"", "sources"},
     {"", "downsampling"},
+    {"", "object_storage"},
     {"", "rule_files"},
     {"", "tenants"},
     {"", "tls_server_config"},

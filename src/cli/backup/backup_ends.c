@@ -208,9 +208,9 @@ put_keys(struct buf *to, const char *text)
     return true;
 }
 
-/* Appends the address as a list of one source. */
-static enum err
-put_source(struct buf *to, const char *address, struct why *why)
+enum err
+bucket_address_yaml(const char *begin, const char *address, const char *end, struct buf *to,
+                    struct why *why)
 {
     const char *bucket = address + sizeof SCHEME - 1;
     size_t size = strcspn(bucket, "?"), name = strcspn(bucket, "/?");
@@ -218,7 +218,7 @@ put_source(struct buf *to, const char *address, struct why *why)
     size_t prefix_size = (size_t)(bucket + size - prefix);
     while (prefix_size > 0 && prefix[prefix_size - 1] == '/')
         prefix_size--;
-    buf_put_text(to, "sources: [{name: backup, type: archive, timeout: 5m, max_concurrent: 1000");
+    buf_put_text(to, begin);
     put_key(to, bytes_of_text("bucket"), bytes_of(bucket, name));
     if (prefix_size > PREFIX_BYTES - 2)
         return why_set(why, ERR_INPUT, "the prefix has more than %d bytes", PREFIX_BYTES - 2);
@@ -231,7 +231,7 @@ put_source(struct buf *to, const char *address, struct why *why)
         return why_set(why, ERR_INPUT,
                        "expected a directory, or s3://BUCKET/PREFIX?KEY=VALUE&KEY=VALUE");
     }
-    buf_put_text(to, "}]\n");
+    buf_put_text(to, end);
     return buf_error(to) ? why_set(why, buf_error(to), "the address of the bucket is too long")
                          : OK;
 }
@@ -245,7 +245,9 @@ repository_place_read(const char *address, struct budget *memory, struct sources
     struct why reason = {""};
     settings_default(&settings);
     buf_init(&yaml, memory, SOURCE_BYTES_MAX);
-    enum err e = put_source(&yaml, address, &reason);
+    enum err e = bucket_address_yaml(
+        "sources: [{name: backup, type: archive, timeout: 5m, max_concurrent: 1000", address,
+        "}]\n", &yaml, &reason);
     if (e == OK) e = sources_yaml(address, buf_bytes(&yaml), &settings, ret, &reason);
     buf_fini(&yaml);
     return e ? why_set(why, e, "%s", why_text(&reason, e)) : OK;

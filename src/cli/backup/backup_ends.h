@@ -45,7 +45,7 @@ MUST_CHECK enum err server_snapshot_remove(struct server_snapshot *snapshot, str
 /* Holds the settings and the connections of a bucket as long as its place is used; zeroed memory
  * before, but for `stop`. */
 struct place_needs {
-    const atomic_bool *stop; /* as of object_bucket_new() */
+    const atomic_bool *stop; /* as of objects_bucket() */
     struct sources sources;
     struct http_puller *puller;
 };
@@ -62,6 +62,10 @@ MUST_CHECK enum err repository_place(const char *text, struct budget *memory,
  * Errors as repository_place(). */
 MUST_CHECK enum err repository_place_read(const char *address, struct budget *memory,
                                           struct sources *ret_sources, struct why *why);
+/* Appends an address, which begins with s3://, as keys of a mapping in YAML, between `begin`, which
+ * has other keys, and `end`. ERR_INPUT: not the address of a bucket; ERR_LIMIT, ERR_NOMEM. */
+MUST_CHECK enum err bucket_address_yaml(const char *begin, const char *address, const char *end,
+                                        struct buf *to, struct why *why);
 /* After the place was freed. */
 void place_needs_fini(struct place_needs *needs);
 

@@ -369,17 +369,18 @@ print_parts(struct report *r, const struct inspect_dir *d)
     report_table(r, "partList", "Parts",
                  "number=part|from|to|series|floats|histograms|exemplars|dataBytes=data|indexBytes="
                  "index|bytes=|bytesPerSample=per sample|fromPosition=log from|toPosition=log up "
-                 "to|appliedTombstone=|readable=");
+                 "to|appliedTombstone=|readable=|remote=");
     for (uint32_t i = 0; i < d->part_count; i++) {
         const struct inspect_live_part *p = &d->parts[i];
         const struct part_info *f = &p->facts;
         char number[17];
-        report_row(
-            r, value_text(inspect_number(f->number, number)), INSPECT_RANGE(f->time),
-            value_count(f->series_count), INSPECT_KINDS(f->sample_count), value_size(f->data_bytes),
-            value_size(f->file_bytes - f->data_bytes), value_size(f->file_bytes),
-            value_ratio(f->file_bytes, sum_samples(f->sample_count)), value_count(f->from_pos),
-            value_count(f->to_pos), value_count(p->applied), value_bool(!p->unreadable));
+        report_row(r, value_text(inspect_number(f->number, number)), INSPECT_RANGE(f->time),
+                   value_count(f->series_count), INSPECT_KINDS(f->sample_count),
+                   value_size(f->data_bytes), value_size(f->file_bytes - f->data_bytes),
+                   value_size(f->file_bytes),
+                   value_ratio(f->file_bytes, sum_samples(f->sample_count)),
+                   value_count(f->from_pos), value_count(f->to_pos), value_count(p->applied),
+                   value_bool(!p->unreadable), value_bool(p->remote));
     }
     report_table_end(r, 0);
 }

@@ -328,6 +328,11 @@ run_verify(int argc, char **argv)
     printf("%s: ok (%" PRIu64 " part%s, %" PRIu64 " log record%s, %" PRIu64 " destination%s)\n",
            v.dir, v.store.parts, plural(v.store.parts), v.store.log_records,
            plural(v.store.log_records), v.relay.destinations, plural(v.relay.destinations));
+    if (v.store.remote_parts > 0) {
+        printf("%" PRIu64 " of these parts %s only in the bucket: 'firekeep bucket verify' compares "
+               "them with their checksums\n",
+               v.store.remote_parts, v.store.remote_parts == 1 ? "is" : "are");
+    }
     return EXIT_DONE;
 }
 

@@ -12,6 +12,7 @@ config_lists_free(struct config_lists *lists)
     alerting_free(&lists->alerting);
     retention_rules_free(&lists->retention);
     downsampling_rules_free(&lists->downsampling);
+    object_storage_free(&lists->objects);
     access_settings_free(&lists->access);
 }
 
@@ -47,6 +48,8 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
     if (reader_goes_on(e))
         e = after_pass(
             e, downsampling_rules_yaml(file_name, text, settings, &lists.downsampling, why), &in);
+    if (reader_goes_on(e))
+        e = after_pass(e, object_storage_yaml(file_name, text, settings, &lists.objects, why), &in);
     if (reader_goes_on(e))
         e = after_pass(e, access_settings_yaml(file_name, text, settings, &lists.access, why), &in);
     if (e)
@@ -103,6 +106,12 @@ config_lists_check(const struct config_lists *lists, const struct settings *sett
     enum err e = destinations_check(&lists->destinations, settings->storage_path, why);
     if (e == OK && settings->storage_mode == STORAGE_NONE && lists->downsampling.count > 0)
         e = why_set(why, ERR_INPUT, "downsampling requires storage.mode=local");
+    if (e == OK && settings->storage_mode == STORAGE_NONE && lists->objects.given)
+        e = why_set(why, ERR_INPUT, "object_storage requires storage.mode=local");
+    if (e == OK && settings->retention_size_bytes > 0 && lists->objects.given)
+        e = why_set(why, ERR_INPUT,
+                    "retention.size cannot be used with object_storage: it would remove samples "
+                    "from the bucket, too");
     if (e == OK && settings->wal_ack == ACK_DESTINATION) e = check_unlogged(lists, settings, why);
     return e ? e : sources_check(&lists->sources, settings, &lists->access.given.listeners, why);
 }

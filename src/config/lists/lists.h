@@ -229,6 +229,39 @@ MUST_CHECK enum err downsampling_levels_make(const struct downsampling_rules *ru
 /* The keys of the root, for the reference. */
 extern const struct schema downsampling_root_schema;
 
+/* --- `object_storage`: object_storage.c ------------------------------------------------------- */
+
+enum object_storage_type { OBJECTS_S3, OBJECTS_DIRECTORY };
+
+/* Which parts stay in the directory once they are in the bucket. */
+struct keep_local {
+    int64_t time_ms;     /* 0: all */
+    uint64_t size_bytes; /* 0: no limit */
+};
+/* Zeroed, there is none. */
+struct object_storage {
+    bool given;
+    unsigned type;                /* enum object_storage_type */
+    const char *path;             /* of a directory */
+    struct source_settings store; /* of a bucket: it is reached as an archive is */
+    int64_t upload_after_ms;
+    struct keep_local keep;
+    int64_t grace_ms;
+    bool single_writer; /* the bucket may ignore conditions */
+    struct arena *arena;
+};
+void object_storage_free(struct object_storage *storage);
+
+MUST_CHECK enum err object_storage_yaml(const char *file_name, struct bytes text,
+                                        const struct settings *settings,
+                                        struct object_storage *ret_storage, struct why *why);
+
+void object_storage_print_yaml(const struct object_storage *storage, struct buf *to);
+
+/* For the reference. */
+extern const struct schema object_storage_schema;
+extern const struct schema object_storage_root_schema;
+
 /* --- keys for rules that are not settings: rules/ --------------------------------------------- */
 
 /* Rules of one tenant. */
@@ -299,6 +332,7 @@ struct config_lists {
     struct alerting alerting;
     struct retention_rules retention;
     struct downsampling_rules downsampling;
+    struct object_storage objects;
     struct access_settings access; /* access_settings_complete() has to follow */
 };
 void config_lists_free(struct config_lists *lists);

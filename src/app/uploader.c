@@ -1,0 +1,253 @@
+/*
+ * uploader.c - see server_private.h. The thread steps through the work of tsdb_bucket_step(): a
+ * failed step is tried again, after pauses that grow; a catalog that someone else writes ends the
+ * work until the next start.
+ *
+ * Invariant of the thread: the pause is 0 unless the last step failed, and at most
+ * UPLOADER_PAUSE_NS_MAX.
+ */
+#include "app/server_private.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "cli/bucket/bucket_link.h"
+#include "tsdb/tsdb_bucket.h"
+
+#define UPLOADER_LOOK_NS      (10 * NS_PER_S)
+#define UPLOADER_PAUSE_NS_MAX (300 * NS_PER_S)
+
+struct uploader {
+    struct uploader_options options;
+    struct worker worker;
+    struct metric_collector collector;
+    struct object_storage storage; /* owned */
+    struct bucket_link link;
+    struct tsdb *tsdb;
+    struct tsdb_bucket *bucket;
+    atomic_bool stop;          /* relaxed: it orders nothing */
+    _Atomic uint64_t failures; /* for metrics; relaxed */
+
+    int64_t pause_ns; /* the thread only */
+};
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+static void
+log_step(const struct uploader *u, enum tsdb_bucket_did did)
+{
+    struct tsdb_bucket_stats stats;
+    tsdb_bucket_stats(u->bucket, &stats);
+    if (did == TSDB_BUCKET_OPENED) {
+        log_info("bucket opened", KV("bucket", u->link.objects->shown), KV("number", stats.number),
+                 KV("parts", stats.parts), KV("bytes", stats.bytes));
+    } else if (did == TSDB_BUCKET_NAMED) {
+        log_debug("bucket's catalog has a further delta", KV("number", stats.number),
+                  KV("parts", stats.parts), KV("complete_pos", stats.complete_pos));
+    }
+}
+
+/* Does all that is due. Returns the time until the next look. */
+static int64_t
+uploader_work(struct uploader *u)
+{
+    struct why why = {""};
+    enum tsdb_bucket_did did = TSDB_BUCKET_OPENED;
+    enum err e = OK;
+    while (e == OK && did != TSDB_BUCKET_NOTHING) {
+        if (atomic_load_explicit(&u->stop, memory_order_relaxed)) return 0;
+        e = tsdb_bucket_step(u->bucket, &did, &why);
+        if (e == OK) log_step(u, did);
+    }
+    if (e == OK || e == ERR_CANCELED) {
+        u->pause_ns = 0;
+        return UPLOADER_LOOK_NS;
+    }
+    atomic_fetch_add_explicit(&u->failures, 1, memory_order_relaxed);
+    if (e == ERR_INPUT) {
+        log_error("nothing is written into the bucket any more, samples are stored in the "
+                  "directory only; see docs/bucket.md",
+                  KV("bucket", u->link.objects->shown), KV("error", why_text(&why, e)));
+        return INT64_MAX / 2;
+    }
+    u->pause_ns = worker_pause_ns(u->pause_ns, UPLOADER_PAUSE_NS_MAX);
+    assert(u->pause_ns > 0 && u->pause_ns <= UPLOADER_PAUSE_NS_MAX);
+    log_error("cannot write into the bucket, trying again", KV("bucket", u->link.objects->shown),
+              KV("in_seconds", u->pause_ns / NS_PER_S), KV("error", why_text(&why, e)));
+    return u->pause_ns;
+}
+
+static void
+uploader_run(void *context)
+{
+    struct uploader *u = context;
+    struct env *env = u->options.env;
+    int64_t until_ns = 0;
+    while (worker_rest(&u->worker, until_ns, REST_UNTIL_WOKEN))
+        until_ns = env_monotonic_ns(env) + uploader_work(u);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+static void
+uploader_collect(struct metric_sink *sink, void *context)
+{
+    static const struct metric_family
+        remote = {"firekeep_bucket_remote_parts",
+                  "Parts that are only in the bucket, and not in the storage directory.",
+                  METRIC_KIND_GAUGE},
+        parts = {"firekeep_bucket_parts", "Parts that the catalog of the bucket names.",
+                 METRIC_KIND_GAUGE},
+        bytes = {"firekeep_bucket_bytes", "Size of these parts, in bytes.", METRIC_KIND_GAUGE},
+        number = {"firekeep_bucket_catalog_number", "Number of the newest delta of the catalog.",
+                  METRIC_KIND_GAUGE},
+        complete = {"firekeep_bucket_complete_timestamp_seconds",
+                    "Unix time of the newest sample among those that are all in the bucket, 0 if "
+                    "there is none.",
+                    METRIC_KIND_GAUGE},
+        behind = {"firekeep_bucket_behind_bytes",
+                  "Bytes of the log after the position up to which all samples are in the bucket.",
+                  METRIC_KIND_GAUGE},
+        stopped = {"firekeep_bucket_stopped",
+                   "1 if nothing is written into the bucket, because its catalog has what this "
+                   "directory did not write.",
+                   METRIC_KIND_GAUGE},
+        uploads = {"firekeep_bucket_uploads_total", "Parts that were uploaded.",
+                   METRIC_KIND_COUNTER},
+        upload_bytes = {"firekeep_bucket_upload_bytes_total", "Bytes of parts that were uploaded.",
+                        METRIC_KIND_COUNTER},
+        unnamed = {"firekeep_bucket_unnamed_parts",
+                   "Parts in the bucket that its catalog no longer names, and that are removed "
+                   "later.",
+                   METRIC_KIND_GAUGE},
+        swept = {"firekeep_bucket_removed_total", "Parts that were removed from the bucket.",
+                 METRIC_KIND_COUNTER},
+        requests = {"firekeep_bucket_requests_total",
+                    "Requests of queries and merges for parts that are only in the bucket.",
+                    METRIC_KIND_COUNTER},
+        read_bytes = {"firekeep_bucket_read_bytes_total",
+                      "Bytes that queries and merges have read from the bucket.",
+                      METRIC_KIND_COUNTER},
+        failures = {"firekeep_bucket_failures_total", "Failed attempts to write into the bucket.",
+                    METRIC_KIND_COUNTER};
+    struct uploader *u = context;
+    struct tsdb_bucket_stats s;
+    struct wal_stats wal;
+    tsdb_bucket_stats(u->bucket, &s);
+    wal_stats(tsdb_wal(u->tsdb), &wal);
+    metric_put_u64(sink, &remote, NULL, 0, s.remote_parts);
+    metric_put_u64(sink, &parts, NULL, 0, s.parts);
+    metric_put_u64(sink, &bytes, NULL, 0, s.bytes);
+    metric_put_u64(sink, &number, NULL, 0, s.number);
+    metric_put_double(sink, &complete, NULL, 0,
+                      s.complete_ms == INT64_MIN ? 0 : (double)s.complete_ms / 1000);
+    metric_put_u64(sink, &behind, NULL, 0,
+                   wal.end_pos > s.complete_pos ? wal.end_pos - s.complete_pos : 0);
+    metric_put_u64(sink, &stopped, NULL, 0, s.is_stopped);
+    metric_put_u64(sink, &uploads, NULL, 0, s.uploads_total);
+    metric_put_u64(sink, &upload_bytes, NULL, 0, s.upload_bytes_total);
+    metric_put_u64(sink, &unnamed, NULL, 0, s.unnamed);
+    metric_put_u64(sink, &swept, NULL, 0, s.swept_total);
+    metric_put_u64(sink, &requests, NULL, 0, s.requests_total);
+    metric_put_u64(sink, &read_bytes, NULL, 0, s.read_bytes_total);
+    metric_put_u64(sink, &failures, NULL, 0,
+                   atomic_load_explicit(&u->failures, memory_order_relaxed));
+}
+
+/* --- begin and end ---------------------------------------------------------------------------- */
+
+enum err
+uploader_new(const struct uploader_options *options, struct object_storage *storage,
+             struct uploader **ret_uploader, struct why *why)
+{
+    struct uploader *u = mem_new(NULL, sizeof *u);
+    if (u == NULL) {
+        object_storage_free(storage);
+        return why_set(why, ERR_NOMEM, "not enough memory to start");
+    }
+    u->options = *options;
+    u->storage = *storage;
+    *storage = (struct object_storage){.given = false};
+    worker_init(&u->worker, options->env);
+    enum err e =
+        bucket_link_open(options->env, &u->storage, options->memory, &u->stop, &u->link, why);
+    if (e)
+        uploader_free(u);
+    else
+        *ret_uploader = u;
+    return e;
+}
+
+struct objects *
+uploader_objects(struct uploader *u)
+{
+    return u == NULL ? NULL : u->link.objects;
+}
+
+enum err
+uploader_start(struct uploader *u, struct tsdb *tsdb, struct why *why)
+{
+    if (u == NULL) return OK;
+    const struct object_storage *s = &u->storage;
+    const struct tsdb_bucket_options bucket = {.tsdb = tsdb,
+                                               .objects = u->link.objects,
+                                               .memory = u->options.memory,
+                                               .upload_after_ms = s->upload_after_ms,
+                                               .keep_ms = s->keep.time_ms,
+                                               .keep_bytes = s->keep.size_bytes,
+                                               .grace_ms = s->grace_ms,
+                                               .single_writer = s->single_writer};
+    u->tsdb = tsdb;
+    enum err e = tsdb_bucket_open(&bucket, &u->bucket, why);
+    if (e) return e;
+    u->collector = (struct metric_collector){.collect = uploader_collect, .context = u};
+    metric_register_collector(&u->collector);
+    e = worker_start(&u->worker, "bucket", uploader_run, u);
+    return e ? why_set(why, e, "cannot start the thread for the bucket") : OK;
+}
+
+bool
+uploader_is_for(const struct uploader *u, const struct object_storage *storage)
+{
+    if (u == NULL || !storage->given) return (u != NULL) == storage->given;
+    return schema_equal(&object_storage_schema, 0, &u->storage, storage);
+}
+
+void
+uploader_print_yaml(const struct uploader *u, struct buf *to)
+{
+    if (u != NULL) object_storage_print_yaml(&u->storage, to);
+}
+
+void
+uploader_stop(struct uploader *u)
+{
+    if (u == NULL) return;
+    atomic_store_explicit(&u->stop, true, memory_order_relaxed);
+    worker_stop(&u->worker);
+}
+
+void
+uploader_end(struct uploader *u)
+{
+    if (u == NULL) return;
+    uploader_stop(u);
+    if (u->worker.thread != NULL) worker_join(&u->worker);
+    if (u->collector.collect != NULL) metric_unregister(&u->collector.link);
+    u->collector.collect = NULL;
+    tsdb_bucket_free(u->bucket);
+    u->bucket = NULL;
+}
+
+void
+uploader_free(struct uploader *u)
+{
+    if (u == NULL) return;
+    uploader_end(u);
+    worker_fini(&u->worker);
+    bucket_link_close(&u->link);
+    object_storage_free(&u->storage);
+    mem_free(NULL, u, sizeof *u);
+}

@@ -1,0 +1,107 @@
+#!/bin/bash
+# bucket.sh - parts in a bucket (docs/bucket.md): of moto, which obeys conditions, of s3rver, which
+# ignores them, and in a directory. A killed server whose directory is gone comes back from it.
+
+. tests/lib.sh
+. tests/destinations_lib.sh
+. tests/counterparts_lib.sh
+region=eu-west-1
+name_ports firekeep control adopted s3 moto
+firekeep=build/firekeep
+adopted=http://127.0.0.1:${port[adopted]}
+export AWS_REGION=$region AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER
+
+config() { # KEYS: of object_storage
+    echo "object_storage: {$1, upload_after: 0s, keep_local: {time: 1d}}" >"$work/config.yml"
+}
+
+begins() {
+    start_firekeep server "$work/data" "${port[firekeep]}" --config.file="$work/config.yml" --web.enable-admin-api --web.enable-lifecycle
+}
+
+imports() { # NAME VALUE
+    awk -v name="$1" -v value="$2" 'BEGIN { for (i = 0; i < 2000; i++) printf "%s{i=\"%d\"} %d 1700000000000\n", name, i, value + i }' |
+        "$firekeep" import --url="$url" --format=prometheus -
+}
+
+flushes() { # URL
+    curl -sf -XPOST "$1/api/v1/admin/tsdb/flush"
+}
+
+deletes() { # SELECTOR
+    curl -sfG -XPOST "$url/api/v1/admin/tsdb/delete_series" --data-urlencode "match[]=$1"
+}
+
+shows() { # URL METRIC EXPRESSION: of awk, about its value as $2
+    curl -sf "$1/metrics" | awk "\$1 == \"firekeep_bucket_$2\" && ($3) { found = 1 } END { exit !found }"
+}
+
+exports() { # URL FILE
+    "$firekeep" export --url="$1" --start=0 --end=now -o "$work/$2"
+}
+
+round() { # NAME KEYS ADDRESS
+    local name=$1 address=$3
+    config "$2"
+    claim "$name: a server starts" begins
+    claim "$name: samples are written" imports first 1
+    claim "$name: of two metrics" imports second 7
+    claim "$name: they become a part" flushes "$url"
+    claim "$name: it is in the bucket" within 30 shows "$url" parts '$2 == 1'
+    claim "$name: it is removed from the directory" within 60 shows "$url" remote_parts '$2 == 1'
+    claim "$name: and still answers" exports "$url" remote.jsonl
+    claim "$name: with all samples" test "$(wc -l <"$work/remote.jsonl")" == 4000
+    claim "$name: a series is deleted" deletes 'second{i="5"}'
+    claim "$name: the catalog says so at once" within 30 says '"deletions":1' 0 "$firekeep" bucket stats --format=json "$address"
+    claim "$name: it is listed" says "parts/" 0 "$firekeep" bucket ls --config.file="$work/config.yml"
+    claim "$name: it is intact" says "1 part, 0 missing or damaged" 0 "$firekeep" bucket verify --read-all "$address"
+    claim "$name: samples of the server are exported" exports "$url" now.jsonl
+    crash server
+    mv "$work/data" "$work/gone"
+    claim "$name: a new directory is made of it" "$firekeep" bucket adopt "$address" "$work/new"
+    claim "$name: it is intact" says "1 of these parts is only in the bucket" 0 "$firekeep" verify "$work/new"
+    claim "$name: a directory is not overwritten" says "is not empty" 1 "$firekeep" bucket adopt "$address" "$work/new"
+    claim "$name: it is served" start_firekeep adopted "$work/new" "${port[adopted]}" --config.file="$work/config.yml"
+    claim "$name: its samples are exported" exports "$adopted" new.jsonl
+    claim "$name: they are those of the server" cmp "$work/new.jsonl" "$work/now.jsonl"
+    claim "$name: it goes on with the bucket" within 30 shows "$adopted" catalog_number '$2 > 3'
+    mv "$work/gone" "$work/data"
+    claim "$name: the old server comes back" begins
+    claim "$name: it writes nothing into the bucket" within 30 shows "$url" stopped '$2 == 1'
+    claim "$name: and still takes samples" imports third 3
+    claim "$name: a directory in use is not taken" says "is in use" 1 "$firekeep" bucket take "$address" "$work/data"
+    stop adopted
+    stop server
+    rm -rf "$work/data" "$work/new"
+}
+
+round directory "type: directory, path: $work/bucket" "$work/bucket"
+rm "$(find "$work/bucket/parts" -type f | head -n 1)"
+claim "a missing part is found" says "1 missing or damaged" 1 "$firekeep" bucket verify "$work/bucket"
+claim "a directory is made of the rest" "$firekeep" bucket adopt "$work/bucket" "$work/half"
+claim "which no server opens without the bucket" says "configure its object_storage" 1 timeout 20 "$firekeep" serve --storage.path="$work/half" --web.listen-address=127.0.0.1:0
+claim "an empty bucket has no catalog" says "has no catalog" 1 "$firekeep" bucket stats "$work/empty"
+config "type: directory, path: $work/other"
+claim "a server starts with another bucket" begins
+sed -i 's/other/third/' "$work/config.yml"
+claim "a reload does not replace the bucket" says "restart to use the new values" 0 curl -s -XPOST "$url/-/reload"
+stop server
+rm -rf "$work/data"
+
+if has moto && can_read_aws && claim "moto starts" start_moto && claim "moto: a bucket is made" client "$(url_of moto)" make-bucket parts; then
+    round moto "type: s3, bucket: parts, prefix: one/, endpoint: '$(url_of moto)', path_style: true" "s3://parts/one?endpoint=$(url_of moto)&path_style=true"
+else
+    skip "buckets of moto" "moto is missing"
+fi
+if has s3 && can_read_aws && claim "s3rver starts" start_s3 && claim "s3rver: a bucket is made" client "$(url_of s3)" make-bucket parts; then
+    keys="type: s3, bucket: parts, endpoint: '$(url_of s3)', path_style: true"
+    config "$keys"
+    claim "s3rver: a server starts" begins
+    claim "s3rver: it refuses a bucket that ignores conditions" within 30 shows "$url" stopped '$2 == 1'
+    stop server
+    rm -rf "$work/data"
+    round s3rver "$keys, single_writer: true" "s3://parts?endpoint=$(url_of s3)&path_style=true"
+else
+    skip "buckets of s3rver" "s3rver is missing"
+fi
+done_testing
