@@ -40,7 +40,7 @@ are_understood() {
         }
         for flag in $flags; do
             flag=${flag%%=*}
-            grep -q -e "$flag\>" "$work/help.$command" && continue
+            grep -q -e "$flag\>" -e "--\[no-\]${flag#--}\>" "$work/help.$command" && continue
             echo "$file: firekeep $command has no flag $flag"
             unknown=1
         done
