@@ -49,6 +49,17 @@ log_step(const struct uploader *u, enum tsdb_bucket_did did)
     }
 }
 
+/* Returns how long the next upload waits, so that all of them keep below the limit. */
+static int64_t
+upload_pause_ns(const struct uploader *u, uint64_t before)
+{
+    struct tsdb_bucket_stats stats;
+    if (u->storage.rate_bytes == 0) return 0;
+    tsdb_bucket_stats(u->bucket, &stats);
+    double seconds = (double)(stats.upload_bytes_total - before) / (double)u->storage.rate_bytes;
+    return (int64_t)(seconds * (double)NS_PER_S);
+}
+
 /* Does all that is due. Returns the time until the next look. */
 static int64_t
 uploader_work(struct uploader *u)
@@ -57,9 +68,13 @@ uploader_work(struct uploader *u)
     enum tsdb_bucket_did did = TSDB_BUCKET_OPENED;
     enum err e = OK;
     while (e == OK && did != TSDB_BUCKET_NOTHING) {
+        struct tsdb_bucket_stats before;
         if (atomic_load_explicit(&u->stop, memory_order_relaxed)) return 0;
+        tsdb_bucket_stats(u->bucket, &before);
         e = tsdb_bucket_step(u->bucket, &did, &why);
         if (e == OK) log_step(u, did);
+        int64_t pause_ns = upload_pause_ns(u, before.upload_bytes_total);
+        if (e == OK && pause_ns > 0) return pause_ns;
     }
     if (e == OK || e == ERR_CANCELED) {
         u->pause_ns = 0;

@@ -71,6 +71,7 @@ report_one(struct report *r, const json_t *x)
         {"parts", "parts with some", VALUE_COUNT},
         {"partBytes", "size of these parts", VALUE_SIZE},
         {"snapshots", "snapshots with some", VALUE_COUNT},
+        {"bucket", "in the bucket", VALUE_TEXT},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         report_field(r, fields[i].key, fields[i].title,

@@ -22,6 +22,7 @@ struct query_control;
 enum {
     OBJECT_KEY_BYTES = 128,
     OBJECT_DIGEST_BYTES = 32,
+    OBJECT_RULE_BYTES = 160,
     OBJECT_PIECE_BYTES = 16 << 20, /* larger objects are sent in pieces of this size */
 };
 
@@ -101,6 +102,9 @@ struct objects_ops {
     enum err (*list)(struct objects *objects, const char *begin,
                      enum err (*each)(void *context, const struct object_listed *object),
                      void *context, struct why *why);
+    /* Finds a rule of the bucket by which it removes or archives objects on its own; *ret_rule
+     * describes it, "" if there is none, or if that cannot be known. */
+    enum err (*rule)(struct objects *objects, char ret_rule[OBJECT_RULE_BYTES], struct why *why);
     /* An object that is missing counts as removed. */
     enum err (*remove)(struct objects *objects, const char *key, struct why *why);
     void (*free)(struct objects *objects);

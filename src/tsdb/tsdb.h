@@ -313,6 +313,8 @@ MUST_CHECK enum err tsdb_deletions(struct tsdb *tsdb, struct bytes tenant, struc
 MUST_CHECK enum err tsdb_deletion_hidden(struct tsdb *tsdb, uint64_t id,
                                          struct query_control *control,
                                          struct tsdb_deletion *ret_hidden, struct why *why);
+/* True if parts are copied into a bucket, whose catalog has to be told of a deletion, too. */
+bool tsdb_has_bucket(struct tsdb *tsdb);
 /* Undoes a deletion: its samples are visible again, as if it had not been made. ERR_MISSING: the
  * tenant has no such receipt; ERR_INPUT: it was undone, or can no longer be; ERR_IO, ERR_NOMEM. Any
  * thread. */

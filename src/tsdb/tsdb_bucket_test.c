@@ -8,6 +8,7 @@
 #include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 #include "sys/sim_objects.h"
+#include "tsdb/store/bucket.h"
 #include "tsdb/store/catalog.h"
 #include "tsdb/store/store.h"
 #include "tsdb/tsdb_bucket.h"
@@ -306,10 +307,14 @@ UNIT_TEST(test_a_bucket_that_is_away_fails_queries_and_stops_no_writes)
     assert_non_null(strstr(machine.why.text, "bucket"));
     question_fini(&q);
     send_part("__name__=m,x=1", T0 + 1000, 2);
+    assert_int_equal(try_merges(TSDB_MERGE_FULL), ERR_AGAIN);
+    send_part("__name__=m,x=1", T0 + 2000, 3);
+    must(try_merges(TSDB_MERGE_FULL)); /* of parts that are here */
     sim.is_away = false;
     expect_all(&machine, "a",
                "{__name__=\"m\", x=\"1\"} 1767222000000 1\n"
-               "{__name__=\"m\", x=\"1\"} 1767222001000 2\n");
+               "{__name__=\"m\", x=\"1\"} 1767222001000 2\n"
+               "{__name__=\"m\", x=\"1\"} 1767222002000 3\n");
     end_bucket();
 }
 
@@ -333,6 +338,22 @@ UNIT_TEST(test_a_part_whose_object_is_not_whole_stays)
     end_bucket();
 }
 
+UNIT_TEST(test_a_rule_that_removes_objects_keeps_parts_in_the_directory)
+{
+    begin();
+    sim.rule = "removes objects after 30 days";
+    begin_keeping(1);
+    send_part("__name__=m,x=1", T0, 1);
+    sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
+    assert_int_equal(run(), ERR_AGAIN);
+    assert_non_null(strstr(machine.why.text, "after 30 days"));
+    assert_int_equal(count_remote_parts(), 0);
+    sim.rule = NULL;
+    run_all();
+    assert_int_equal(count_remote_parts(), 1);
+    end_bucket();
+}
+
 static uint64_t
 delete_series(const char *selector_text)
 {
@@ -346,6 +367,12 @@ delete_series(const char *selector_text)
     } while (e == ERR_AGAIN);
     must(e);
     return d.id;
+}
+
+static enum deletion_in_bucket
+deletion_state(uint64_t id)
+{
+    return bucket_deletion(bucket, id);
 }
 
 static uint32_t
@@ -371,13 +398,15 @@ UNIT_TEST(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are
     send_part("__name__=m,x=2", T0, 2);
     run_all();
     uint64_t undone = delete_series("m{x='2'}");
+    assert_int_equal(deletion_state(undone), BUCKET_PENDING);
     must(tsdb_bucket_step(bucket, &did, &machine.why)); /* without waiting for a minute */
+    assert_int_equal(deletion_state(undone), BUCKET_HIDES);
     assert_int_equal(did, TSDB_BUCKET_NAMED);
     assert_int_equal(catalogued_tombstones(), 1);
     must(tsdb_undelete(machine.db, text("a"), undone, &machine.why));
     must(tsdb_bucket_step(bucket, &did, &machine.why));
     assert_int_equal(catalogued_tombstones(), 0);
-    (void)delete_series("m{x='1'}");
+    uint64_t final = delete_series("m{x='1'}");
     must(tsdb_bucket_step(bucket, &did, &machine.why));
     merge_all(TSDB_MERGE_CLEAN);
     /* the parts of the bucket still have the samples */
@@ -389,6 +418,12 @@ UNIT_TEST(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are
     run_all();
     assert_int_equal(catalogued_tombstones(), 0);
     expect_catalog();
+    assert_int_equal(deletion_state(final), BUCKET_HIDES);
+    pass_time(2 * 3600 * 1000); /* the old part is known to be unnamed */
+    restart();
+    assert_int_equal(deletion_state(final), BUCKET_HIDES);
+    pass_time(DAY_MS);
+    assert_int_equal(deletion_state(final), BUCKET_DONE);
     end_bucket();
 }
 
@@ -656,6 +691,7 @@ main(void)
         claim(test_merges_read_and_replace_parts_in_the_bucket),
         claim(test_a_bucket_that_is_away_fails_queries_and_stops_no_writes),
         claim(test_a_part_whose_object_is_not_whole_stays),
+        claim(test_a_rule_that_removes_objects_keeps_parts_in_the_directory),
         claim(test_objects_go_when_they_were_unnamed_for_the_grace),
         claim(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are),
         claim(test_no_failed_request_makes_the_catalog_differ_from_the_store),

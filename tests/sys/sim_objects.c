@@ -210,6 +210,17 @@ sim_read(struct objects *objects, const struct object_range *ranges, uint32_t co
 }
 
 static enum err
+sim_rule(struct objects *objects, char ret_rule[OBJECT_RULE_BYTES], struct why *why)
+{
+    struct sim_objects *b = sim_of(objects);
+    b->requests++;
+    if (fails(b, SIM_FAILS_BEFORE) || fails(b, SIM_FAILS_AFTER) || fails(b, SIM_FAILS_LATE))
+        return broken(why);
+    snprintf(ret_rule, OBJECT_RULE_BYTES, "%s", b->rule == NULL ? "" : b->rule);
+    return OK;
+}
+
+static enum err
 sim_list(struct objects *objects, const char *begin,
          enum err (*each)(void *context, const struct object_listed *object), void *context,
          struct why *why)
@@ -250,8 +261,8 @@ sim_free(struct objects *objects)
 void
 sim_objects_init(struct sim_objects *b)
 {
-    static const struct objects_ops ops = {sim_put,  sim_put_file, sim_look,   sim_get,
-                                           sim_read, sim_list,     sim_remove, sim_free};
+    static const struct objects_ops ops = {sim_put,  sim_put_file, sim_look,   sim_get, sim_read,
+                                           sim_list, sim_rule,     sim_remove, sim_free};
     *b =
         (struct sim_objects){.objects = {&ops, "sim"}, .now_ms = 1767225600000, .late_ms = 3600000};
 }

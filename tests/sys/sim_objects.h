@@ -40,9 +40,10 @@ struct sim_objects {
     uint64_t fails_at; /* number of the request that fails; 0: none */
     enum sim_failure failure;
     bool no_conditions; /* an object is replaced in any case, and the answer says so */
-    bool is_away; /* every request fails before it has an effect */
+    bool is_away;       /* every request fails before it has an effect */
     bool no_digests;
-    bool lists_lag; /* a new object is not listed until sim_objects_settle() */
+    const char *rule; /* of the bucket; NULL: none */
+    bool lists_lag;   /* a new object is not listed until sim_objects_settle() */
 };
 
 void sim_objects_init(struct sim_objects *bucket);

@@ -262,6 +262,7 @@ deletion_end(struct api *api, struct http_request *request, enum err e, struct d
                      JSON("headBytes", preview->head_bytes), JSON("exact", preview->exact));
     } else {
         json_member_uint(p.j, "windows", counts.windows);
+        if (tsdb_has_bucket(api->options.tsdb)) json_members(p.j, JSON("bucket", "pending"));
         json_member_array(p.j, "ids");
         for (uint32_t i = 0; i < d->selector_count; i++) {
             char id[24];
@@ -455,6 +456,12 @@ static const char *const states[] = {
     [DELETION_UNDONE] = "undone",
 };
 
+static const char *const in_bucket[] = {
+    [BUCKET_PENDING] = "pending",
+    [BUCKET_HIDES] = "hides",
+    [BUCKET_DONE] = "done",
+};
+
 /* The members of a receipt; the object stays open. */
 static void
 put_receipt(struct json *j, const struct tsdb_receipt *r)
@@ -472,6 +479,7 @@ put_receipt(struct json *j, const struct tsdb_receipt *r)
     json_members(j, JSON("series", r->series), JSON("samples", r->samples),
                  JSON("windows", r->windows), JSON("parts", r->parts),
                  JSON("partBytes", r->part_bytes), JSON("snapshots", r->snapshots));
+    if (r->bucket != BUCKET_NONE) json_members(j, JSON("bucket", in_bucket[r->bucket]));
 }
 
 static uint64_t

@@ -594,6 +594,89 @@ bucket_list(struct objects *objects, const char *begin,
     return e;
 }
 
+/* --- rules of the bucket ---------------------------------------------------------------------- */
+
+enum { RULES_BYTES_MAX = 1 << 20, RULE_TEXT_BYTES = 1100 };
+
+struct rule_reading {
+    const char *prefix; /* of the bucket that is used */
+    char *found;
+    char status[16], prefix_of_rule[RULE_TEXT_BYTES], filter[RULE_TEXT_BYTES];
+    char both[RULE_TEXT_BYTES], tag[8], days[16], date[40], storage_class[32];
+};
+
+static bool
+begins_with(const char *text, const char *begin)
+{
+    return strncmp(text, begin, strlen(begin)) == 0;
+}
+
+/* A rule concerns the prefix if one of the two begins with the other. Objects have no tags. */
+static enum err
+take_rule(void *context)
+{
+    struct rule_reading *r = context;
+    const char *prefix = r->filter[0] != '\0' ? r->filter
+                         : r->both[0] != '\0' ? r->both
+                                              : r->prefix_of_rule;
+    bool meets = begins_with(prefix, r->prefix) || begins_with(r->prefix, prefix);
+    bool expires = r->days[0] != '\0' || r->date[0] != '\0';
+    if (strcmp(r->status, "Enabled") != 0 || r->tag[0] != '\0' || !meets) return OK;
+    if (expires) {
+        snprintf(r->found, OBJECT_RULE_BYTES, "removes objects %s %.40s%s",
+                 r->days[0] != '\0' ? "after" : "at", r->days[0] != '\0' ? r->days : r->date,
+                 r->days[0] != '\0' ? " days" : "");
+    } else if (begins_with(r->storage_class, "GLACIER") ||
+               strcmp(r->storage_class, "DEEP_ARCHIVE") == 0) {
+        snprintf(r->found, OBJECT_RULE_BYTES, "moves objects to %s", r->storage_class);
+    }
+    return OK;
+}
+
+static enum err
+read_rules(struct bytes body, const char *prefix, char *ret_rule)
+{
+    static const char *const roots[] = {"LifecycleConfiguration", NULL};
+    struct rule_reading r = {.prefix = prefix, .found = ret_rule};
+    struct aws_xml_field fields[] = {
+        {"Rule", "Status", r.status, sizeof r.status},
+        {"Rule", "Prefix", r.prefix_of_rule, sizeof r.prefix_of_rule},
+        {"Filter", "Prefix", r.filter, sizeof r.filter},
+        {"And", "Prefix", r.both, sizeof r.both},
+        {"Tag", "Key", r.tag, sizeof r.tag},
+        {"Expiration", "Days", r.days, sizeof r.days},
+        {"Expiration", "Date", r.date, sizeof r.date},
+        {"Transition", "StorageClass", r.storage_class, sizeof r.storage_class},
+    };
+    const struct aws_xml_form form = {.roots = roots,
+                                      .fields = fields,
+                                      .count = sizeof fields / sizeof *fields,
+                                      .bytes_max = RULES_BYTES_MAX,
+                                      .item = "Rule",
+                                      .each = take_rule,
+                                      .context = &r};
+    return aws_xml_walk(body, &form);
+}
+
+static enum err
+bucket_rule(struct objects *objects, char ret_rule[OBJECT_RULE_BYTES], struct why *why)
+{
+    struct object_bucket *b = object_bucket_of(objects);
+    struct object_exchange x;
+    struct buf body;
+    ret_rule[0] = '\0';
+    buf_init(&body, b->memory, RULES_BYTES_MAX);
+    exchange_begin(&x, b, NULL);
+    buf_put_text(&x.url, "?lifecycle=");
+    enum err e = exchange(&x, "GET", bytes_of(NULL, 0), why);
+    if (e == OK) e = fetch_read_all(x.fetch, &body, why);
+    if (e == OK) e = read_rules(buf_bytes(&body), b->prefix, ret_rule);
+    exchange_end(&x);
+    buf_fini(&body);
+    /* No rules, or none that may be read, or a store that has none. */
+    return e == ERR_AGAIN || e == ERR_NOMEM || e == ERR_CANCELED ? e : OK;
+}
+
 /* --- the bucket ------------------------------------------------------------------------------- */
 
 static void
@@ -608,9 +691,9 @@ enum err
 objects_bucket(const struct reader_options *options, const char *shown, const atomic_bool *stop,
                struct objects **ret_objects, struct why *why)
 {
-    static const struct objects_ops ops = {bucket_put,    bucket_put_file, bucket_look,
-                                           bucket_get,    bucket_read,     bucket_list,
-                                           bucket_remove, bucket_free};
+    static const struct objects_ops ops = {bucket_put,  bucket_put_file, bucket_look,
+                                           bucket_get,  bucket_read,     bucket_list,
+                                           bucket_rule, bucket_remove,   bucket_free};
     const struct archive_settings *x = &options->settings->u.archive;
     const struct fetch_signing signing = {.aws = &x->aws, .service = "s3", .is_s3 = true};
     const struct fetcher_options fetching = {.reader = *options, .signing = &signing};

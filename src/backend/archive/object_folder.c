@@ -242,6 +242,15 @@ object_folder_read(struct objects *objects, const struct object_range *ranges, u
     return e;
 }
 
+static enum err
+object_folder_rule(struct objects *objects, char ret_rule[OBJECT_RULE_BYTES], struct why *why)
+{
+    (void)objects;
+    (void)why;
+    ret_rule[0] = '\0';
+    return OK;
+}
+
 /* --- listing ---------------------------------------------------------------------------------- */
 
 struct object_folder_names {
@@ -340,8 +349,9 @@ objects_folder(struct env *env, struct budget *memory, const char *dir, const ch
                struct objects **ret_objects, struct why *why)
 {
     static const struct objects_ops ops = {
-        object_folder_put,  object_folder_put_file, object_folder_look,   object_folder_get,
-        object_folder_read, object_folder_list,     object_folder_remove, object_folder_free};
+        object_folder_put,  object_folder_put_file, object_folder_look,
+        object_folder_get,  object_folder_read,     object_folder_list,
+        object_folder_rule, object_folder_remove,   object_folder_free};
     size_t size = strlen(dir);
     while (size > 1 && dir[size - 1] == '/')
         size--;

@@ -246,6 +246,7 @@ struct object_storage {
     struct source_settings store; /* of a bucket: it is reached as an archive is */
     int64_t upload_after_ms;
     struct keep_local keep;
+    uint64_t rate_bytes; /* of uploads, per second; 0: no limit */
     int64_t grace_ms;
     bool single_writer; /* the bucket may ignore conditions */
     struct arena *arena;

@@ -60,6 +60,8 @@ static const struct schema_key object_storage_keys[] = {
     {"single_writer", SCHEMA_BOOL, STORAGE_OF(single_writer),
      .help = "no other server ever writes below the prefix, so the store need not obey the "
              "condition If-None-Match"},
+    {"max_rate", SCHEMA_SIZE, STORAGE_OF(rate_bytes), .fallback = "0", .max = TIB,
+     .help = "maximum size of uploads per second, on average; 0 means no limit"},
     {"timeout", SCHEMA_DURATION, STORAGE_OF(store.timeout_ms), .fallback = "5m", .min = 1,
      .max = HOUR, .help = "maximum time to wait for a response, or for 1 KiB more of it"},
     {"max_concurrent", SCHEMA_COUNT, STORAGE_OF(store.max_concurrent), .fallback = "64", .min = 1,

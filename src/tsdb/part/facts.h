@@ -47,8 +47,14 @@ struct part_root {
 enum deletion_state {
     DELETION_HELD,  /* it can be undone */
     DELETION_FINAL, /* merges remove what it hides */
-    DELETION_DONE,  /* no part has samples that it hides */
+    DELETION_DONE,  /* no part has samples that it hides, nor has the bucket */
     DELETION_UNDONE,
+};
+enum deletion_in_bucket {
+    BUCKET_NONE,    /* there is no bucket */
+    BUCKET_PENDING, /* its catalog does not have the deletion yet */
+    BUCKET_HIDES,   /* it has, and objects may still have the samples */
+    BUCKET_DONE,    /* no object has them, but for versions that a bucket keeps */
 };
 /* The receipt of a deletion. MANIFEST does not have the members from `state` on. */
 struct tsdb_receipt {
@@ -69,6 +75,7 @@ struct tsdb_receipt {
     uint64_t parts;        /* live parts that can have some of them */
     uint64_t part_bytes;   /* size of these parts */
     uint64_t snapshots;    /* snapshots with such parts */
+    enum deletion_in_bucket bucket;
 };
 
 /* The ledger of a tenant at one position of the log. */

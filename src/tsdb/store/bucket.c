@@ -32,6 +32,8 @@
 #include "base/text/hex.h"
 #include "model/storage_layout.h"
 
+#define RULES_EVERY_NS (3600 * NS_PER_S)
+
 enum {
     BASE_EVERY = 64,            /* deltas */
     DELTA_EVERY_MS = 60 * 1000, /* but deletions and rules at once */
@@ -50,9 +52,11 @@ no_memory(struct why *why)
 static void
 take_base(struct tsdb_bucket *b, const struct catalog *base, struct arena *arena)
 {
+    lock_take(&b->lock); /* others ask for its deletions */
     arena_fini(&b->arena);
     b->arena = *arena;
     b->base = *base;
+    lock_drop(&b->lock);
 }
 
 /* Replaces `base` by a copy in an arena of its own, without what it shares with others. */
@@ -86,7 +90,9 @@ write_catalog_file(struct tsdb_bucket *b, const struct catalog *base, uint64_t c
                                 .intent_number = intent_number,
                                 .intent = intent,
                                 .unnamed = b->unnamed,
-                                .unnamed_count = b->unnamed_count};
+                                .unnamed_count = b->unnamed_count,
+                                .left = b->left,
+                                .left_count = b->left_count};
     memcpy(file.owner, b->db->identity.id, sizeof file.owner);
     enum err e = tsdb_look_before_write(b->db, why);
     return e ? e : catalog_file_write(b->db->env, b->db->dir, b->options.memory, &file, why);
@@ -118,6 +124,9 @@ read_catalog_file(struct tsdb_bucket *b, struct why *why)
         if (e == OK) memcpy(b->unnamed, file.unnamed, unnamed);
         if (e == OK) b->unnamed_count = file.unnamed_count;
     }
+    for (; e == OK && b->left_count < file.left_count && b->left_count < DELETIONS_KEPT_MAX;
+         b->left_count++)
+        b->left[b->left_count] = file.left[b->left_count];
     if (e) {
         arena_fini(&arena);
         return e;
@@ -709,6 +718,49 @@ forget_uploads(struct tsdb_bucket *b)
     b->uploaded_count = count;
 }
 
+/* Keeps the deletions that the catalog loses: objects that it no longer names have their samples.
+ * If there are too many, the oldest is forgotten, whose receipt goes first, too. */
+static void
+keep_left(struct tsdb_bucket *b, const struct catalog *next)
+{
+    for (uint32_t i = 0; i < b->base.state.tombstone_count; i++) {
+        uint64_t id = b->base.state.tombstones[i].id;
+        bool stays = false;
+        for (uint32_t k = 0; k < next->state.tombstone_count; k++)
+            stays |= next->state.tombstones[k].id == id;
+        if (stays) continue;
+        lock_take(&b->lock);
+        if (b->left_count == DELETIONS_KEPT_MAX)
+            memmove(b->left, b->left + 1, --b->left_count * sizeof *b->left);
+        b->left[b->left_count++] = (struct catalog_left){id, next->next_part};
+        lock_drop(&b->lock);
+    }
+}
+
+bool
+bucket_is_stopped(struct tsdb_bucket *b)
+{
+    lock_take(&b->lock);
+    bool stopped = b->stats.is_stopped;
+    lock_drop(&b->lock);
+    return stopped;
+}
+
+enum deletion_in_bucket
+bucket_deletion(struct tsdb_bucket *b, uint64_t id)
+{
+    lock_take(&b->lock);
+    const struct manifest *m = &b->base.state;
+    bool hides = false;
+    for (uint32_t i = 0; i < m->tombstone_count; i++)
+        hides |= m->tombstones[i].id == id;
+    for (uint32_t i = 0; i < b->left_count; i++)
+        hides |= b->left[i].id == id;
+    bool is_known = id <= m->last_tombstone;
+    lock_drop(&b->lock);
+    return !is_known ? BUCKET_PENDING : hides ? BUCKET_HIDES : BUCKET_DONE;
+}
+
 static enum err
 settle(struct tsdb_bucket *b, struct why *why)
 {
@@ -722,6 +774,7 @@ settle(struct tsdb_bucket *b, struct why *why)
     e = catalog_read(buf_bytes(&b->intent), STORAGE_CATALOG, &arena, &delta, &checksum, why);
     if (e == OK) e = catalog_apply(&next, &delta, &arena, why);
     next.before = checksum;
+    if (e == OK) keep_left(b, &next);
     assert(e || next.complete_pos >= b->base.complete_pos); /* invariant 4 */
     if (e == OK) e = write_catalog_file(b, &next, checksum, bytes_of(NULL, 0), 0, why);
     if (e == OK) e = copy_base(b, &next, why);
@@ -822,6 +875,22 @@ leave_to_bucket(struct tsdb_bucket *b, struct part *local, const struct catalog_
     return e;
 }
 
+/* ERR_AGAIN: a rule of the bucket would remove what is only there. */
+static enum err
+look_at_rules(struct tsdb_bucket *b, struct why *why)
+{
+    char rule[OBJECT_RULE_BYTES];
+    int64_t now_ns = env_monotonic_ns(b->db->env);
+    if (b->ruled_ns != 0 && now_ns - b->ruled_ns < RULES_EVERY_NS) return OK;
+    enum err e = b->objects->ops->rule(b->objects, rule, why);
+    if (e == OK && rule[0] != '\0') {
+        e = why_set(why, ERR_AGAIN,
+                    "a lifecycle rule of the bucket %s: parts stay in the directory", rule);
+    }
+    if (e == OK) b->ruled_ns = now_ns;
+    return e;
+}
+
 static enum err
 remove_next(struct tsdb_bucket *b, bool *ret_done, struct why *why)
 {
@@ -834,7 +903,8 @@ remove_next(struct tsdb_bucket *b, bool *ret_done, struct why *why)
         const struct catalog_part *named = catalog_find(&b->base, part_info(local)->number);
         const struct uploaded u = {.size = named->size, .digest = named->digest};
         catalog_part_key(named, key);
-        e = bucket_look_at_chain(b, why);
+        e = look_at_rules(b, why);
+        if (e == OK) e = bucket_look_at_chain(b, why);
         if (e == OK) e = look_at_object(b, key, &u, why);
         if (e == OK) e = leave_to_bucket(b, local, named, ret_done, why);
     }
@@ -988,6 +1058,9 @@ tsdb_bucket_open(const struct tsdb_bucket_options *options, struct tsdb_bucket *
     tsdb_border_set(b->db, b->border, b->base.complete_pos);
     if (b->base.number > 0) note_state(b);
     publish_stats(b);
+    lock_take(&b->db->live.lock);
+    b->db->bucket = b;
+    lock_drop(&b->db->live.lock);
     *ret_bucket = b;
     return OK;
 }
@@ -996,6 +1069,9 @@ void
 tsdb_bucket_free(struct tsdb_bucket *b)
 {
     if (b == NULL) return;
+    lock_take(&b->db->live.lock);
+    b->db->bucket = NULL;
+    lock_drop(&b->db->live.lock);
     if (b->has_border) tsdb_border_free(b->db, b->border);
     for (uint32_t i = 0; i < b->uploaded_count; i++)
         buf_fini(&b->uploaded[i].root_bytes);

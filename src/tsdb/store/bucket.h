@@ -37,15 +37,22 @@ struct tsdb_bucket {
 
     struct catalog_unnamed *unnamed;
     uint32_t unnamed_count;
+    int64_t ruled_ns; /* monotonic: when the rules of the bucket were looked at; 0: not yet */
     int64_t swept_ns; /* monotonic: when sweep() has looked; 0: not yet */
 
-    struct lock lock; /* LOCK_RANK_LEAF; guards the rest */
+    struct lock lock; /* LOCK_RANK_LEAF; guards the rest; the bucket's thread reads without it */
+    struct catalog_left left[DELETIONS_KEPT_MAX];
+    uint32_t left_count;
     struct tsdb_bucket_stats stats;
     uint64_t state_hash; /* of the deletions and rules that the catalog has */
 };
 
 /* The last delta is there, unchanged, and there is no later one. ERR_INPUT: someone else writes. */
 MUST_CHECK enum err bucket_look_at_chain(struct tsdb_bucket *bucket, struct why *why);
+/* True if nothing is written into it any more. Any thread. */
+bool bucket_is_stopped(struct tsdb_bucket *bucket);
+/* Says what a bucket has of a deletion. Any thread. */
+enum deletion_in_bucket bucket_deletion(struct tsdb_bucket *bucket, uint64_t id);
 /* Writes CATALOG as it is, after `unnamed` has changed. */
 MUST_CHECK enum err bucket_save(struct tsdb_bucket *bucket, struct why *why);
 

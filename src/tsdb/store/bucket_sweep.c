@@ -102,17 +102,33 @@ sweep_due(struct sweep *s, struct why *why)
     return e;
 }
 
+/* Forgets deletions of which no object has samples any more: the list was made after the catalog
+ * had lost them. */
+static void
+forget_left(struct tsdb_bucket *b)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < b->left_count; i++) {
+        bool stays = false;
+        for (uint32_t k = 0; k < b->unnamed_count; k++)
+            stays |= b->unnamed[k].number < b->left[i].below;
+        if (stays) b->left[count++] = b->left[i];
+    }
+    b->left_count = count;
+}
+
 /* Takes the list over. */
 static enum err
 keep_found(struct sweep *s, struct why *why)
 {
     struct tsdb_bucket *b = s->bucket;
-    uint32_t was = b->unnamed_count;
-    mem_free(b->options.memory, b->unnamed, was * sizeof *b->unnamed);
+    uint32_t was = b->unnamed_count + b->left_count;
+    mem_free(b->options.memory, b->unnamed, b->unnamed_count * sizeof *b->unnamed);
     b->unnamed = mem_resize(b->options.memory, s->found, s->capacity * sizeof *s->found,
                             s->count * sizeof *s->found);
     b->unnamed_count = s->count;
     lock_take(&b->lock);
+    forget_left(b);
     b->stats.unnamed = s->count;
     lock_drop(&b->lock);
     return was == 0 && s->count == 0 ? OK : bucket_save(b, why);

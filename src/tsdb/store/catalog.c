@@ -237,6 +237,12 @@ catalog_file_fields(const struct fields *f, struct arena *arena, struct catalog_
         field_le64(f, &file->unnamed[i].tag);
         field_zigzag(f, &file->unnamed[i].since_ms);
     }
+    if (e == OK)
+        e = manifest_list_fields(f, arena, &file->left_count, &file->left, sizeof *file->left, 2);
+    for (uint32_t i = 0; e == OK && i < file->left_count; i++) {
+        field_varint(f, &file->left[i].id);
+        field_varint(f, &file->left[i].below);
+    }
     return e;
 }
 

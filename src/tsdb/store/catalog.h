@@ -95,6 +95,12 @@ struct catalog_unnamed {
     int64_t since_ms; /* by the clock of the bucket: when a list first showed it */
 };
 
+/* A deletion that the catalog no longer has. Objects of parts with lower numbers may have its
+ * samples until they are removed. */
+struct catalog_left {
+    uint64_t id, below;
+};
+
 struct catalog_file {
     uint8_t owner[IDENTITY_BYTES]; /* id of the directory; all zero: whichever has it next */
     struct catalog base;           /* what the deltas that are settled say; number 0: none */
@@ -103,6 +109,8 @@ struct catalog_file {
     struct bytes intent;           /* its bytes */
     struct catalog_unnamed *unnamed;
     uint32_t unnamed_count;
+    struct catalog_left *left;
+    uint32_t left_count;
 };
 /* Reads the file; texts and lists are in `arena`. A missing file is one of number 0. ERR_CORRUPT,
  * ERR_UNSUPPORTED, ERR_NOMEM, ERR_IO. */

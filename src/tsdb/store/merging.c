@@ -24,6 +24,7 @@
 #include "model/series_rules.h"
 #include "tsdb/merge/parts.h"
 #include "tsdb/part/walk.h"
+#include "tsdb/store/bucket.h"
 #include "tsdb/store/store.h"
 
 #include <assert.h>
@@ -68,6 +69,7 @@ struct merging {
     struct tsdb_merge_now now;
     struct arena arena;
     struct why *why;
+    bool bucket_rests; /* parts in the bucket are not merged */
 };
 
 /* --- merges that only write parts again ------------------------------------------------------- */
@@ -89,7 +91,8 @@ enum {
     LEVEL_BYTES_MIN = 2,      /* and their bytes */
 };
 
-#define LOOK_AGAIN_NS (3600 * NS_PER_S)
+#define LOOK_AGAIN_NS  (3600 * NS_PER_S)
+#define REMOTE_REST_NS (60 * NS_PER_S)
 
 /* ERR_CANCELED: the merge is to stop. */
 static MUST_CHECK enum err
@@ -432,6 +435,23 @@ shares_of(uint64_t bytes)
     return s;
 }
 
+/* True while merges leave parts in the bucket as they are: it did not answer, or its catalog is
+ * another writer's now, who may remove what they would read. */
+static bool
+bucket_rests(struct tsdb *db)
+{
+    lock_take(&db->live.lock);
+    bool stopped = db->bucket != NULL && bucket_is_stopped(db->bucket);
+    lock_drop(&db->live.lock);
+    return stopped || env_monotonic_ns(db->env) < db->remote_rest_ns;
+}
+
+static bool
+is_alone(const struct merging *g, const struct part *part)
+{
+    return part_is_left_alone(part) || (g->bucket_rests && part_is_remote(part));
+}
+
 static enum err
 list_parts(struct merging *g, struct plan_part **ret_parts)
 {
@@ -439,16 +459,17 @@ list_parts(struct merging *g, struct plan_part **ret_parts)
     uint64_t up_to = g->options->up_to_pos != 0 ? g->options->up_to_pos : UINT64_MAX;
     struct plan_part *parts = arena_alloc(&g->arena, (v->part_count + 1u) * sizeof *parts);
     if (parts == NULL) return ERR_NOMEM;
+    g->bucket_rests = bucket_rests(g->db);
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
-        parts[i] = (struct plan_part){
-            .from_pos = info->from_pos,
-            .to_pos = info->to_pos,
-            .time = info->time,
-            .bytes = info->file_bytes,
-            .memory = part_merge_memory(v->parts[i]) + (g->rules == NULL ? 0 : RULES_BYTES),
-            .fixed = part_is_left_alone(v->parts[i]) || info->to_pos > up_to,
-            .loose = info->level < LEVEL_LAST};
+        parts[i] = (struct plan_part){.from_pos = info->from_pos,
+                                      .to_pos = info->to_pos,
+                                      .time = info->time,
+                                      .bytes = info->file_bytes,
+                                      .memory = part_merge_memory(v->parts[i]) +
+                                                (g->rules == NULL ? 0 : RULES_BYTES),
+                                      .fixed = is_alone(g, v->parts[i]) || info->to_pos > up_to,
+                                      .loose = info->level < LEVEL_LAST};
     }
     *ret_parts = parts;
     return OK;
@@ -475,7 +496,7 @@ plan_cleaning(struct merging *g, const struct plan_part *parts,
             bool due = tombstone->made_ms <= before || tombstone->made_ms > options->now_ms;
             concerned = due && tombstone_concerns(tombstone, v->parts[i]);
         }
-        if (!concerned || part_is_left_alone(v->parts[i])) continue;
+        if (!concerned || is_alone(g, v->parts[i])) continue;
         enum err e = tombstones_of_part(g->due, v->parts[i], (struct bytes){NULL, 0}, &g->arena,
                                         &deletions, &count, g->why);
         if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
@@ -858,6 +879,8 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     arena_fini(&g.arena);
     if (e == OK || e == ERR_CANCELED) return e;
     atomic_fetch_add(&db->merge_failures_total, 1);
+    if (e == ERR_AGAIN || e == ERR_IO)
+        db->remote_rest_ns = env_monotonic_ns(db->env) + REMOTE_REST_NS;
     if (e == ERR_NOMEM && g.plan.input_count > 1 && atomic_load(&db->merge_halvings) < HALVINGS_MAX)
         atomic_fetch_add(&db->merge_halvings, 1);
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory to merge parts")

@@ -219,10 +219,13 @@ struct tsdb {
     uint64_t *removed; /* numbers of parts that the manifest lists as removed */
     uint32_t removed_count;
 
-    struct live live; /* changed while both the edit lock and live.lock are held */
+    struct tsdb_bucket *bucket; /* guarded by live.lock; NULL: there is none */
+    struct live live;           /* changed while both the edit lock and live.lock are held */
     struct border borders[BORDERS_MAX]; /* guarded by live.lock */
     struct tsdb_merge_now merge_now;    /* guarded by live.lock */
     struct rules_seen rules_seen;       /* guarded by live.lock; tsdb_rules_look() changes it */
+    /* Merging thread only: monotonic; merges leave parts in the bucket as they are until then. */
+    int64_t remote_rest_ns;
     /* Merging thread only: the rules for which all parts were looked at, and when to look again. */
     uint64_t rules_looked;
     int64_t rules_look_ns;

@@ -15,6 +15,7 @@
  */
 #include "base/text/time_text.h"
 #include "model/storage_layout.h"
+#include "tsdb/store/bucket.h"
 #include "tsdb/store/store.h"
 
 #include <assert.h>
@@ -336,6 +337,15 @@ tsdb_undelete(struct tsdb *db, struct bytes tenant, uint64_t id, struct why *why
     return e;
 }
 
+bool
+tsdb_has_bucket(struct tsdb *db)
+{
+    lock_take(&db->live.lock);
+    bool has = db->bucket != NULL;
+    lock_drop(&db->live.lock);
+    return has;
+}
+
 /* --- listing ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -356,7 +366,11 @@ list_locked(struct tsdb *db, struct bytes tenant, struct arena *arena, struct ts
         to->tenant = arena_copy(arena, r->tenant);
         to->selector = arena_copy(arena, r->selector);
         if (to->tenant.at == NULL || to->selector.at == NULL) return ERR_NOMEM;
-        if (t == NULL) to->state = DELETION_DONE;
+        lock_take(&db->live.lock);
+        to->bucket = db->bucket == NULL ? BUCKET_NONE : bucket_deletion(db->bucket, r->id);
+        lock_drop(&db->live.lock);
+        bool is_there = to->bucket == BUCKET_PENDING || to->bucket == BUCKET_HIDES;
+        if (t == NULL && !is_there) to->state = DELETION_DONE;
         if (r->undone_ms != INT64_MIN) to->state = DELETION_UNDONE;
         for (uint32_t p = 0; t != NULL && p < v->part_count; p++) {
             if (!tombstone_concerns(t, v->parts[p])) continue;
