@@ -77,7 +77,8 @@ UNIT_TEST(test_one_deletion_has_a_line_for_each_figure)
                    "  windows gone               -\n"
                    "  parts with some            2\n"
                    "  size of these parts        2.0 KiB (2048)\n"
-                   "  snapshots with some        4\n");
+                   "  snapshots with some        4\n"
+                   "  in the bucket              -\n");
 }
 
 UNIT_TEST(test_a_deletion_is_undone_by_a_request_that_says_so)
