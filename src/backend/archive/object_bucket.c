@@ -24,6 +24,7 @@ enum {
     PIECE_TEXT_BYTES = OBJECT_ETAG_BYTES + 160,
     RANGES_AT_ONCE = 64,
     STATUS_EXISTS = 412,
+    STATUS_NOT_IMPLEMENTED = 501,
 };
 
 /* Headers of a response that are read; the first is for signed requests. */
@@ -671,6 +672,7 @@ bucket_rule(struct objects *objects, char ret_rule[OBJECT_RULE_BYTES], struct wh
     enum err e = exchange(&x, "GET", bytes_of(NULL, 0), why);
     if (e == OK) e = fetch_read_all(x.fetch, &body, why);
     if (e == OK) e = read_rules(buf_bytes(&body), b->prefix, ret_rule);
+    if (e == ERR_AGAIN && x.answer != NULL && x.answer->status == STATUS_NOT_IMPLEMENTED) e = OK;
     exchange_end(&x);
     buf_fini(&body);
     /* No rules, or none that may be read, or a store that has none. */
