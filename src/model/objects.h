@@ -59,7 +59,6 @@ struct object_facts {
     bool has_digest;    /* the bucket keeps digests */
     bool is_archived;   /* it has to be restored before it can be read */
     struct object_digest digest;
-    char storage_class[32];
 };
 
 struct object_range {

@@ -165,8 +165,7 @@ sim_look(struct objects *objects, const char *key, struct object_facts *ret, str
     *ret = (struct object_facts){.size = is->size,
                                  .written_ms = is->written_ms,
                                  .now_ms = b->now_ms,
-                                 .has_digest = !b->no_digests,
-                                 .storage_class = "STANDARD"};
+                                 .has_digest = !b->no_digests};
     struct object_digester digester;
     enum err e = object_digester_begin(&digester);
     if (e == OK) e = object_digester_take(&digester, bytes_of(is->at, is->size));

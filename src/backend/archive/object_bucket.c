@@ -47,6 +47,7 @@ struct object_bucket {
     struct fetcher *fetcher;
     const char *prefix;
     char root[ARCHIVE_ROOT_BYTES];
+    uint32_t at_once;             /* ranges that are requested at a time */
     const atomic_bool *stop;      /* may be NULL; relaxed: it orders nothing */
     struct query_control control; /* of all requests that have none of their own */
 };
@@ -409,8 +410,6 @@ bucket_look(struct objects *objects, const char *key, struct object_facts *ret, 
         };
         ret->has_digest =
             read_digest(x.answer->wanted[OBJECT_WANTED_DIGEST], b->memory, &ret->digest);
-        snprintf(ret->storage_class, sizeof ret->storage_class, "%.31s",
-                 storage_class[0] == '\0' ? "STANDARD" : storage_class);
     }
     exchange_end(&x);
     return e;
@@ -467,10 +466,12 @@ bucket_get(struct objects *objects, const char *key,
 
 /* Asks for the rest of a range, of which `done` bytes are there. */
 static enum err
-range_send(struct object_exchange *x, struct object_bucket *b, const struct object_range *range,
-           size_t done, struct query_control *control, struct why *why)
+range_send(struct object_exchange *x, struct object_bucket *b, struct fetch_session *session,
+           const struct object_range *range, size_t done, struct query_control *control,
+           struct why *why)
 {
     exchange_begin(x, b, range->key);
+    x->session = session;
     if (control != NULL) x->control = control;
     exchange_header(x, "Range: bytes=%llu-%llu", (unsigned long long)(range->offset + done),
                     (unsigned long long)(range->offset + range->size - 1));
@@ -498,34 +499,54 @@ range_take(struct object_exchange *x, const struct object_range *range, size_t *
     return named(e, why);
 }
 
-/* Up to RANGES_AT_ONCE requests are under way; responses are read in the order of the ranges. */
+static void
+range_end(struct object_exchange *x)
+{
+    x->session = NULL; /* of all ranges */
+    exchange_end(x);
+}
+
+/* As many requests are under way as RANGES_AT_ONCE and the settings allow; responses are read in
+ * the order of the ranges. They share a session, which waits for others once. */
+static enum err
+read_ranges(struct object_bucket *b, struct fetch_session *session, struct object_exchange *all,
+            const struct object_range *ranges, uint32_t count, struct query_control *control,
+            struct why *why)
+{
+    uint32_t sent = 0, read = 0, at_once = b->at_once;
+    enum err e = OK;
+    for (; e == OK && read < count; read++) {
+        struct object_exchange *x = &all[read % at_once];
+        for (; e == OK && sent < count && sent < read + at_once; sent++)
+            e = range_send(&all[sent % at_once], b, session, &ranges[sent], 0, control, why);
+        size_t done = 0, before = 0;
+        if (e == OK) e = range_take(x, &ranges[read], &done, why);
+        while (e == ERR_AGAIN && done > before) { /* it broke off, but not at once */
+            before = done;
+            range_end(x);
+            e = range_send(x, b, session, &ranges[read], done, control, why);
+            if (e == OK) e = range_take(x, &ranges[read], &done, why);
+        }
+        if (e) break;
+        range_end(x);
+    }
+    for (; read < sent; read++)
+        range_end(&all[read % at_once]);
+    return e;
+}
+
 static enum err
 bucket_read(struct objects *objects, const struct object_range *ranges, uint32_t count,
             struct query_control *control, struct why *why)
 {
     struct object_bucket *b = object_bucket_of(objects);
-    struct object_exchange *all = mem_new(b->memory, RANGES_AT_ONCE * sizeof *all);
-    uint32_t sent = 0;
+    struct fetch_session *session = NULL;
+    struct object_exchange *all = mem_new(b->memory, b->at_once * sizeof *all);
     enum err e = all == NULL ? why_set(why, ERR_NOMEM, "not enough memory for a request") : OK;
-    uint32_t read = 0;
-    for (; e == OK && read < count; read++) {
-        struct object_exchange *x = &all[read % RANGES_AT_ONCE];
-        for (; e == OK && sent < count && sent < read + RANGES_AT_ONCE; sent++)
-            e = range_send(&all[sent % RANGES_AT_ONCE], b, &ranges[sent], 0, control, why);
-        size_t done = 0, before = 0;
-        if (e == OK) e = range_take(x, &ranges[read], &done, why);
-        while (e == ERR_AGAIN && done > before) { /* it broke off, but not at once */
-            before = done;
-            exchange_end(x);
-            e = range_send(x, b, &ranges[read], done, control, why);
-            if (e == OK) e = range_take(x, &ranges[read], &done, why);
-        }
-        if (e == OK) exchange_end(x);
-        if (e) break;
-    }
-    for (; read < sent; read++)
-        exchange_end(&all[read % RANGES_AT_ONCE]);
-    mem_free(b->memory, all, RANGES_AT_ONCE * sizeof *all);
+    if (e == OK) e = fetch_session_open(b->fetcher, b->memory, &session, why);
+    if (e == OK) e = read_ranges(b, session, all, ranges, count, control, why);
+    fetch_session_close(session);
+    mem_free(b->memory, all, b->at_once * sizeof *all);
     return e;
 }
 
@@ -705,6 +726,8 @@ objects_bucket(const struct reader_options *options, const char *shown, const at
     b->memory = options->memory;
     b->prefix = x->prefix == NULL ? "" : x->prefix;
     b->stop = stop;
+    uint32_t most = options->settings->max_concurrent;
+    b->at_once = most > 0 && most < RANGES_AT_ONCE ? most : RANGES_AT_ONCE;
     b->control =
         (struct query_control){.env = options->env, .is_gone = is_stopped, .gone_context = b};
     enum err e = archive_bucket_root(options, b->root, why);

@@ -197,8 +197,7 @@ object_folder_look(struct objects *objects, const char *key, struct object_facts
     if (e) return e;
     *ret = (struct object_facts){.size = facts.size_bytes,
                                  .written_ms = facts.modified_ns / NS_PER_MS,
-                                 .now_ms = env_realtime_ms(f->env),
-                                 .storage_class = "file"};
+                                 .now_ms = env_realtime_ms(f->env)};
     return OK;
 }
 

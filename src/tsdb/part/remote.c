@@ -160,7 +160,6 @@ remote_read(struct page_source *s, void *to, size_t size, uint64_t offset, struc
         if (page != NULL) {
             copy_part(page->at, page->size, chunk, to, size, offset);
             page_release(s, page);
-            atomic_fetch_add_explicit(&s->remote->store->hits, 1, memory_order_relaxed);
             chunk++;
             continue;
         }

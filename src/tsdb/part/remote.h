@@ -19,7 +19,7 @@ enum {
 struct remote_store {
     struct objects *objects; /* borrowed; NULL: there is none */
     /* Relaxed: numbers for people. */
-    _Atomic uint64_t requests, bytes, hits;
+    _Atomic uint64_t requests, bytes;
 };
 
 /* A file in the bucket. ERR_NOMEM. */

@@ -336,21 +336,43 @@ was_undone(const struct manifest *m, uint64_t id)
     return false;
 }
 
-static bool
-is_live(const struct version *v, uint64_t number)
+/* The numbers of the live parts, ascending: catalogs have thousands. */
+struct live_numbers {
+    uint64_t *at;
+    uint32_t count;
+};
+
+static int
+by_value(const void *a, const void *b)
 {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static enum err
+list_live(const struct version *v, struct arena *arena, struct live_numbers *ret)
+{
+    ret->count = v->part_count;
+    ret->at = arena_alloc(arena, (v->part_count + 1u) * sizeof *ret->at);
+    if (ret->at == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < v->part_count; i++)
-        if (part_info(v->parts[i])->number == number) return true;
-    return false;
+        ret->at[i] = part_info(v->parts[i])->number;
+    qsort(ret->at, ret->count, sizeof *ret->at, by_value);
+    return OK;
+}
+
+static bool
+is_live(const struct live_numbers *live, uint64_t number)
+{
+    return bsearch(&number, live->at, live->count, sizeof number, by_value) != NULL;
 }
 
 /* Keeps tombstones that the store no longer has, because merges have applied them, as long as parts
  * of the catalog that are not live may have what they hide. */
 static enum err
-keep_tombstones(struct tsdb_bucket *b, const struct catalog *next, struct arena *arena,
-                struct manifest *m)
+keep_tombstones(struct tsdb_bucket *b, const struct live_numbers *live, const struct catalog *next,
+                struct arena *arena, struct manifest *m)
 {
-    const struct version *v = b->db->live.version;
     const struct manifest *base = &b->base.state;
     uint32_t count = 0, old = base->tombstone_count;
     struct manifest_tombstone *all =
@@ -362,7 +384,7 @@ keep_tombstones(struct tsdb_bucket *b, const struct catalog *next, struct arena 
         for (uint32_t k = 0; k < m->tombstone_count; k++)
             is_listed |= m->tombstones[k].id == t->id;
         for (uint32_t k = 0; k < next->part_count; k++)
-            is_needed = is_needed || (!is_live(v, next->parts[k].entry.number) &&
+            is_needed = is_needed || (!is_live(live, next->parts[k].entry.number) &&
                                       tombstone_meets(b, t, &next->parts[k]));
         if (!is_listed && is_needed && !was_undone(m, t->id)) all[count++] = *t;
     }
@@ -389,23 +411,23 @@ describe_part(const struct tsdb_bucket *b, const struct part *part, struct catal
         .root = u->root};
 }
 
-/* Lists what the delta adds and removes, so that the catalog has the first parts of the version. */
+/* Lists what the delta adds and removes, so that the catalog has the first `count` parts of the
+ * version. Parts that it has already are among them if they are live: see bucket_reach. */
 static enum err
 list_changed_parts(const struct tsdb_bucket *b, const struct version *v,
-                   const struct bucket_reach *reach, struct arena *arena, struct catalog *delta)
+                   const struct live_numbers *live, uint32_t count, struct arena *arena,
+                   struct catalog *delta)
 {
-    delta->parts = arena_alloc(arena, (reach->count + 1u) * sizeof *delta->parts);
+    delta->parts = arena_alloc(arena, (count + 1u) * sizeof *delta->parts);
     delta->removed = arena_alloc(arena, (b->base.part_count + 1u) * sizeof *delta->removed);
     if (delta->parts == NULL || delta->removed == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < reach->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (catalog_find(&b->base, part_info(v->parts[i])->number) != NULL) continue;
         describe_part(b, v->parts[i], &delta->parts[delta->part_count++]);
     }
     for (uint32_t k = 0; k < b->base.part_count; k++) {
         uint64_t number = b->base.parts[k].entry.number;
-        bool stays = is_aside(&b->db->live, number);
-        for (uint32_t i = 0; i < reach->count && !stays; i++)
-            stays = part_info(v->parts[i])->number == number;
+        bool stays = is_live(live, number) || is_aside(&b->db->live, number);
         if (!stays) delta->removed[delta->removed_count++] = number;
     }
     return OK;
@@ -483,10 +505,12 @@ describe(struct tsdb_bucket *b, struct arena *arena, struct catalog *delta,
     struct why ignored;
     struct bucket_reach reach = reach_of(b, v);
     bool advances = reach.pos >= b->base.complete_pos; /* invariant 4 */
+    struct live_numbers live;
     enum err e = edit_fill_manifest(b->db, arena, &delta->state);
-    if (e == OK && advances) e = list_changed_parts(b, v, &reach, arena, delta);
+    if (e == OK) e = list_live(v, arena, &live);
+    if (e == OK && advances) e = list_changed_parts(b, v, &live, reach.count, arena, delta);
     if (e == OK) e = catalog_apply(&next, delta, arena, &ignored);
-    if (e == OK) e = keep_tombstones(b, &next, arena, &delta->state);
+    if (e == OK) e = keep_tombstones(b, &live, &next, arena, &delta->state);
     if (e == OK) e = put_state(&delta->state, b->options.memory, ret_state_hash);
     if (e) return e;
     *ret_at_once = b->base.number == 0 || *ret_state_hash != b->state_hash;
@@ -531,8 +555,7 @@ bucket_look_at_chain(struct tsdb_bucket *b, struct why *why)
         if (e == ERR_MISSING || (e == OK && !is_mine)) {
             e = why_set(why, ERR_INPUT,
                         "%s of the bucket %s: another bucket, or an older state of it", key,
-                        is_mine || e == OK ? "has another content than this directory wrote"
-                                           : "is missing");
+                        e == OK ? "has another content than this directory wrote" : "is missing");
         }
         buf_fini(&found);
     }
@@ -704,14 +727,19 @@ static void
 forget_uploads(struct tsdb_bucket *b)
 {
     struct version *v = live_pin(&b->db->live);
+    struct arena arena;
+    struct live_numbers live;
     uint32_t count = 0, old = b->uploaded_count;
+    arena_init(&arena, b->options.memory, 0, 0);
+    bool is_known = list_live(v, &arena, &live) == OK; /* else the next delta forgets them */
     for (uint32_t i = 0; i < old; i++) {
         uint64_t number = b->uploaded[i].number;
-        if (catalog_find(&b->base, number) == NULL && is_live(v, number))
+        if (catalog_find(&b->base, number) == NULL && (!is_known || is_live(&live, number)))
             b->uploaded[count++] = b->uploaded[i];
         else
             buf_fini(&b->uploaded[i].root_bytes);
     }
+    arena_fini(&arena);
     version_unref(v);
     b->uploaded = mem_resize(b->options.memory, b->uploaded, old * sizeof *b->uploaded,
                              count * sizeof *b->uploaded);
@@ -728,6 +756,8 @@ keep_left(struct tsdb_bucket *b, const struct catalog *next)
         bool stays = false;
         for (uint32_t k = 0; k < next->state.tombstone_count; k++)
             stays |= next->state.tombstones[k].id == id;
+        for (uint32_t k = 0; k < b->left_count; k++)
+            stays |= b->left[k].id == id; /* by an attempt before, which failed later */
         if (stays) continue;
         lock_take(&b->lock);
         if (b->left_count == DELETIONS_KEPT_MAX)
