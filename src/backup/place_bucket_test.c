@@ -25,6 +25,8 @@ static struct backup_place *place;
 static char endpoint[64];
 static atomic_bool stop;
 
+static uint32_t most_at_once; /* max_concurrent; 0: the default */
+
 static void
 begin(unsigned count, const char *const *answers)
 {
@@ -37,6 +39,7 @@ begin(unsigned count, const char *const *answers)
                                                        .aws = {.region = "eu-west-1",
                                                                .access_key = {.text = "KEY"},
                                                                .secret_key = {.text = "SECRET"}}};
+    if (most_at_once > 0) rig.settings.max_concurrent = most_at_once;
     fetch_rig_start(&rig);
     const struct reader_options options = {env_real(), &rig.memory, &rig.settings, rig.puller,
                                            &rig.counts};
@@ -286,6 +289,22 @@ UNIT_TEST(test_a_range_is_read_or_its_object_is_too_short)
     end();
 }
 
+UNIT_TEST(test_ranges_above_max_concurrent_wait_for_those_before)
+{
+    static const char *const answers[] = {
+        ANSWER("206 Partial Content", "Content-Length: 4\r\n") "text",
+        ANSWER("206 Partial Content", "Content-Length: 2\r\n") "ok"};
+    uint8_t first[4], second[2];
+    const struct object_range ranges[] = {{"a", 10, 4, first}, {"b", 0, 2, second}};
+    most_at_once = 1;
+    begin(2, answers);
+    most_at_once = 0;
+    assert_int_equal(bucket->ops->read(bucket, ranges, 2, NULL, &rig.why), OK);
+    assert_memory_equal(first, "text", 4);
+    assert_memory_equal(second, "ok", 2);
+    end();
+}
+
 static enum err
 note_key(void *context, const struct object_listed *object)
 {
@@ -404,6 +423,7 @@ main(void)
         cmocka_unit_test(test_a_conditional_write_says_whether_it_wrote),
         cmocka_unit_test(test_the_facts_of_an_object_are_those_of_its_headers),
         cmocka_unit_test(test_a_range_is_read_or_its_object_is_too_short),
+        cmocka_unit_test(test_ranges_above_max_concurrent_wait_for_those_before),
         cmocka_unit_test(test_all_pages_of_a_list_are_read),
         cmocka_unit_test(test_an_answer_without_a_list_is_refused),
         cmocka_unit_test(test_a_bucket_with_other_objects_becomes_no_repository),
