@@ -100,6 +100,7 @@ struct version {
 struct live {
     struct lock lock; /* LOCK_RANK_TSDB; guards the version */
     struct version *version;
+    _Atomic uint64_t named_deletion; /* number of the last deletion that the bucket's catalog had */
 
     /* Parts that could not be opened, and may return at another start, by from_pos. Immutable once
      * the store is open. */

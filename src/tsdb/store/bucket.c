@@ -720,6 +720,7 @@ note_state(struct tsdb_bucket *b)
     lock_take(&b->lock);
     b->state_hash = hash;
     lock_drop(&b->lock);
+    atomic_store(&b->db->live.named_deletion, b->base.state.last_tombstone);
 }
 
 /* Forgets uploads that are named now, and those of parts that merges have replaced meanwhile. */
@@ -1008,6 +1009,7 @@ tsdb_bucket_step(struct tsdb_bucket *b, enum tsdb_bucket_did *ret_did, struct wh
         lock_take(&b->lock);
         b->stats.is_stopped = true;
         lock_drop(&b->lock);
+        atomic_store(&b->db->live.named_deletion, UINT64_MAX); /* it will never have others */
     }
     return e;
 }

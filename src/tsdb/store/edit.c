@@ -47,16 +47,19 @@ struct kept {
     const struct version *version;
     uint64_t undone; /* number of the tombstone that is removed; 0: none */
     bool aside; /* a part that was set aside may return, with samples that were deleted meanwhile */
+    /* The catalog of a bucket, whose parts may have the samples, has deletions up to this one. */
+    uint64_t named_id;
 };
 
-/* A tombstone is removed when no part has samples that it could hide, or when it is undone. */
+/* A tombstone is removed when no part has samples that it could hide, here or unknown to a bucket's
+ * catalog, or when it is undone. */
 static bool
 is_needed(void *context, const struct tombstone *tombstone)
 {
     const struct kept *kept = context;
     const struct version *v = kept->version;
     if (tombstone->id == kept->undone) return false;
-    if (kept->aside) return true;
+    if (kept->aside || tombstone->id > kept->named_id) return true;
     for (uint32_t i = 0; i < v->part_count; i++)
         if (tombstone_concerns(tombstone, v->parts[i])) return true;
     return false;
@@ -82,7 +85,9 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
     for (uint32_t i = 0; i < v->part_count; i++)
         part_ref(v->parts[i]);
     qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
-    struct kept kept = {v, edit->undo, db->live.aside_count > 0};
+    struct kept kept = {v, edit->undo, db->live.aside_count > 0,
+                        db->options.objects != NULL ? atomic_load(&db->live.named_deletion)
+                                                    : UINT64_MAX};
     e = tombstones_new(&db->cache_budget, old->tombstones, is_needed, &kept, edit->tombstones,
                        edit->deletion_count, &v->tombstones);
     if (e) {
