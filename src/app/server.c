@@ -332,11 +332,12 @@ open_store(struct server *s, const struct config_lists *lists, struct why *why)
     if (e && why->text[0] == '\0')
         why_set(why, e, "cannot open storage directory %s: %s", c->storage_path, err_word(e));
     if (e) return e;
-    if (c->storage_mode == STORAGE_NONE && o.parts > 0) {
-        return why_set(why, ERR_INPUT,
-                       "%s contains stored samples, which cannot be read with storage.mode=none; "
-                       "use storage.mode=local or another directory",
-                       c->storage_path);
+    if (c->storage_mode != STORAGE_LOCAL && o.parts > 0) {
+        return why_set(
+            why, ERR_INPUT,
+            "%s contains stored samples, which can be read with storage.mode=local only; "
+            "use that or another directory",
+            c->storage_path);
     }
     log_info("storage opened", KV("path", c->storage_path), KV("parts", o.parts),
              KV("replayed_samples", o.replayed_samples), KV("replayed_series", o.replayed_series),

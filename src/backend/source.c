@@ -7,9 +7,10 @@ const char *
 source_type_word(enum source_type type)
 {
     static const char *const words[SOURCE_TYPE_COUNT] = {
-        [SOURCE_ARCHIVE] = "archive",         [SOURCE_CLICKHOUSE] = "clickhouse",
-        [SOURCE_INFLUXDB] = "influxdb",       [SOURCE_OPENTSDB] = "opentsdb",
-        [SOURCE_REMOTE_READ] = "remote_read", [SOURCE_TIMESTREAM] = "timestream",
+        [SOURCE_ARCHIVE] = "archive",       [SOURCE_BUCKET] = "bucket",
+        [SOURCE_CLICKHOUSE] = "clickhouse", [SOURCE_INFLUXDB] = "influxdb",
+        [SOURCE_OPENTSDB] = "opentsdb",     [SOURCE_REMOTE_READ] = "remote_read",
+        [SOURCE_TIMESTREAM] = "timestream",
     };
     return (unsigned)type < SOURCE_TYPE_COUNT ? words[type] : "unknown";
 }
@@ -37,9 +38,10 @@ reader_new(const struct reader_options *options, struct answerer **ret_answerer,
 {
     static enum err (*const makers[SOURCE_TYPE_COUNT])(
         const struct reader_options *options, struct answerer **ret_answerer, struct why *why) = {
-        [SOURCE_ARCHIVE] = archive_reader_new,    [SOURCE_CLICKHOUSE] = clickhouse_reader_new,
-        [SOURCE_INFLUXDB] = influxdb_reader_new,  [SOURCE_OPENTSDB] = opentsdb_reader_new,
-        [SOURCE_REMOTE_READ] = remote_reader_new, [SOURCE_TIMESTREAM] = timestream_reader_new,
+        [SOURCE_ARCHIVE] = archive_reader_new,       [SOURCE_BUCKET] = bucket_reader_new,
+        [SOURCE_CLICKHOUSE] = clickhouse_reader_new, [SOURCE_INFLUXDB] = influxdb_reader_new,
+        [SOURCE_OPENTSDB] = opentsdb_reader_new,     [SOURCE_REMOTE_READ] = remote_reader_new,
+        [SOURCE_TIMESTREAM] = timestream_reader_new,
     };
     return makers[options->settings->type](options, ret_answerer, why);
 }

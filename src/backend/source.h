@@ -72,6 +72,8 @@ MUST_CHECK enum err reader_new(const struct reader_options *options, struct answ
 /* The types of sources. */
 enum err archive_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                             struct why *why);
+enum err bucket_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
+                           struct why *why);
 enum err clickhouse_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                                struct why *why);
 enum err influxdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,

@@ -12,6 +12,7 @@
 
 enum source_type {
     SOURCE_ARCHIVE,
+    SOURCE_BUCKET,
     SOURCE_CLICKHOUSE,
     SOURCE_INFLUXDB,
     SOURCE_OPENTSDB,
@@ -58,6 +59,13 @@ struct archive_settings {
     enum archive_layout layout;
     int64_t late_ms; /* largest difference between a sample's time and the hour of its object */
     struct aws_settings aws;
+};
+
+/* The parts of another Firekeep in its bucket. */
+enum { BUCKET_RECENT_MAX = 8 };
+struct bucket_read_settings {
+    struct archive_settings store; /* without `layout` and `late` */
+    struct text_list recent_from;  /* URLs of the server that writes there; count 0: none */
 };
 
 /* The cache of an archive: an index of its objects. */
@@ -134,6 +142,7 @@ struct source_settings {
     struct source_cache_settings cache;
     union {
         struct archive_settings archive;
+        struct bucket_read_settings bucket;
         struct clickhouse_read_settings clickhouse;
         struct influxdb_read_settings influxdb;
         struct opentsdb_read_settings opentsdb;

@@ -23,6 +23,7 @@ enum lock_rank {
     LOCK_RANK_RELAY,      /* the state of a destination that it publishes */
     LOCK_RANK_QUEUE,      /* writes that wait for destinations; destinations are woken under it */
     LOCK_RANK_NOTIFY,     /* notifications in queues, and the list of Alertmanagers */
+    LOCK_RANK_BUCKET,     /* a catalog that is read; held while it is fetched */
     LOCK_RANK_EDIT,       /* changes of the set of live parts; held while the manifest is written */
     LOCK_RANK_TSDB,       /* the lists of parts and generations; they are pinned under it */
     LOCK_RANK_HEAD,       /* series and chunks of the head; the log is appended to under it */

@@ -59,9 +59,10 @@ static const struct setting table[] = {
     {"storage.path", SETTING_TEXT, FIELD(storage_path), .fallback = "./data", .min = 1, .max = 200,
      .what = "DIRECTORY", .help = "storage directory"},
     {"storage.mode", SETTING_CHOICE, FIELD(storage_mode), .fallback = "local",
-     .choices = "local|none",
-     .help = "local: store samples; none: keep them only until all destinations have taken them, "
-             "or, with sources alone, refuse them with 501"},
+     .choices = "local|none|reader",
+     .help =
+         "local: store samples; none: keep them only until all destinations have taken them, "
+         "or, with sources alone, refuse them with 501; reader: only read sources of type bucket"},
     {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "0", .min = 1,
      .max = PIB, .zero = "automatic",
      .help = "minimum free disk space; below it, writes are answered with 503; 0 means 1GiB, or 5 "
@@ -786,7 +787,7 @@ store_options_of(const struct settings *s, struct env *env, struct memory *memor
         .ack_memory = s->wal_ack == ACK_MEMORY,
         .tenants_max = s->tenancy_max_tenants,
         .min_free_bytes = s->storage_min_free_bytes,
-        .log_only = s->storage_mode == STORAGE_NONE,
+        .log_only = s->storage_mode != STORAGE_LOCAL,
         .unlogged = s->wal_ack == ACK_DESTINATION,
     };
 }

@@ -25,7 +25,7 @@ struct rule_settings;   /* lists.h */
 struct alerting;        /* notify/settings.h */
 struct retention_rules; /* lists.h */
 
-enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
+enum storage_mode { STORAGE_LOCAL, STORAGE_NONE, STORAGE_READER };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY, ACK_DESTINATION };
 
 enum {

@@ -493,7 +493,7 @@ UNIT_TEST(test_help_names_every_flag_with_its_default)
         snprintf(after, sizeof after, " (default %s", t->fallback[0] == 0 ? "none" : t->fallback);
         assert_memory_equal(help + strlen(t->help), after, strlen(after));
     }
-    assert_non_null(strstr((const char *)text.at, "  --storage.mode=local|none\n"));
+    assert_non_null(strstr((const char *)text.at, "  --storage.mode=local|none|reader\n"));
     assert_non_null(strstr((const char *)text.at,
                            "  --query.features=delayed-name-removal|use-start-timestamps|"
                            "type-and-unit-labels\n"));

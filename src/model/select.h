@@ -192,6 +192,17 @@ enum select_kind {
     SELECT_LABELS, /* the set will not be asked for samples */
 };
 
+/* Header of remote read for the last field but one of a request: session in hexadecimal, number and
+ * position, with spaces. Status 409: ERR_MISSING. */
+#define BUCKET_BEYOND_HEADER "X-Firekeep-Beyond"
+
+/* A catalog of parts in a bucket (docs/format/catalog.md), by its newest delta. */
+struct bucket_mark {
+    uint64_t session; /* of the process that wrote it */
+    uint64_t number;
+    uint64_t complete_pos; /* all samples before this position of the log are in the bucket */
+};
+
 /* A question: the samples or exemplars between two times, of the series that any of the sets
  * selects (without sets: all). Look-ups return the labels of series that may have a sample between
  * these times, according to the times of chunks and blocks. Deleted samples are not returned. */
@@ -207,6 +218,9 @@ struct query_request {
     bool unmerged;         /* replicas (views/stack.h) are separate series with all their labels */
     enum select_kind kind; /* of a select */
     struct query_hints hints;
+    /* Only what a bucket does not have yet, whose readers have this catalog; NULL: all.
+     * ERR_MISSING: it is not the newest one, or of another writer. */
+    const struct bucket_mark *beyond;
     struct query_control *control; /* may be NULL */
     struct budget *budget;         /* budget for the answer; NULL for the budget of `control` */
 };
@@ -464,6 +478,7 @@ struct answerer_ops {
 struct answerer {
     const struct answerer_ops *ops;
     const char *name; /* its name in messages; lives as long as the answerer */
+    bool is_store;    /* it has rollups, exemplars and metadata, as the local store */
     bool restricts; /* its views answer only what control->permitted allows when they are opened */
 };
 

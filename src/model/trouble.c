@@ -16,6 +16,7 @@ trouble_word(enum trouble trouble)
         [TROUBLE_BROKEN] = "broken",
         [TROUBLE_DAMAGED] = "damaged",
         [TROUBLE_LIMIT] = "limit",
+        [TROUBLE_GONE] = "gone",
     };
     return (unsigned)trouble < TROUBLE_COUNT ? words[trouble] : words[TROUBLE_UNSET];
 }

@@ -21,6 +21,7 @@ enum trouble {
     TROUBLE_BROKEN,      /* the answer ended too early */
     TROUBLE_DAMAGED,     /* the answer is not in the store's format */
     TROUBLE_LIMIT,       /* the query exceeds a limit of the settings or of the server */
+    TROUBLE_GONE,        /* what the view has is no longer there: a new one may answer */
     TROUBLE_COUNT,
 };
 

@@ -24,6 +24,7 @@
 #include "wire/remote/remote_write.h"
 
 struct objects;
+struct catalog;
 struct tsdb_options {
     struct env *env;
     const char *dir;
@@ -56,6 +57,8 @@ struct tsdb_options {
     bool log_only;  /* parts get no samples: the head only serves readers of the log */
     bool unlogged;  /* nothing is ingested: no segment of the log is prepared */
     bool read_only; /* see tsdb_open() */
+    const struct catalog *catalog; /* private to tsdb/: what there is, in place of a directory;
+                                      NULL: the directory says it */
     /* The rules of retention, and retention_ms with them, are those that the directory was last
      * used with, not those of limits. */
     bool rules_as_stored;

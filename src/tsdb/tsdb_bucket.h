@@ -65,6 +65,30 @@ struct tsdb_bucket_stats {
 /* Any thread. */
 void tsdb_bucket_stats(struct tsdb_bucket *bucket, struct tsdb_bucket_stats *ret_stats);
 
+/* --- readers: what a writer has in the bucket; any thread ----------------------------------------
+ */
+
+struct tsdb_bucket_reader;
+struct tsdb_bucket_reader_options {
+    struct env *env;
+    struct objects *objects; /* borrowed; only read */
+    struct budget *memory;
+    uint64_t cache_bytes; /* of pages in memory */
+};
+/* Sends nothing. ERR_NOMEM. */
+MUST_CHECK enum err tsdb_bucket_reader_new(const struct tsdb_bucket_reader_options *options,
+                                           struct tsdb_bucket_reader **ret_reader, struct why *why);
+/* All its views are freed. Accepts NULL. */
+void tsdb_bucket_reader_free(struct tsdb_bucket_reader *reader);
+/* Opens a view of the newest catalog as it was a second ago at most, or, with `is_now`, as it is,
+ * and says which one that is. ERR_IO: there is no catalog; ERR_CORRUPT: it is damaged; errors of
+ * objects; ERR_NOMEM. */
+MUST_CHECK enum err tsdb_bucket_reader_view(struct tsdb_bucket_reader *reader, bool is_now,
+                                            struct query_control *control, struct view **ret_view,
+                                            struct bucket_mark *ret_mark, struct why *why);
+/* How long objects stay after the catalog has dropped them; 0: it was not read so far. */
+int64_t tsdb_bucket_reader_grace_ms(struct tsdb_bucket_reader *reader);
+
 /* --- what commands do, without a server; any thread ------------------------------------------- */
 
 struct tsdb_bucket_part {

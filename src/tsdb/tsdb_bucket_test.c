@@ -689,6 +689,192 @@ UNIT_TEST(test_a_damaged_object_is_found)
     sim_objects_fini(&sim);
 }
 
+/* --- readers ---------------------------------------------------------------------------------- */
+
+/* The samples of an answer, each once, in any order before reading_of_all(). */
+struct reading {
+    struct reading_sample {
+        uint64_t series;
+        int64_t t_ms;
+        uint64_t value;
+    } items[4096];
+    size_t count;
+};
+
+static void
+note_sample(void *context, struct bytes labels, const struct sample_batch *batch, uint32_t i)
+{
+    struct reading *r = context;
+    assert_true(r->count < sizeof r->items / sizeof *r->items);
+    struct reading_sample *to = &r->items[r->count++];
+    *to = (struct reading_sample){hash_bytes(labels, 1), batch->times_ms[i], batch->value_bits[i]};
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct reading_sample));
+}
+
+/* Adds what a view answers. */
+static enum err
+read_view(struct view *view, const struct bucket_mark *beyond, struct reading *to)
+{
+    struct question q;
+    struct series_set *set;
+    question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
+    q.request.beyond = beyond;
+    enum err e = view_select(view, &q.request, &set, &machine.why);
+    if (e == OK) {
+        e = set_walk(set, &q.request, note_sample, to, &machine.why);
+        series_set_free(set);
+    }
+    question_fini(&q);
+    return e;
+}
+
+static void
+sort_reading(struct reading *r)
+{
+    size_t kept = 0;
+    qsort(r->items, r->count, sizeof *r->items, by_bytes);
+    for (size_t i = 0; i < r->count; i++)
+        if (i == 0 || by_bytes(&r->items[i], &r->items[i - 1]) != 0) r->items[kept++] = r->items[i];
+    r->count = kept;
+}
+
+static struct tsdb_bucket_reader *
+open_reader(void)
+{
+    struct tsdb_bucket_reader *reader;
+    const struct tsdb_bucket_reader_options options = {machine.env, &sim.objects, NULL, 1 << 20};
+    must(tsdb_bucket_reader_new(&options, &reader, &machine.why));
+    return reader;
+}
+
+/* What the reader sees in the bucket and what the writer has beyond that are what the writer has.
+ * False: the writer says that it has more. */
+static bool
+reader_agrees(struct tsdb_bucket_reader *reader)
+{
+    static struct reading all, together;
+    struct view *view, *own = machine_view(&machine);
+    struct bucket_mark mark;
+    all.count = together.count = 0;
+    must(tsdb_bucket_reader_view(reader, true, NULL, &view, &mark, &machine.why));
+    enum err e = read_view(own, &mark, &together);
+    if (e == OK) {
+        must(read_view(view, NULL, &together));
+        must(read_view(own, NULL, &all));
+        sort_reading(&all);
+        sort_reading(&together);
+        assert_int_equal(together.count, all.count);
+        if (all.count > 0)
+            assert_memory_equal(together.items, all.items, all.count * sizeof *all.items);
+    } else {
+        assert_int_equal(e, ERR_MISSING);
+    }
+    view_free(view);
+    view_free(own);
+    return e == OK;
+}
+
+UNIT_TEST(test_a_reader_and_what_lies_beyond_are_the_store)
+{
+    machine.limits.deletion_hold_ms = 60 * 1000;
+    begin();
+    begin_keeping(1);
+    run_all();
+    struct tsdb_bucket_reader *reader = open_reader();
+    struct rng random = {7};
+    uint64_t agreed = 0, undone = 0;
+    for (int i = 0; i < 400; i++) {
+        unsigned what = (unsigned)rng_below(&random, 10);
+        if (what < 5) {
+            int64_t t_ms = T0 - (int64_t)rng_below(&random, 10) * 3600000 + i;
+            must_send_float("a", i % 2 == 0 ? "__name__=m,x=1" : "__name__=m,x=2", t_ms, i);
+            machine_commit(&machine);
+            if (what < 3) machine_flush(&machine);
+        } else if (what == 5) {
+            merge_all(rng_below(&random, 2) == 0 ? TSDB_MERGE_FULL : TSDB_MERGE_CLEAN);
+            sim_objects_pass(&sim, sim.now_ms + sim.late_ms / 4);
+        } else if (what == 6) {
+            uint64_t id = delete_series(i % 2 == 0 ? "m{x='1'}" : "m{x='2'}");
+            if (id != 0 && rng_below(&random, 2) == 0)
+                undone += tsdb_undelete(machine.db, text("a"), id, &machine.why) == OK;
+        } else if (what == 7) {
+            restart();
+        } else {
+            if (what == 9) sim.fails_at = sim.requests + 1 + rng_below(&random, 8);
+            sim.failure = (enum sim_failure)rng_below(&random, SIM_FAILURES);
+            enum err e = run();
+            if (e) assert_int_equal(e, ERR_AGAIN);
+            sim.fails_at = 0;
+            if (what == 8) sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
+        }
+        agreed += reader_agrees(reader);
+    }
+    assert_in_range(agreed, 100, 399);
+    assert_true(undone > 0);
+    run_all();
+    assert_true(reader_agrees(reader));
+    tsdb_bucket_reader_free(reader);
+    end_bucket();
+}
+
+UNIT_TEST(test_a_reader_that_was_asleep_follows_the_chain)
+{
+    begin();
+    send_part("__name__=m,x=1", T0, 0);
+    run_all();
+    struct tsdb_bucket_reader *reader = open_reader();
+    assert_true(reader_agrees(reader));
+    for (int i = 1; i < 200; i++) { /* the bases of before are gone then */
+        send_part("__name__=m,x=1", T0 + i * 1000, i);
+        run_all();
+    }
+    assert_true(reader_agrees(reader));
+    tsdb_bucket_reader_free(reader);
+    end_bucket();
+}
+
+UNIT_TEST(test_a_reader_of_another_writer_is_refused)
+{
+    begin();
+    send_part("__name__=m,x=1", T0, 1);
+    run_all();
+    close_dir();
+    adopt("/adopted", 0);
+    open_dir("/adopted");
+    run_all();
+    struct tsdb_bucket_reader *reader = open_reader();
+    assert_true(reader_agrees(reader));
+    close_dir();
+    open_dir(STORE_DIR); /* the writer of before has not noticed yet */
+    assert_false(reader_agrees(reader));
+    tsdb_bucket_reader_free(reader);
+    end_bucket();
+}
+
+UNIT_TEST(test_a_reader_notices_that_the_bucket_is_another_one)
+{
+    struct view *view;
+    struct bucket_mark mark;
+    begin();
+    send_part("__name__=m,x=1", T0, 1);
+    run_all();
+    struct tsdb_bucket_reader *reader = open_reader();
+    assert_true(reader_agrees(reader));
+    while (sim.count > 0)
+        must(sim.objects.ops->remove(&sim.objects, sim.items[0].key, &machine.why));
+    sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
+    enum err e = tsdb_bucket_reader_view(reader, false, NULL, &view, &mark, &machine.why);
+    assert_int_equal(e, ERR_IO);
+    assert_non_null(strstr(machine.why.text, "no catalog"));
+    tsdb_bucket_reader_free(reader);
+    end_bucket();
+}
+
 int
 main(void)
 {
@@ -710,6 +896,10 @@ main(void)
         claim(test_a_copy_writes_nothing_until_it_is_taken),
         claim(test_take_passes_over_openings_only),
         claim(test_a_damaged_object_is_found),
+        claim(test_a_reader_and_what_lies_beyond_are_the_store),
+        claim(test_a_reader_that_was_asleep_follows_the_chain),
+        claim(test_a_reader_of_another_writer_is_refused),
+        claim(test_a_reader_notices_that_the_bucket_is_another_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include <assert.h>
 
 #include "base/text/texts.h"
+#include "model/trouble.h"
 #include "views/gather.h"
 
 struct source_view {
@@ -88,15 +89,23 @@ may_meet(const struct source_limits *x, const struct matcher_set *requested,
 }
 
 static bool
+serves_tenant(const struct source_view *v, struct bytes tenant)
+{
+    const struct source_limits *x = &v->options->limits;
+    bool is_served = x->tenant_count == 0;
+    for (uint32_t i = 0; i < x->tenant_count && !is_served; i++)
+        is_served = bytes_equal(x->tenants[i], tenant);
+    return is_served;
+}
+
+static bool
 source_concerns(const struct view *view, const struct query_request *r)
 {
     const struct source_view *v = (const struct source_view *)view;
     const struct source_limits *x = &v->options->limits;
     struct sets requested = request_sets(r), own = own_sets(x);
-    bool is_tenant = x->tenant_count == 0, meets = false;
+    bool is_tenant = serves_tenant(v, r->tenant), meets = false;
     if (r->stored || r->min_ms > v->max_ms || r->max_ms < v->min_ms) return false;
-    for (uint32_t i = 0; i < x->tenant_count && !is_tenant; i++)
-        is_tenant = bytes_equal(x->tenants[i], r->tenant);
     for (uint32_t i = 0; i < requested.count * own.count && is_tenant && !meets; i++)
         meets = may_meet(x, &requested.items[i / own.count], &own.items[i % own.count], NULL, NULL);
     return meets;
@@ -122,6 +131,10 @@ source_question_begin(struct source_view *v, const struct query_request *r,
     if (q->request.max_ms > v->max_ms) q->request.max_ms = v->max_ms;
     if (r->kind != SELECT_TIMES) q->request.kind = SELECT_SAMPLES;
     q->request.hints = (struct query_hints){.limit = 0};
+    if (v->options->reader->is_store) {
+        q->request.hints.rollups = r->hints.rollups;
+        q->request.hints.windows = r->hints.windows;
+    }
     arena_init(&q->arena, v->budget, 0, 0);
     if (!source_concerns(&v->view, r)) return OK;
     q->sets = arena_new(&q->arena, (size_t)requested.count * own.count * sizeof *q->sets);
@@ -170,8 +183,10 @@ judge_failure(struct source_view *v, bool shows_warnings, enum err e, struct why
     if (v->options->failed != NULL) v->options->failed(v->options->owner, e, why);
     why_prefix(why, e, "source %s", v->options->limits.name);
     tally(&t->failed, 1);
-    /* An error that the question caused does not become a warning. */
-    if (e == ERR_LIMIT || !shows_warnings || !v->options->limits.may_fail) return e;
+    if (e == ERR_MISSING) e = ERR_AGAIN; /* of the writer of a bucket: it has a newer catalog */
+    bool is_gone = why != NULL && why->trouble == TROUBLE_GONE;
+    /* An error that the question caused does not become a warning, and a hole neither. */
+    if (e == ERR_LIMIT || is_gone || !shows_warnings || !v->options->limits.may_fail) return e;
     tally(&t->excused, 1);
     return OK;
 }
@@ -467,6 +482,41 @@ source_look_up(struct view *view, enum lookup_kind kind, const struct query_requ
     return text_gathering_end(&x.all, e, why);
 }
 
+/* --- exemplars and metadata, of stores only ------------------------------------------------------
+ */
+
+static enum err
+source_exemplars(struct view *view, const struct query_request *r, const struct exemplar_sink *to,
+                 struct why *why)
+{
+    struct source_view *v = (struct source_view *)view;
+    struct why said = {""};
+    struct source_question q;
+    struct exemplar_gathering all;
+    struct exemplar_sink here = {exemplar_gathering_add, &all, exemplar_gathering_warn};
+    if (!v->options->reader->is_store) return OK;
+    exemplar_gathering_begin(&all, to, v->budget);
+    enum err e = source_question_begin(v, r, &q, &said);
+    for (uint32_t i = 0; e == OK && i < q.count; i++)
+        e = view_exemplars(v->below, source_question_of(&q, i), &here, &said);
+    arena_fini(&q.arena);
+    bool failed = e != OK;
+    e = judge_failure(v, r->shows_warnings && to->warning != NULL, e, &said);
+    if (e == OK && failed) e = to->warning(to->context, said.text);
+    if (e && why != NULL) *why = said;
+    return exemplar_gathering_end(&all, e, true, why);
+}
+
+static enum err
+source_metadata(struct view *view, const struct query_request *r, struct bytes family,
+                enum err (*each)(void *context, const struct metadata *metadata), void *context,
+                struct why *why)
+{
+    struct source_view *v = (struct source_view *)view;
+    if (!v->options->reader->is_store || !serves_tenant(v, r->tenant)) return OK;
+    return judge_failure(v, false, view_metadata(v->below, r, family, each, context, why), why);
+}
+
 /* --- the view --------------------------------------------------------------------------------- */
 
 static void
@@ -485,6 +535,8 @@ source_view_open(const struct source_options *options, int64_t min_ms, int64_t m
 {
     static const struct view_ops ops = {
         .select = source_select_series,
+        .exemplars = source_exemplars,
+        .metadata = source_metadata,
         .look_up = source_look_up,
         .concerns = source_concerns,
         .free = free_view,

@@ -36,6 +36,7 @@
 #include "base/lock.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
+#include "model/trouble.h"
 #include "promql/promql.h"
 #include "wire/number.h"
 
@@ -679,8 +680,18 @@ has_waited_for_memory(struct api_query *q)
     if (!is_active(q) || own == 0 || own > limit / 4 * 3) return false;
     forget_attempt(q);
     if (until_ns > q->r.control.deadline_ns) until_ns = q->r.control.deadline_ns;
-    if (!queries_await_memory(q->r.api, &q->active, own + own / 4, until_ns, &q->is_alone))
-        return false;
+    return queries_await_memory(q->r.api, &q->active, own + own / 4, until_ns, &q->is_alone);
+}
+
+/* A failed attempt is repeated when there is memory, and once if the view had an object that is
+ * gone: a new view has others in its place. */
+static bool
+may_repeat(struct api_query *q, enum err e, bool *has_repeated)
+{
+    bool is_gone = e != ERR_NOMEM && q->r.why.trouble == TROUBLE_GONE && !*has_repeated;
+    if (is_gone) forget_attempt(q);
+    if (!is_gone && (e != ERR_NOMEM || !has_waited_for_memory(q))) return false;
+    *has_repeated |= is_gone;
     q->r.control.series_seen = q->r.control.samples_seen = q->r.control.bytes_seen = 0;
     buf_clear(&q->r.error);
     return true;
@@ -744,9 +755,10 @@ query_answer(struct api_query *q)
     if (e == OK && q->purpose != PURPOSE_PLAN) e = begin_active(q);
     if (e) return e;
     query_enter(q, QUERY_RUNNING);
+    bool has_repeated = false;
     do {
         e = query_attempt(q);
-    } while (e == ERR_NOMEM && has_waited_for_memory(q));
+    } while (e && may_repeat(q, e, &has_repeated));
     if (e) return e;
     query_enter(q, QUERY_ANSWERING);
     return q->purpose == PURPOSE_RESULT ? put_answer(q) : put_explained(q);

@@ -62,6 +62,7 @@ struct read {
     bool too_large;          /* 413 */
     enum notices notices;
     bool stored;                /* sources are not read */
+    struct bucket_mark beyond;  /* session 0: also what a bucket has */
     bool only_raw;              /* downsampled samples are an error */
     bool error_sent;            /* the last frame has the error that ended the answer */
     struct rr_stream *stream;   /* of STREAMED_XOR_CHUNKS; NULL: the answer has the other form, */
@@ -122,6 +123,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .partial = r->notices == NOTICES_PARTIAL,
         .shows_warnings = r->notices == NOTICES_PARTIAL,
         .stored = r->stored,
+        .beyond = r->beyond.session != 0 ? &r->beyond : NULL,
         .kind = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE &&
                         !wants_labels(query)
                     ? SELECT_CHUNKS
@@ -355,6 +357,22 @@ read_sources(struct read *r, struct why *why)
     return r->stored ? OK : why_set(why, ERR_INPUT, "invalid X-Firekeep-Sources: expected none");
 }
 
+/* A reader of the bucket into which this server writes asks for the rest. */
+static enum err
+read_beyond(struct read *r, struct why *why)
+{
+    const char *wanted = http_header(r->r.request, BUCKET_BEYOND_HEADER);
+    struct bucket_mark *m = &r->beyond;
+    int end = 0;
+    if (wanted == NULL || wanted[0] == '\0') return OK;
+    int count = sscanf(wanted, "%16" SCNx64 " %20" SCNu64 " %20" SCNu64 "%n", &m->session,
+                       &m->number, &m->complete_pos, &end);
+    if (count != 3 || wanted[end] != '\0' || m->session == 0)
+        return why_set(why, ERR_INPUT, "invalid " BUCKET_BEYOND_HEADER);
+    r->stored = true;
+    return OK;
+}
+
 /* Reads the choice of replicas, the fence and the level from the query string. Clients that ask for
  * notices copy stored series, so for them the default is not to merge replicas, and a copy is not a
  * use of metrics. */
@@ -398,6 +416,8 @@ read_finish(struct read *r, enum err e, const struct why *why)
     }
     if (r->r.begun)
         http_stream_end(r->r.request, e == OK || r->error_sent);
+    else if (e == ERR_MISSING && r->beyond.session != 0)
+        http_reply_text(r->r.request, 409, "%s\n", why->text);
     else if (r->too_large)
         http_reply_text(r->r.request, 413, "%s\n", why->text);
     else
@@ -427,6 +447,7 @@ read_answer(struct api *api, struct http_request *request)
     if (e == OK) e = read_decode(&r, &message, &why);
     if (e == OK) e = read_notices(&r, &why);
     if (e == OK) e = read_sources(&r, &why);
+    if (e == OK) e = read_beyond(&r, &why);
     if (e == OK) e = read_parameters(&r, &why);
     if (e == OK) e = read_request_open(&r.r, &r.r.control, &r.r.view, &why);
     if (e == OK) {

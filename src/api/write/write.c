@@ -715,9 +715,9 @@ write_refusal(struct api *api, struct http_request *request, enum rw_version ver
     unsigned refused = one_tenant_named(api, request, ret_tenant, why);
     if (refused != 0) return refused;
     if (!api->options.takes_writes(api->options.context)) {
-        why_set(
-            why, ERR_UNSUPPORTED,
-            "cannot store or forward samples: storage.mode=none and no destination is configured");
+        why_set(why, ERR_UNSUPPORTED,
+                "cannot store or forward samples: storage.mode is not local, and no destination is "
+                "configured");
         return 501;
     }
     const char *held = api->options.holds_writes(api->options.context);

@@ -130,7 +130,8 @@ struct remote_question {
     struct fetch_question base; /* first */
     struct fetch_exchange exchange;
     struct buf tenant; /* header */
-    const char *headers[8];
+    const char *headers[9];
+    char beyond[80];   /* header */
     struct buf answer; /* response to a look-up */
 
     bool answered;

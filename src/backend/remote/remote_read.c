@@ -6,6 +6,7 @@
  */
 #include "backend/remote/remote_private.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -13,6 +14,7 @@
 #include "backend/common/http_common.h"
 #include "base/text/time_text.h"
 #include "model/select.h"
+#include "model/trouble.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
@@ -212,6 +214,8 @@ await_answer(struct remote_question *q, struct why *why)
     const struct http_call_answer *a;
     enum err e = fetch_exchange_await(&q->exchange, &a, why);
     if (e == ERR_AGAIN && a != NULL && is_final(a)) e = ERR_IO;
+    if (e && a != NULL && a->status == 409 && q->base.request.beyond != NULL)
+        e = trouble_say(why, TROUBLE_GONE, ERR_MISSING);
     if (e == OK) e = remote_expect_all(q->exchange.fetch, a->wanted[WANTED_LIMITED], why);
     if (e) return e;
     q->answered = true;
@@ -278,6 +282,13 @@ begin(struct fetch_question *base, struct why *why)
     memcpy(q->headers, headers, sizeof headers);
     q->headers[n++] =
         base->request.partial ? "X-Firekeep-Notices: partial" : "X-Firekeep-Notices: errors";
+    const struct bucket_mark *mark = base->request.beyond;
+    if (mark != NULL) {
+        snprintf(q->beyond, sizeof q->beyond,
+                 BUCKET_BEYOND_HEADER ": %" PRIx64 " %" PRIu64 " %" PRIu64, mark->session,
+                 mark->number, mark->complete_pos);
+        q->headers[n++] = q->beyond;
+    }
     /* Results for fewer matchers are filtered with all of them in views/source.c. */
     enum err e = remote_request_put(&q->exchange.body, base->matchers, base->matcher_count,
                                     base->min_ms, base->max_ms, x->protobuf != REMOTE_READ_SAMPLES,

@@ -274,7 +274,7 @@ verify_samples(struct verifying *v, struct why *why)
     enum err store = tsdb_verify(env, v->dir, print_line, NULL, &v->store, why);
     if (store && store != ERR_CORRUPT) return store;
     bool is_local = v->config_file != NULL && v->settings.storage_mode == STORAGE_LOCAL;
-    bool is_none = v->config_file != NULL && v->settings.storage_mode == STORAGE_NONE;
+    bool is_none = v->config_file != NULL && v->settings.storage_mode != STORAGE_LOCAL;
     options.stored = is_local || (!is_none && (v->store.parts > 0 || v->store.damaged_places > 0));
     options.store_pos = v->store.store_pos;
     enum err relay = path_join(relay_dir, sizeof relay_dir, v->dir, STORAGE_RELAY);
@@ -329,7 +329,8 @@ run_verify(int argc, char **argv)
            v.dir, v.store.parts, plural(v.store.parts), v.store.log_records,
            plural(v.store.log_records), v.relay.destinations, plural(v.relay.destinations));
     if (v.store.remote_parts > 0) {
-        printf("%" PRIu64 " of these parts %s only in the bucket: 'firekeep bucket verify' compares "
+        printf("%" PRIu64
+               " of these parts %s only in the bucket: 'firekeep bucket verify' compares "
                "them with their checksums\n",
                v.store.remote_parts, v.store.remote_parts == 1 ? "is" : "are");
     }

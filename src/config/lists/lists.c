@@ -99,15 +99,29 @@ check_unlogged(const struct config_lists *lists, const struct settings *settings
     return OK;
 }
 
+/* A reader has buckets, which others write. */
+static enum err
+check_reader(const struct config_lists *lists, struct why *why)
+{
+    bool is_reader = lists->destinations.count == 0 && lists->sources.count > 0;
+    for (uint32_t i = 0; i < lists->sources.count; i++)
+        is_reader &= lists->sources.items[i].type == SOURCE_BUCKET;
+    if (is_reader) return OK;
+    return why_set(why, ERR_INPUT,
+                   "storage.mode=reader requires sources of type bucket, and nothing else: with "
+                   "other sources, or destinations, use storage.mode=none");
+}
+
 enum err
 config_lists_check(const struct config_lists *lists, const struct settings *settings,
                    struct why *why)
 {
     enum err e = destinations_check(&lists->destinations, settings->storage_path, why);
-    if (e == OK && settings->storage_mode == STORAGE_NONE && lists->downsampling.count > 0)
+    if (e == OK && settings->storage_mode != STORAGE_LOCAL && lists->downsampling.count > 0)
         e = why_set(why, ERR_INPUT, "downsampling requires storage.mode=local");
-    if (e == OK && settings->storage_mode == STORAGE_NONE && lists->objects.given)
+    if (e == OK && settings->storage_mode != STORAGE_LOCAL && lists->objects.given)
         e = why_set(why, ERR_INPUT, "object_storage requires storage.mode=local");
+    if (e == OK && settings->storage_mode == STORAGE_READER) e = check_reader(lists, why);
     if (e == OK && settings->retention_size_bytes > 0 && lists->objects.given)
         e = why_set(why, ERR_INPUT,
                     "retention.size cannot be used with object_storage: it would remove samples "

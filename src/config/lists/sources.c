@@ -107,7 +107,10 @@ check_source(struct schema_place *place, void *base)
     if (e == OK) e = check_tenants(place, &s->tenants, source_type_word(s->type), &several);
     if (e == OK && s->type == SOURCE_INFLUXDB)
         e = check_influxdb(place, &s->u.influxdb.server, false);
-    if (e || !several || tenant_header != NULL) return e;
+    const char *prefix = s->type == SOURCE_BUCKET ? s->u.bucket.store.prefix : NULL;
+    if (e == OK && prefix != NULL && prefix[0] != '\0' && prefix[strlen(prefix) - 1] != '/')
+        return schema_complain(place, "prefix", "must end with '/'");
+    if (e || !several || tenant_header != NULL || s->type == SOURCE_BUCKET) return e;
     return schema_complain(
         place, "tenants",
         "several tenants cannot be distinguished at the source: %slist one tenant",
@@ -115,12 +118,13 @@ check_source(struct schema_place *place, void *base)
 }
 
 #define SOURCES_FOR(type) (1u << SOURCE_##type)
-#define HTTP_TYPES                                                            \
-    (SOURCES_FOR(ARCHIVE) | SOURCES_FOR(CLICKHOUSE) | SOURCES_FOR(INFLUXDB) | \
-     SOURCES_FOR(OPENTSDB) | SOURCES_FOR(REMOTE_READ) | SOURCES_FOR(TIMESTREAM))
-#define AUTH_TYPES                                                             \
-    (SOURCES_FOR(CLICKHOUSE) | SOURCES_FOR(INFLUXDB) | SOURCES_FOR(OPENTSDB) | \
-     SOURCES_FOR(REMOTE_READ))
+#define STORE_TYPES       (SOURCES_FOR(ARCHIVE) | SOURCES_FOR(BUCKET))
+#define HTTP_TYPES                                                                           \
+    (STORE_TYPES | SOURCES_FOR(CLICKHOUSE) | SOURCES_FOR(INFLUXDB) | SOURCES_FOR(OPENTSDB) | \
+     SOURCES_FOR(REMOTE_READ) | SOURCES_FOR(TIMESTREAM))
+#define AUTH_TYPES                                                           \
+    (SOURCES_FOR(BUCKET) | SOURCES_FOR(CLICKHOUSE) | SOURCES_FOR(INFLUXDB) | \
+     SOURCES_FOR(OPENTSDB) | SOURCES_FOR(REMOTE_READ))
 #define SOURCES_OF(f) AT(source_settings, f)
 
 _Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
@@ -265,7 +269,7 @@ static const struct schema_key source_keys[] = {
      .check = check_source_name,
      .help = "name, unique among sources, used in metrics and commands"},
     {"type", SCHEMA_CHOICE, SOURCES_OF(type), .required = true,
-     .choices = "archive|clickhouse|influxdb|opentsdb|remote_read|timestream",
+     .choices = "archive|bucket|clickhouse|influxdb|opentsdb|remote_read|timestream",
      .help = "type of the source"},
     {"use", SCHEMA_TEXT, SOURCES_OF(used), .max = DESTINATION_NAME_BYTES_MAX,
      .check = check_entry_name, .what = "the name of a destination",
@@ -279,7 +283,8 @@ static const struct schema_key source_keys[] = {
      .help = "tenants whose queries read it; required with `tenancy.enabled`"},
     {"external_labels", SCHEMA_NAMED_TEXTS,
      ITEMS(source_settings, external_labels.items, external_labels.count), .max = 64,
-     .any_control = true, .check_name = check_added_label,
+     .types = HTTP_TYPES & ~SOURCES_FOR(BUCKET), .any_control = true,
+     .check_name = check_added_label,
      .help = "labels set on all its series; they replace labels of the same name"},
     {"time", SCHEMA_MAPPING, .inner = &time_schema, .fallback = "all", .parse = parse_times,
      .print = print_times, .what = "all, older_than_local, or keys such as 'from:'",
@@ -375,20 +380,19 @@ static const struct schema_key source_keys[] = {
          "are ignored"},
     AWS_KEYS(source_settings, u.timestream.aws, SOURCES_FOR(TIMESTREAM)),
 
-    {"path", SCHEMA_TEXT, SOURCES_OF(u.archive.path), .types = SOURCES_FOR(ARCHIVE),
-     .required = true, .group = GROUP_STORE, .max = 200, .what = "a path",
-     .help = "directory of the archive; instead of a bucket"},
-    {"bucket", SCHEMA_TEXT, SOURCES_OF(u.archive.bucket), .types = SOURCES_FOR(ARCHIVE),
-     .required = true, .group = GROUP_STORE, .check = check_bucket, .what = "a bucket",
-     .help = "name of the bucket"},
-    {"region", SCHEMA_TEXT, SOURCES_OF(u.archive.aws.region), .types = SOURCES_FOR(ARCHIVE),
+    {"path", SCHEMA_TEXT, SOURCES_OF(u.archive.path), .types = STORE_TYPES, .required = true,
+     .group = GROUP_STORE, .max = 200, .what = "a path",
+     .help = "directory that has the objects, in place of a bucket"},
+    {"bucket", SCHEMA_TEXT, SOURCES_OF(u.archive.bucket), .types = STORE_TYPES, .required = true,
+     .group = GROUP_STORE, .check = check_bucket, .what = "a bucket", .help = "name of the bucket"},
+    {"region", SCHEMA_TEXT, SOURCES_OF(u.archive.aws.region), .types = STORE_TYPES,
      .needs = "bucket", .help = "AWS region; default: from the environment or the profile"},
-    {"endpoint", SCHEMA_TEXT, SOURCES_OF(u.archive.endpoint), .types = SOURCES_FOR(ARCHIVE),
+    {"endpoint", SCHEMA_TEXT, SOURCES_OF(u.archive.endpoint), .types = STORE_TYPES,
      .needs = "bucket", .check = check_endpoint, .what = "a URL",
      .help = "URL of the store; default: that of AWS"},
-    {"path_style", SCHEMA_BOOL, SOURCES_OF(u.archive.path_style), .types = SOURCES_FOR(ARCHIVE),
+    {"path_style", SCHEMA_BOOL, SOURCES_OF(u.archive.path_style), .types = STORE_TYPES,
      .help = "put the bucket into the path of URLs, not into the host name"},
-    {"prefix", SCHEMA_TEXT, SOURCES_OF(u.archive.prefix), .types = SOURCES_FOR(ARCHIVE), .max = 768,
+    {"prefix", SCHEMA_TEXT, SOURCES_OF(u.archive.prefix), .types = STORE_TYPES, .max = 768,
      .check = check_prefix, .help = "beginning of the names of all objects, before the hour"},
     {"layout", SCHEMA_CHOICE, SOURCES_OF(u.archive.layout), .types = SOURCES_FOR(ARCHIVE),
      .fallback = "hourly", .choices = "hourly|flat",
@@ -399,16 +403,23 @@ static const struct schema_key source_keys[] = {
     {"cache", SCHEMA_MAPPING, BELOW(source_settings, cache, cache_schema),
      .types = SOURCES_FOR(ARCHIVE), .quiet = true,
      .help = "cache on disk: an index of the objects"},
-    AWS_KEYS(source_settings, u.archive.aws, SOURCES_FOR(ARCHIVE)),
+    AWS_KEYS(source_settings, u.archive.aws, STORE_TYPES),
+    {"recent_from", SCHEMA_TEXTS,
+     ITEMS(source_settings, u.bucket.recent_from.items, u.bucket.recent_from.count),
+     .types = SOURCES_FOR(BUCKET), .max = BUCKET_RECENT_MAX, .check = check_url, .what = "a URL",
+     .help = "URLs of the server that writes into the bucket, of which the first one that answers "
+             "is asked for samples that are not there yet; default: these are not read"},
     {NULL},
 };
 
+/* Keys of both have one field. */
+_Static_assert(offsetof(struct bucket_read_settings, store) == 0, "as in a union of both");
 _Static_assert(sizeof source_keys / sizeof *source_keys <= SCHEMA_KEYS_MAX,
                "SCHEMA_KEYS_MAX counts all keys of a mapping");
 
 static const struct schema_refusal removed_keys[] = {
     {"cache", "is for archives only: answers of other sources are no longer kept on disk",
-     HTTP_TYPES & ~SOURCES_FOR(ARCHIVE)},
+     HTTP_TYPES & ~STORE_TYPES},
     {"org", "is not needed: a token belongs to an organization", SOURCES_FOR(INFLUXDB)},
     {NULL},
 };

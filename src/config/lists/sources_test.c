@@ -125,6 +125,16 @@ static const char archive_text[] = "sources:\n"
                                    "  session_token_file: /st\n"
                                    "- {name: c, type: archive, path: /p}\n";
 
+static const char bucket_text[] =
+    "sources:\n"
+    "- {name: one, type: bucket, region: eu-west-1, bucket: bbb-1, endpoint: 'https://h',\n"
+    "   path_style: true, prefix: p/, access_key: hush1, secret_key: hush2, session_token: hush3,\n"
+    "   profile: p, role_arn: arn, external_id: e, recent_from: ['http://a:9201', 'http://b'],\n"
+    "   basic_auth: {username: u, password: hush4}}\n"
+    "- {name: two, type: bucket, bucket: bbb-1, access_key_file: /ak, secret_key_file: /sk,\n"
+    "   session_token_file: /st}\n"
+    "- {name: three, type: bucket, path: /p}\n";
+
 static const char clickhouse_text[] =
     "sources:\n"
     "- {name: one, type: clickhouse, url: 'http://h:8123', database: d, table: t,\n"
@@ -163,7 +173,7 @@ static const char used_text[] =
 static const struct list_text whole[] = {{remote_read_text, true}, {influxdb_text, true},
                                          {archive_text, false},    {clickhouse_text, false},
                                          {opentsdb_text, false},   {timestream_text, false},
-                                         {used_text, false}};
+                                         {bucket_text, false},     {used_text, false}};
 
 UNIT_TEST(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks)
 {
@@ -595,15 +605,15 @@ UNIT_TEST(test_an_invalid_list_of_sources_is_refused)
     check_source_error("sources: [5]\n",
                        "f.yml:1:11: expected a source with keys such as 'name:', got '5'");
     check_source_error("sources:\n- name: a\n",
-                       "f.yml:2:3: a source requires 'type', one of archive, clickhouse, influxdb, "
+                       "f.yml:2:3: a source requires 'type', one of archive, bucket, clickhouse, influxdb, "
                        "opentsdb, remote_read, timestream");
     check_source_error("sources: [{type: remote_red}]\n",
-                       "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, "
+                       "f.yml:1:18: type: expected one of archive, bucket, clickhouse, influxdb, "
                        "opentsdb, remote_read, timestream, got "
                        "'remote_red'; did you "
                        "mean 'remote_read'?");
     check_source_error("sources: [{type: s3}]\n",
-                       "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, "
+                       "f.yml:1:18: type: expected one of archive, bucket, clickhouse, influxdb, "
                        "opentsdb, remote_read, timestream, got 's3'");
     check_source_error("sources: []\nlog: {}\nsources: []\n",
                        "f.yml:3:1: duplicate key 'sources', first given on line 1");
@@ -788,8 +798,27 @@ UNIT_TEST(test_archives_are_in_a_bucket_or_a_directory)
     assert_null(list.items[2].cache.path);
     sources_free(&list);
     check_source_error("sources:\n- {name: a, type: archive}\n",
-                       "f.yml:2:3: type archive requires 'path', directory of the archive; "
-                       "instead of a bucket");
+                       "f.yml:2:3: type archive requires 'path', directory that has the "
+                       "objects, in place of a bucket");
+}
+
+UNIT_TEST(test_buckets_name_their_writers)
+{
+    struct sources list = read_sources(bucket_text, false);
+    const struct bucket_read_settings *x = &list.items[0].u.bucket, *y = &list.items[2].u.bucket;
+    assert_string_equal(x->store.bucket, "bbb-1");
+    assert_string_equal(x->store.prefix, "p/");
+    assert_int_equal(x->recent_from.count, 2);
+    assert_string_equal(x->recent_from.items[1], "http://b");
+    assert_string_equal(y->store.path, "/p");
+    assert_int_equal(y->recent_from.count, 0);
+    sources_free(&list);
+    check_source_error("sources:\n- {name: a, type: bucket, bucket: bbb-1, prefix: p}\n",
+                       "f.yml:2:50: prefix: must end with '/'");
+    check_source_error(
+        "sources:\n- {name: a, type: bucket, path: /p, external_labels: {a: b}}\n",
+        "f.yml:2:37: 'external_labels' belongs to types archive, clickhouse, influxdb, opentsdb, "
+        "remote_read and timestream, not bucket");
 }
 
 /* Checks that a change of one value in the text makes one source another. */
@@ -898,6 +927,7 @@ main(void)
         cmocka_unit_test(test_defaults_are_printed_too),
         cmocka_unit_test(test_cache_of_another_source_than_an_archive_is_skipped),
         cmocka_unit_test(test_archives_are_in_a_bucket_or_a_directory),
+        cmocka_unit_test(test_buckets_name_their_writers),
         cmocka_unit_test(test_each_difference_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

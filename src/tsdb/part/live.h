@@ -97,9 +97,17 @@ struct version {
     struct part *parts[]; /* holds a reference to each */
 };
 
+/* What the catalog of a bucket has of the deletions and rules that are in force. */
+struct live_bucket {
+    uint64_t session;      /* of this process in the catalog; 0: it has not opened it */
+    uint64_t number;       /* of the first delta that has all that `named` counts */
+    uint64_t edits, named; /* changes of them, and those that the catalog has */
+};
+
 struct live {
-    struct lock lock; /* LOCK_RANK_TSDB; guards the version */
+    struct lock lock; /* LOCK_RANK_TSDB; guards the version, and the next */
     struct version *version;
+    struct live_bucket bucket;
     _Atomic uint64_t named_deletion; /* number of the last deletion that the bucket's catalog had */
 
     /* Parts that could not be opened, and may return at another start, by from_pos. Immutable once

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "model/trouble.h"
 
 enum {
     TAIL_BYTES = 1 << 20, /* the end of a file, which has most of its index, is fetched at once */
@@ -103,8 +104,11 @@ fetch_plans(struct remote_plan *plans, uint32_t count, struct query_control *con
     }
     enum err e = o->ops->read(o, ranges, count, control, why);
     atomic_fetch_add_explicit(&store->requests, count, memory_order_relaxed);
-    if (e == ERR_MISSING)
-        return why_set(why, ERR_IO, "the bucket %s has no object %s", o->shown, ranges[0].key);
+    if (e == ERR_MISSING) {
+        atomic_store_explicit(&store->is_gone, true, memory_order_relaxed);
+        e = why_set(why, ERR_IO, "the bucket %s has no object %s", o->shown, ranges[0].key);
+        return trouble_say(why, TROUBLE_GONE, e);
+    }
     if (e) return why_prefix(why, e, "the bucket %s", o->shown);
     atomic_fetch_add_explicit(&store->bytes, bytes, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++)

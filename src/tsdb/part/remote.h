@@ -18,6 +18,7 @@ enum {
 /* The bucket of a store; outlives its parts. In the owner's memory. */
 struct remote_store {
     struct objects *objects; /* borrowed; NULL: there is none */
+    _Atomic bool is_gone;    /* an object was missing; relaxed */
     /* Relaxed: numbers for people. */
     _Atomic uint64_t requests, bytes;
 };

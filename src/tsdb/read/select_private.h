@@ -72,6 +72,7 @@ struct store_query {
     const struct series_rules *rules;
     struct bytes tenant_name; /* for the rules */
     struct buf rule_labels;   /* labels of a series of the head, for the rules */
+    uint64_t beyond_pos;      /* parts before it are not read */
     int64_t from_ms;          /* samples of the current series before it are not visible */
     const struct query_request *request; /* borrowed until query_open() returns; then NULL */
     struct query_hints shard;            /* the hints about shards, copied */

@@ -13,6 +13,7 @@
 #include "tsdb/read/select_private.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 /*
@@ -160,6 +161,7 @@ store_view_open(struct head *head, enum view_scope scope, struct budget *budget,
     lock_take(&head->live->lock);
     v->version = head->live->version;
     version_ref(v->version);
+    v->bucket = head->live->bucket;
     lock_take(&head->lock);
     if (scope == VIEW_ALL) {
         v->gens[0] = head->frozen;
@@ -217,6 +219,27 @@ store_view_check(const struct store_view *v, struct why *why)
                    "the query ran for so long that there is no memory left to keep the recent "
                    "samples as they were when it began: repeat it with a shorter time range, or "
                    "read its response faster");
+}
+
+enum err
+store_view_beyond(const struct store_view *v, const struct bucket_mark *mark, struct why *why)
+{
+    const struct live_bucket *b = &v->bucket;
+    if (b->session == 0)
+        return why_set(why, ERR_MISSING, "this server does not write into a bucket");
+    if (mark->session != b->session) {
+        return why_set(why, ERR_MISSING,
+                       "number %" PRIu64 " of the bucket's catalog is not of this process",
+                       mark->number);
+    }
+    bool is_newest = b->edits == b->named && mark->number >= b->number;
+    for (uint32_t i = 0; i < v->version->part_count && is_newest; i++) {
+        const struct part_info *info = part_info(v->version->parts[i]);
+        is_newest = info->from_pos >= mark->complete_pos || info->to_pos <= mark->complete_pos;
+    }
+    if (is_newest) return OK;
+    return why_set(why, ERR_MISSING, "number %" PRIu64 " of the bucket's catalog is out of date",
+                   mark->number);
 }
 
 bool

@@ -20,6 +20,7 @@ struct store_view {
     uint64_t edits;              /* head->edits when it was opened */
     struct series_rules *rules;  /* of retention; NULL: they hide nothing */
     int64_t rules_now_ms;        /* the time from which their ages count back */
+    struct live_bucket bucket;   /* when it was opened */
     struct tsdb_stretch stretch; /* only parts that meet it are read; to_pos 0: all */
 };
 
@@ -32,6 +33,11 @@ void store_view_unref(struct store_view *view);
 /* ERR_AGAIN: the view is lost (tsdb/head/gen.h), the head no longer knows what it saw. Under the
  * head lock. */
 MUST_CHECK enum err store_view_check(const struct store_view *view, struct why *why);
+
+/* ERR_MISSING: what the bucket has by the mark and what lies after its position are not all that
+ * the view has. */
+MUST_CHECK enum err store_view_beyond(const struct store_view *view, const struct bucket_mark *mark,
+                                      struct why *why);
 
 /* True if the part holds samples of positions within the stretch of the log. */
 bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);

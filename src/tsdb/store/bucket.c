@@ -42,12 +42,6 @@ enum {
 
 /* --- CATALOG ---------------------------------------------------------------------------------- */
 
-static enum err
-no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the catalog of the bucket");
-}
-
 /* Takes `arena` over, which has the lists and texts of `base`. */
 static void
 take_base(struct tsdb_bucket *b, const struct catalog *base, struct arena *arena)
@@ -65,15 +59,8 @@ copy_base(struct tsdb_bucket *b, const struct catalog *from, struct why *why)
 {
     struct arena arena;
     struct catalog base;
-    struct buf encoded;
-    uint64_t ignored;
     arena_init(&arena, b->options.memory, 0, 0);
-    buf_init(&encoded, b->options.memory, CATALOG_BYTES_MAX);
-    enum err e = catalog_write(from, &encoded, &ignored);
-    struct bytes kept = e ? bytes_of(NULL, 0) : arena_copy(&arena, buf_bytes(&encoded));
-    if (e || kept.at == NULL) e = no_memory(why);
-    if (e == OK) e = catalog_read(kept, STORAGE_CATALOG, &arena, &base, &ignored, why);
-    buf_fini(&encoded);
+    enum err e = catalog_copy(from, &arena, &base, why);
     if (e)
         arena_fini(&arena);
     else
@@ -115,12 +102,12 @@ read_catalog_file(struct tsdb_bucket *b, struct why *why)
     enum err e = catalog_file_read(b->db->env, b->db->dir, &arena, &file, why);
     if (e == OK) {
         buf_put_bytes(&b->intent, file.intent);
-        if (buf_error(&b->intent)) e = no_memory(why);
+        if (buf_error(&b->intent)) e = catalog_no_memory(why);
     }
     size_t unnamed = e ? 0 : file.unnamed_count * sizeof *b->unnamed;
     if (unnamed > 0) {
         b->unnamed = mem_alloc(b->options.memory, unnamed);
-        if (b->unnamed == NULL) e = no_memory(why);
+        if (b->unnamed == NULL) e = catalog_no_memory(why);
         if (e == OK) memcpy(b->unnamed, file.unnamed, unnamed);
         if (e == OK) b->unnamed_count = file.unnamed_count;
     }
@@ -256,7 +243,7 @@ upload(struct tsdb_bucket *b, struct part *part, const char *path, struct why *w
     struct uploaded u = {.number = part_info(part)->number};
     size_t old = b->uploaded_count * sizeof u;
     struct uploaded *grown = mem_resize(b->options.memory, b->uploaded, old, old + sizeof u);
-    if (grown == NULL) return no_memory(why);
+    if (grown == NULL) return catalog_no_memory(why);
     b->uploaded = grown;
     enum err e = env_random(b->db->env, &u.tag, sizeof u.tag);
     if (e == OK) e = file_open(b->db->env, path, FILE_READ, &file, why);
@@ -576,7 +563,7 @@ intend(struct tsdb_bucket *b, uint64_t number, struct bytes delta, struct why *w
 {
     assert(b->intent.size == 0); /* invariant 1 */
     buf_put_bytes(&b->intent, delta);
-    enum err e = buf_error(&b->intent) ? no_memory(why) : OK;
+    enum err e = buf_error(&b->intent) ? catalog_no_memory(why) : OK;
     if (e == OK) e = write_catalog_file(b, &b->base, b->checksum, delta, number, why);
     /* The file may have it all the same: but it was not PUT, and the next write replaces it. */
     if (e) buf_clear(&b->intent);
@@ -614,11 +601,41 @@ make_opening(struct tsdb_bucket *b, struct why *why)
     buf_init(&bytes, b->options.memory, CATALOG_BYTES_MAX);
     e = catalog_write(&delta, &bytes, &checksum);
     if (e)
-        (void)no_memory(why);
+        (void)catalog_no_memory(why);
     else
         e = intend(b, delta.number, buf_bytes(&bytes), why);
     buf_fini(&bytes);
     return e;
+}
+
+/* Notes which changes of deletions and rules the next delta will have, or that the catalog has all.
+ * Under the edit lock. */
+static void
+note_described(struct tsdb_bucket *b, bool has_state)
+{
+    struct live *live = &b->db->live;
+    lock_take(&live->lock);
+    b->described = live->bucket.edits;
+    if (!has_state) live->bucket.named = b->described;
+    lock_drop(&live->lock);
+}
+
+/* Notes what the catalog has since a delta of this process. */
+static void
+note_named(struct tsdb_bucket *b, const struct catalog *delta)
+{
+    struct live_bucket *to = &b->db->live.bucket;
+    lock_take(&b->db->live.lock);
+    if (delta->kind == CATALOG_OPEN) {
+        /* What an earlier process has not named yet is found when the next delta is due. */
+        to->session = delta->session;
+        to->number = delta->number;
+        to->edits++;
+    } else if (to->session != 0 && delta->has_state) {
+        to->number = delta->number;
+        to->named = b->described;
+    }
+    lock_drop(&b->db->live.lock);
 }
 
 /* Makes a delta of what the catalog lacks, if it is due. */
@@ -644,10 +661,11 @@ make_delta(struct tsdb_bucket *b, bool *ret_done, struct why *why)
     enum err e = describe(b, &arena, &delta, &state_hash, &changes, &at_once);
     if (e == OK) e = catalog_write(&delta, &bytes, &checksum);
     if (e == OK) tsdb_border_set(db, b->border, delta.complete_pos);
+    if (e == OK) note_described(b, at_once);
     lock_drop(&db->edit_lock);
     bool waits = !at_once && b->named_ns != 0 &&
                  env_monotonic_ns(db->env) - b->named_ns < DELTA_EVERY_MS * NS_PER_MS;
-    if (e) (void)no_memory(why);
+    if (e) (void)catalog_no_memory(why);
     if (e == OK && changes && !waits) {
         e = bucket_look_at_chain(b, why);
         if (e == OK) e = look_at_parts(b, &delta, why);
@@ -814,6 +832,7 @@ settle(struct tsdb_bucket *b, struct why *why)
     buf_clear(&b->intent);
     b->checksum = checksum;
     if (delta.kind == CATALOG_CHANGE) b->named_ns = env_monotonic_ns(b->db->env);
+    if (delta.session == b->session) note_named(b, &delta);
     forget_uploads(b);
     note_state(b);
     publish_stats(b);
@@ -851,7 +870,7 @@ put_base(struct tsdb_bucket *b, struct why *why)
     uint64_t ignored;
     buf_init(&bytes, b->options.memory, CATALOG_BYTES_MAX);
     enum err e = catalog_write(&b->base, &bytes, &ignored);
-    if (e) (void)no_memory(why);
+    if (e) (void)catalog_no_memory(why);
     catalog_base_key(b->base.number, key);
     if (e == OK) e = b->objects->ops->put(b->objects, key, buf_bytes(&bytes), true, NULL, why);
     if (e == OK) e = b->objects->ops->list(b->objects, CATALOG_BASES, note_old_base, &old, why);
@@ -1069,7 +1088,7 @@ tsdb_bucket_open(const struct tsdb_bucket_options *options, struct tsdb_bucket *
                  struct why *why)
 {
     struct tsdb_bucket *b = mem_new(options->memory, sizeof *b);
-    if (b == NULL) return no_memory(why);
+    if (b == NULL) return catalog_no_memory(why);
     b->options = *options;
     b->db = options->tsdb;
     b->objects = options->objects;

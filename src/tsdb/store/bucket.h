@@ -32,8 +32,9 @@ struct tsdb_bucket {
     uint64_t intent_number;
     struct uploaded *uploaded;
     uint32_t uploaded_count;
-    uint64_t based;   /* number of the last base that this process has written */
-    int64_t named_ns; /* monotonic: when the last delta was made; 0: none */
+    uint64_t described; /* live_bucket.edits that the pending delta has */
+    uint64_t based;     /* number of the last base that this process has written */
+    int64_t named_ns;   /* monotonic: when the last delta was made; 0: none */
 
     struct catalog_unnamed *unnamed;
     uint32_t unnamed_count;

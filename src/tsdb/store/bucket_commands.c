@@ -18,12 +18,6 @@
 #include "tsdb/tsdb_bucket.h"
 
 static enum err
-commands_no_memory(struct why *why)
-{
-    return why_set(why, ERR_NOMEM, "not enough memory for the catalog of the bucket");
-}
-
-static enum err
 load_catalog(struct objects *objects, struct arena *arena, struct catalog *ret, uint64_t *checksum,
              struct why *why)
 {
@@ -46,7 +40,7 @@ each_part(const struct catalog *c, struct budget *memory,
           void *context, struct why *why)
 {
     struct page_cache *cache;
-    if (page_cache_new(memory, 0, &cache)) return commands_no_memory(why);
+    if (page_cache_new(memory, 0, &cache)) return catalog_no_memory(why);
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < c->part_count; i++) {
         struct part *part;
@@ -212,33 +206,6 @@ tsdb_bucket_verify(struct objects *objects, struct budget *memory, bool read_all
 
 /* --- adopting --------------------------------------------------------------------------------- */
 
-/* What was accepted and is not in the bucket has no other fate than to be damaged. */
-static enum err
-manifest_of(const struct catalog *c, struct arena *arena, struct manifest *ret)
-{
-    struct manifest m = c->state;
-    m.edit = 1;
-    m.store_pos = c->top_pos > c->complete_pos ? c->top_pos : c->complete_pos;
-    for (uint32_t i = 0; i < m.tombstone_count; i++)
-        if (m.tombstones[i].pos > m.store_pos) m.store_pos = m.tombstones[i].pos;
-    m.next_part = c->next_part;
-    m.next_ref = m.ref_floor = c->next_ref;
-    m.newest_ms = c->newest_ms;
-    m.retention_now_ms = c->retention_now_ms;
-    m.parts = arena_new(arena, (c->part_count + 1u) * sizeof *m.parts);
-    if (m.parts == NULL) return ERR_NOMEM;
-    for (; m.part_count < c->part_count; m.part_count++)
-        m.parts[m.part_count] = c->parts[m.part_count].entry;
-    for (uint32_t i = 0; i < m.part_count; i++)
-        m.parts[i].remote = true;
-    for (uint32_t i = 0; i < m.tenant_count; i++)
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
-            m.tenants[i].totals.count[k][LEDGER_DAMAGED] +=
-                ledger_should_pend(&m.tenants[i].totals, k);
-    *ret = m;
-    return OK;
-}
-
 static enum err
 refuse_entry(void *context, const char *name, bool is_dir)
 {
@@ -266,7 +233,7 @@ make_store(struct env *env, const char *dir, const struct catalog *c,
     enum err e = make_empty(env, dir, why);
     if (e == OK) e = env_syncdir(env, dir, why);
     if (e == OK) e = catalog_file_write(env, dir, arena->budget, file, why);
-    if (e == OK && manifest_of(c, arena, &m)) e = commands_no_memory(why);
+    if (e == OK && catalog_manifest(c, arena, &m)) e = catalog_no_memory(why);
     if (e == OK) e = manifest_write(env, dir, &m, arena->budget, why);
     return e ? e : format_write(env, dir, why);
 }
@@ -315,7 +282,7 @@ tsdb_bucket_adopt(struct env *env, struct objects *objects, const char *dir, str
         struct catalog delta =
             catalog_opening(&file.base, file.checksum, session, env_realtime_ms(env));
         e = summarize(&file.base, memory, &(struct summary){ret, NULL, NULL}, why);
-        if (e == OK && catalog_write(&delta, &open, &ignored)) e = commands_no_memory(why);
+        if (e == OK && catalog_write(&delta, &open, &ignored)) e = catalog_no_memory(why);
         file.intent_number = delta.number;
         file.intent = buf_bytes(&open);
     }
@@ -367,7 +334,7 @@ take_next(struct taking *t, bool *ret_more, struct why *why)
     if (e) return e;
     bool is_own = bytes_equal(buf_bytes(&t->scratch), f->intent);
     struct bytes kept = arena_copy(t->arena, buf_bytes(&t->scratch));
-    if (kept.at == NULL) return commands_no_memory(why);
+    if (kept.at == NULL) return catalog_no_memory(why);
     e = catalog_read(kept, key, t->arena, &delta, &checksum, why);
     if (e == OK && delta.before != f->checksum)
         e = why_set(why, ERR_CORRUPT, "%s does not follow the delta before it", key);

@@ -120,6 +120,12 @@ catalog_read(struct bytes object, const char *shown, struct arena *arena, struct
     return OK;
 }
 
+enum err
+catalog_no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for the catalog of a bucket");
+}
+
 /* --- a state from deltas ---------------------------------------------------------------------- */
 
 static bool
@@ -188,7 +194,7 @@ catalog_apply(struct catalog *base, const struct catalog *delta, struct arena *a
     if (e == OK) e = apply_tenants(base, delta, arena);
     if (e == ERR_CORRUPT)
         return why_set(why, e, "delta %" PRIu64 " does not follow the one before", delta->number);
-    if (e) return why_set(why, e, "not enough memory for the catalog");
+    if (e) return catalog_no_memory(why);
     struct catalog next = *delta;
     next.kind = CATALOG_BASE;
     next.parts = base->parts;
@@ -216,6 +222,58 @@ catalog_opening(const struct catalog *base, uint64_t checksum, uint64_t session,
     c.part_count = c.removed_count = c.state.tenant_count = 0;
     c.has_state = false;
     return c;
+}
+
+enum err
+catalog_copy(const struct catalog *from, struct arena *arena, struct catalog *ret, struct why *why)
+{
+    struct buf encoded;
+    uint64_t ignored;
+    buf_init(&encoded, arena->budget, CATALOG_BYTES_MAX);
+    enum err e = catalog_write(from, &encoded, &ignored);
+    struct bytes kept = e ? bytes_of(NULL, 0) : arena_copy(arena, buf_bytes(&encoded));
+    buf_fini(&encoded);
+    if (e || kept.at == NULL) return catalog_no_memory(why);
+    return catalog_read(kept, STORAGE_CATALOG, arena, ret, &ignored, why);
+}
+
+static int
+by_log_position(const void *a, const void *b)
+{
+    const struct part_entry *x = a, *y = b;
+    if (x->from_pos != y->from_pos) return x->from_pos < y->from_pos ? -1 : 1;
+    if (x->time.min_ms != y->time.min_ms) return x->time.min_ms < y->time.min_ms ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+enum err
+catalog_manifest(const struct catalog *c, struct arena *arena, struct manifest *ret)
+{
+    struct manifest m = c->state;
+    m.edit = 1;
+    m.store_pos = c->top_pos > c->complete_pos ? c->top_pos : c->complete_pos;
+    for (uint32_t i = 0; i < m.tombstone_count; i++)
+        if (m.tombstones[i].pos > m.store_pos) m.store_pos = m.tombstones[i].pos;
+    m.next_part = c->next_part;
+    m.next_ref = m.ref_floor = c->next_ref;
+    m.newest_ms = c->newest_ms;
+    m.retention_now_ms = c->retention_now_ms;
+    m.parts = arena_new(arena, (c->part_count + 1u) * sizeof *m.parts);
+    m.tenants = arena_new(arena, (c->state.tenant_count + 1u) * sizeof *m.tenants);
+    if (m.parts == NULL || m.tenants == NULL) return ERR_NOMEM;
+    for (; m.part_count < c->part_count; m.part_count++) {
+        m.parts[m.part_count] = c->parts[m.part_count].entry;
+        m.parts[m.part_count].remote = true;
+    }
+    if (m.part_count > 1) qsort(m.parts, m.part_count, sizeof *m.parts, by_log_position);
+    for (uint32_t i = 0; i < m.tenant_count; i++) {
+        m.tenants[i] = c->state.tenants[i];
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+            m.tenants[i].totals.count[k][LEDGER_DAMAGED] +=
+                ledger_should_pend(&m.tenants[i].totals, k);
+    }
+    *ret = m;
+    return OK;
 }
 
 /* --- CATALOG ---------------------------------------------------------------------------------- */
@@ -262,7 +320,7 @@ catalog_file_write(struct env *env, const char *dir, struct budget *memory,
     e = err_first(e, catalog_file_fields(&(struct fields){.to = &whole}, NULL, &fields, &content));
     framed_end(&whole, CATALOG_FILE_MAGIC, CATALOG_FILE_VERSION);
     e = err_first(e, buf_error(&whole));
-    if (e) (void)why_set(why, e, "not enough memory for the catalog of the bucket");
+    if (e) e = catalog_no_memory(why);
     if (e == OK) e = env_write_whole(env, dir, STORAGE_CATALOG, buf_bytes(&whole), why);
     buf_fini(&base);
     buf_fini(&whole);
@@ -448,6 +506,22 @@ read_object(struct objects *objects, const char *key, struct arena *arena, struc
     return catalog_read(kept, key, arena, ret, ret_checksum, why);
 }
 
+enum err
+catalog_next(struct objects *objects, struct arena *arena, struct buf *scratch,
+             struct catalog *base, uint64_t *checksum, bool *ret_found, struct why *why)
+{
+    char key[OBJECT_KEY_BYTES];
+    struct catalog delta;
+    uint64_t before = *checksum;
+    catalog_delta_key(base->number + 1, key);
+    enum err e = read_object(objects, key, arena, scratch, &delta, checksum, why);
+    *ret_found = e == OK;
+    if (e) return e == ERR_MISSING ? OK : e;
+    if (delta.kind == CATALOG_BASE || delta.number != base->number + 1 || delta.before != before)
+        return why_set(why, ERR_CORRUPT, "%s does not follow the delta before it", key);
+    return catalog_apply(base, &delta, arena, why);
+}
+
 static enum err
 load(struct objects *objects, uint64_t newest, struct arena *arena, struct buf *scratch,
      struct catalog *base, uint64_t *ret_checksum, struct why *why)
@@ -463,15 +537,11 @@ load(struct objects *objects, uint64_t newest, struct arena *arena, struct buf *
             e = why_set(why, ERR_CORRUPT, "%s is not the base of its number", key);
         checksum = base->before;
     }
-    for (uint64_t n = start.found + 1; e == OK && n <= newest; n++) {
-        struct catalog delta;
-        uint64_t before = checksum;
-        catalog_delta_key(n, key);
-        e = read_object(objects, key, arena, scratch, &delta, &checksum, why);
-        if (e == ERR_MISSING) e = why_set(why, ERR_CORRUPT, "%s is missing", key);
-        if (e == OK && (delta.kind == CATALOG_BASE || delta.number != n || delta.before != before))
-            e = why_set(why, ERR_CORRUPT, "%s does not follow the delta before it", key);
-        if (e == OK) e = catalog_apply(base, &delta, arena, why);
+    while (e == OK && base->number < newest) {
+        bool found;
+        e = catalog_next(objects, arena, scratch, base, &checksum, &found, why);
+        catalog_delta_key(base->number + 1, key);
+        if (e == OK && !found) e = why_set(why, ERR_CORRUPT, "%s is missing", key);
     }
     *ret_checksum = checksum;
     return e;

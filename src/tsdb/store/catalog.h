@@ -52,6 +52,8 @@ struct catalog {
                               the parts have counts as stored */
 };
 
+/* Says that there is not enough memory: ERR_NOMEM. */
+enum err catalog_no_memory(struct why *why);
 /* Appends the object; `ret_checksum` is its last field. ERR_NOMEM. */
 MUST_CHECK enum err catalog_write(const struct catalog *catalog, struct buf *to,
                                   uint64_t *ret_checksum);
@@ -64,6 +66,14 @@ MUST_CHECK enum err catalog_read(struct bytes object, const char *shown, struct 
  * not follow: it removes a part that is not there, or adds one that is. */
 MUST_CHECK enum err catalog_apply(struct catalog *base, const struct catalog *delta,
                                   struct arena *arena, struct why *why);
+
+/* Copies a state, without what it shares with others, into `arena`. ERR_NOMEM. */
+MUST_CHECK enum err catalog_copy(const struct catalog *base, struct arena *arena,
+                                 struct catalog *ret_copy, struct why *why);
+/* Makes the MANIFEST of a store without a log that has what the state has, only in the bucket. What
+ * was accepted and is not there counts as damaged. Lists are in `arena`. ERR_NOMEM. */
+MUST_CHECK enum err catalog_manifest(const struct catalog *base, struct arena *arena,
+                                     struct manifest *ret_manifest);
 
 /* Finds a part of a state by its number. NULL: it has none. */
 const struct catalog_part *catalog_find(const struct catalog *base, uint64_t number);
@@ -127,6 +137,12 @@ MUST_CHECK enum err catalog_file_write(struct env *env, const char *dir, struct 
  * a delta does not name the one before it, or an object is damaged; errors of objects. */
 MUST_CHECK enum err catalog_load(struct objects *objects, uint64_t from, struct arena *arena,
                                  struct catalog *ret_base, uint64_t *ret_checksum, struct why *why);
+/* Applies the delta after `base`, if there is one, which counts as an error of `base` unless it
+ * names *checksum as that of the delta before it. Objects are kept in `arena`. `scratch` is any
+ * buffer. */
+MUST_CHECK enum err catalog_next(struct objects *objects, struct arena *arena, struct buf *scratch,
+                                 struct catalog *base, uint64_t *checksum, bool *ret_found,
+                                 struct why *why);
 /* Gets an object of the catalog. ERR_MISSING: there is none. */
 MUST_CHECK enum err catalog_get(struct objects *objects, const char *key, struct buf *to,
                                 struct why *why);

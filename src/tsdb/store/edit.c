@@ -354,6 +354,7 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     else if (edit->deletion_count > 0)
         tombstone = edit->tombstones[0];
     db->live.version = next;
+    if (tombstone != NULL) db->live.bucket.edits++;
     lock_take(&db->head.lock);
     for (uint32_t i = 0; i < edit->change_count; i++) {
         ledger_add(&db->head.tenants[i]->total, &edit->change[i]);

@@ -458,7 +458,7 @@ rules_parse(const struct manifest_rules *from, struct arena *arena, struct rules
 }
 
 enum err
-rules_read(struct tsdb *db, const struct manifest *m, struct why *why)
+rules_read_in_force(struct tsdb *db, const struct manifest *m, struct why *why)
 {
     struct arena arena;
     struct rules_in_force *to = &db->head.rules;
@@ -480,8 +480,19 @@ rules_read(struct tsdb *db, const struct manifest *m, struct why *why)
     /* In a directory with samples, all were kept before there were rules. */
     if (m->rules_count == 0) to->now.kept_ms = db->head.limits.retention_ms;
     rules_in_force_combine(to);
+    arena_fini(&arena);
+    if (e != ERR_INPUT) return e;
+    return why_set(why, ERR_CORRUPT, "a rule of retention in MANIFEST is damaged%s%s",
+                   reason.text[0] == '\0' ? "" : ": ", reason.text);
+}
+
+enum err
+rules_read(struct tsdb *db, const struct manifest *m, struct why *why)
+{
+    enum err e = rules_read_in_force(db, m, why);
     for (unsigned k = 0; k < RULE_KINDS && e == OK; k++) {
-        if (m->done_count[k] > RULE_COUNTS_MAX + 1) e = ERR_INPUT;
+        if (m->done_count[k] > RULE_COUNTS_MAX + 1)
+            return why_set(why, ERR_CORRUPT, "the counts of rules in MANIFEST are damaged");
         for (uint32_t i = 0; i < m->done_count[k] && e == OK; i++) {
             const struct manifest_done *from = &m->done[k][i];
             struct rule_count *c =
@@ -490,10 +501,7 @@ rules_read(struct tsdb *db, const struct manifest *m, struct why *why)
             if (c != NULL) c->done = from->done;
         }
     }
-    arena_fini(&arena);
-    if (e != ERR_INPUT) return e;
-    return why_set(why, ERR_CORRUPT, "a rule of retention in MANIFEST is damaged%s%s",
-                   reason.text[0] == '\0' ? "" : ": ", reason.text);
+    return e;
 }
 
 /* Copies the texts: a reload may free the rules when the lock is dropped. */

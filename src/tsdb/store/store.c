@@ -167,6 +167,7 @@ enum { VIEWS_SHARE = 8 }; /* share of the head for the notes of open views */
 static enum err
 open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
 {
+    if (db->options.catalog != NULL) return OK;
     if (db->options.read_only) {
         enum err e = tsdb_reading_lock_take(db->env, db->dir, &db->reading_lock, why);
         opening->unlocked = e == OK && !db->reading_lock.held;
@@ -199,6 +200,7 @@ open_format(struct tsdb *db, struct why *why)
 {
     char path[256];
     struct manifest nothing = {.next_part = 1, .next_ref = 1, .newest_ms = INT64_MIN};
+    if (db->options.catalog != NULL) return OK;
     enum err e = format_check(db->env, db->dir, why);
     if (e != ERR_MISSING || db->options.read_only) return e;
     e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
@@ -293,6 +295,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
     if (e) return e;
     struct arena arena;
     struct catalog_file catalog = {.base.number = 0};
+    if (db->options.catalog != NULL) catalog.base = *db->options.catalog;
     arena_init(&arena, &db->flush_budget, 0, 0);
     v->part_count = 0;
     e = tombstones_read(&db->cache_budget, m, &v->tombstones, why);
@@ -380,7 +383,9 @@ count_set_aside(struct tsdb *db, struct tenant *tenant)
 static enum err
 open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct why *why)
 {
-    enum err e = manifest_read(db->env, db->dir, arena, m, why);
+    const struct catalog *catalog = db->options.catalog;
+    enum err e = catalog != NULL ? catalog_manifest(catalog, arena, m)
+                                 : manifest_read(db->env, db->dir, arena, m, why);
     if (e == OK && !db->options.read_only) {
         /* An earlier process may have written it and stopped before it was durable: edits based on
          * it must not find an older manifest after a power loss. */
@@ -610,6 +615,7 @@ void
 tsdb_set_limits(struct tsdb *db, const struct tsdb_limits *limits)
 {
     const struct store_edit nothing_else = {0};
+    lock_take(&db->live.lock);
     lock_take(&db->head.lock);
     struct tsdb_limits before = db->head.limits, next = *limits;
     /* Takes the rules of levels that stay as they are from the limits before: other ones would be
@@ -627,7 +633,9 @@ tsdb_set_limits(struct tsdb *db, const struct tsdb_limits *limits)
     bool changed = head_set_limits(&db->head, &next);
     levels_unref(&before);
     wal_set_budget(db->wal, limits->wal_budget_bytes);
+    if (changed) db->live.bucket.edits++;
     lock_drop(&db->head.lock);
+    lock_drop(&db->live.lock);
     /* The grace begins now for the next process, too. */
     if (!changed || db->options.read_only) return;
     err_ignore(store_edit(db, &nothing_else, NULL), "the next edit writes the rules");

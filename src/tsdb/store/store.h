@@ -343,6 +343,10 @@ uint64_t deletions_settle(struct tsdb *db, uint64_t up_to);
 /* Reads the rules of retention that were in force, and what each rule has removed. ERR_NOMEM,
  * ERR_CORRUPT. */
 MUST_CHECK enum err rules_read(struct tsdb *db, const struct manifest *manifest, struct why *why);
+/* Only the rules that were in force, over which there are none yet. Under the head's lock, or
+ * before there are readers. */
+MUST_CHECK enum err rules_read_in_force(struct tsdb *db, const struct manifest *manifest,
+                                        struct why *why);
 /* Fills in a manifest's rules, after the edit (may be NULL). Under the edit lock. ERR_NOMEM. */
 MUST_CHECK enum err rules_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
                                 struct manifest *manifest);

@@ -360,7 +360,7 @@ read_settings(struct target_directory *d, struct why *why)
         s->write_max_future_ms = INT64_MAX / 2;
         s->write_max_labels = UINT32_MAX;
         s->write_max_name_bytes = s->write_max_value_bytes = UINT32_MAX;
-    } else if (s->storage_mode == STORAGE_NONE) {
+    } else if (s->storage_mode != STORAGE_LOCAL) {
         return why_set(why, ERR_INPUT, "%s: nothing is stored in %s with storage.mode=none",
                        o->config_file, o->storage);
     }
