@@ -30,6 +30,7 @@ struct query_limits {
     uint64_t samples_max;      /* in memory at one time */
     uint64_t samples_read_max; /* read from the store */
     uint64_t series_max;
+    uint64_t fetched_max; /* bytes that a query reads from a bucket */
     uint64_t bytes_max;   /* limit of the stored samples that a query reads, in bytes */
     uint64_t cache_bytes; /* size of the cache of results, of all queries */
     int64_t slow_log_ns;  /* queries that take longer are logged; 0: never */

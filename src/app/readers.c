@@ -424,7 +424,8 @@ number_of(const struct source_reader *r, size_t i, uint64_t *ret)
         [OF_ALL] = true,
         [OF_ARCHIVES] = r->settings->type == SOURCE_ARCHIVE,
         [OF_TIMESTREAM] = r->settings->type == SOURCE_TIMESTREAM,
-        [OF_CACHES] = r->settings->cache.path != NULL,
+        [OF_CACHES] = r->settings->cache.path != NULL || (r->settings->type == SOURCE_BUCKET &&
+                                                          r->settings->u.bucket.cache.path != NULL),
     };
     const void *at = (const char *)r->counts + numbers[i].offset;
     *ret = value_of(at);

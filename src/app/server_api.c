@@ -29,6 +29,7 @@ query_limits_of(const struct settings *s)
         .samples_read_max = s->query_max_samples_read,
         .series_max = s->query_max_series,
         .bytes_max = s->query_max_bytes,
+        .fetched_max = s->query_max_fetched_bytes,
         .cache_bytes = s->query_cache_bytes,
         .slow_log_ns = s->query_slow_log_ms * NS_PER_MS,
         .features = promql_features_of(s->query_features),

@@ -25,6 +25,8 @@ struct uploader {
     struct metric_collector collector;
     struct object_storage storage; /* owned */
     struct bucket_link link;
+    struct object_cache *cache;
+    _Atomic uint64_t cache_hits;
     struct tsdb *tsdb;
     struct tsdb_bucket *bucket;
     atomic_bool stop;          /* relaxed: it orders nothing */
@@ -145,6 +147,8 @@ uploader_collect(struct metric_sink *sink, void *context)
         read_bytes = {"firekeep_bucket_read_bytes_total",
                       "Bytes that queries and merges have read from the bucket.",
                       METRIC_KIND_COUNTER},
+        hits = {"firekeep_bucket_cache_hits_total",
+                "Chunks of indexes that were found in the cache on disk.", METRIC_KIND_COUNTER},
         failures = {"firekeep_bucket_failures_total", "Failed attempts to write into the bucket.",
                     METRIC_KIND_COUNTER};
     struct uploader *u = context;
@@ -167,11 +171,26 @@ uploader_collect(struct metric_sink *sink, void *context)
     metric_put_u64(sink, &swept, NULL, 0, s.swept_total);
     metric_put_u64(sink, &requests, NULL, 0, s.requests_total);
     metric_put_u64(sink, &read_bytes, NULL, 0, s.read_bytes_total);
+    metric_put_u64(sink, &hits, NULL, 0,
+                   atomic_load_explicit(&u->cache_hits, memory_order_relaxed));
     metric_put_u64(sink, &failures, NULL, 0,
                    atomic_load_explicit(&u->failures, memory_order_relaxed));
 }
 
 /* --- begin and end ---------------------------------------------------------------------------- */
+
+/* Without the cache more is read from the bucket. */
+static void
+open_cache(struct uploader *u)
+{
+    struct why why = {""};
+    const struct object_cache_settings *x = &u->storage.cache;
+    if (x->path == NULL) return;
+    enum err e = object_cache_open(u->options.env, x->path, x->bytes, u->options.memory,
+                                   &u->cache_hits, &u->cache, &why);
+    if (e) log_warn("the cache of object_storage cannot be used", KV("error", why_text(&why, e)));
+    u->link.objects->cache = u->cache;
+}
 
 enum err
 uploader_new(const struct uploader_options *options, struct object_storage *storage,
@@ -188,11 +207,13 @@ uploader_new(const struct uploader_options *options, struct object_storage *stor
     worker_init(&u->worker, options->env);
     enum err e =
         bucket_link_open(options->env, &u->storage, options->memory, &u->stop, &u->link, why);
-    if (e)
+    if (e) {
         uploader_free(u);
-    else
-        *ret_uploader = u;
-    return e;
+        return e;
+    }
+    open_cache(u);
+    *ret_uploader = u;
+    return OK;
 }
 
 struct objects *
@@ -263,6 +284,7 @@ uploader_free(struct uploader *u)
     uploader_end(u);
     worker_fini(&u->worker);
     bucket_link_close(&u->link);
+    object_cache_close(u->cache);
     object_storage_free(&u->storage);
     mem_free(NULL, u, sizeof *u);
 }

@@ -61,11 +61,18 @@ struct archive_settings {
     struct aws_settings aws;
 };
 
+/* The cache of objects_read(). */
+struct object_cache_settings {
+    const char *path; /* NULL: no cache */
+    uint64_t bytes;
+};
+
 /* The parts of another Firekeep in its bucket. */
 enum { BUCKET_RECENT_MAX = 8 };
 struct bucket_read_settings {
     struct archive_settings store; /* without `layout` and `late` */
     struct text_list recent_from;  /* URLs of the server that writes there; count 0: none */
+    struct object_cache_settings cache;
 };
 
 /* The cache of an archive: an index of its objects. */

@@ -260,6 +260,11 @@ static const struct setting table[] = {
      .reloadable = true,
      .help = "maximum size of compressed samples that one query may take from the store; 0 means "
              "no limit"},
+    {"query.max-fetched-bytes", SETTING_BYTES, FIELD(query_max_fetched_bytes), .fallback = "0",
+     .max = PIB, .reloadable = true,
+     .help =
+         "maximum size of what one query may read from the bucket of object_storage; 0 means no "
+         "limit"},
     {"query.max-points", SETTING_COUNT64, FIELD(query_max_points), .fallback = "11k", .min = 1,
      .max = 100000000, .reloadable = true, .help = "maximum number of steps of a range query"},
     {"query.lookback-delta", SETTING_DURATION, FIELD(query_lookback_delta_ms), .fallback = "5m",

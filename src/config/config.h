@@ -85,24 +85,25 @@ struct settings {
     bool tenancy_enabled;                         /* false */
     uint32_t tenancy_max_tenants;                 /* 10000 */
     uint32_t read_max_concurrent;                 /* 10 */
-    int64_t read_queue_timeout_ms;   /* 10s; a read that waits longer for a free slot gets 503 */
-    int64_t read_timeout_ms;         /* 2m; reloadable */
-    uint64_t read_max_series;        /* 0: no limit; reloadable */
-    uint64_t read_max_bytes;         /* bytes as stored; 0: no limit; reloadable */
-    uint64_t read_max_samples;       /* 50 M, for responses of type SAMPLES; reloadable */
-    uint64_t read_frame_bytes;       /* 1 MiB */
-    uint32_t query_max_concurrent;   /* 20 */
-    int64_t query_queue_timeout_ms;  /* 30s waiting for a free slot, then 503 */
-    int64_t query_timeout_ms;        /* 2m; reloadable */
-    uint64_t query_max_samples;      /* 50 M in memory at one time; reloadable */
-    uint64_t query_max_samples_read; /* 0: no limit; reloadable */
-    uint64_t query_max_series;       /* 0: no limit; reloadable */
-    uint64_t query_max_bytes;        /* bytes as stored; 0: no limit; reloadable */
-    uint64_t query_max_points;       /* 11000; reloadable */
-    int64_t query_lookback_delta_ms; /* 5m; reloadable */
-    uint64_t query_cache_bytes;      /* 64 MiB; 0: no cache; reloadable */
-    int64_t query_slow_log_ms;       /* 10s; 0: no log of slow queries; reloadable */
-    uint32_t query_features;         /* bits, see promql_features_of(); reloadable */
+    int64_t read_queue_timeout_ms;    /* 10s; a read that waits longer for a free slot gets 503 */
+    int64_t read_timeout_ms;          /* 2m; reloadable */
+    uint64_t read_max_series;         /* 0: no limit; reloadable */
+    uint64_t read_max_bytes;          /* bytes as stored; 0: no limit; reloadable */
+    uint64_t read_max_samples;        /* 50 M, for responses of type SAMPLES; reloadable */
+    uint64_t read_frame_bytes;        /* 1 MiB */
+    uint32_t query_max_concurrent;    /* 20 */
+    int64_t query_queue_timeout_ms;   /* 30s waiting for a free slot, then 503 */
+    int64_t query_timeout_ms;         /* 2m; reloadable */
+    uint64_t query_max_samples;       /* 50 M in memory at one time; reloadable */
+    uint64_t query_max_samples_read;  /* 0: no limit; reloadable */
+    uint64_t query_max_series;        /* 0: no limit; reloadable */
+    uint64_t query_max_fetched_bytes; /* bytes from a bucket; 0: no limit; reloadable */
+    uint64_t query_max_bytes;         /* bytes as stored; 0: no limit; reloadable */
+    uint64_t query_max_points;        /* 11000; reloadable */
+    int64_t query_lookback_delta_ms;  /* 5m; reloadable */
+    uint64_t query_cache_bytes;       /* 64 MiB; 0: no cache; reloadable */
+    int64_t query_slow_log_ms;        /* 10s; 0: no log of slow queries; reloadable */
+    uint32_t query_features;          /* bits, see promql_features_of(); reloadable */
     /* "a,b"; "": none; reloadable */
     char query_replica_labels[SETTING_TEXT_BYTES];
     int64_t global_evaluation_interval_ms; /* 1m: for groups and subqueries without their own;

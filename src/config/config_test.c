@@ -645,7 +645,7 @@ UNIT_TEST(test_each_setting_alone_decides_whether_a_reload_is_allowed)
                  setting_yaml_name(t, name));
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 57);
+    assert_int_equal(reloadable_count, 58);
 }
 
 UNIT_TEST(test_a_setting_that_needs_a_restart_is_named_as_in_the_file)

@@ -111,8 +111,27 @@ struct objects_ops {
 /* The start of each bucket's own struct. */
 struct objects {
     const struct objects_ops *ops;
-    const char *shown; /* address for messages, without credentials */
+    const char *shown;          /* address for messages, without credentials */
+    struct object_cache *cache; /* of objects_read(); borrowed; NULL: there is none */
 };
+
+/*
+ * A cache on disk, of chunks of objects that are never written twice; small ranges only, as those
+ * of an index. It may be removed, damaged or full: then more is read from the bucket. Several
+ * buckets and processes may use one, if no key is in two of them.
+ *
+ * Makes the directory if its parent exists. `hits` counts chunks that were found. ERR_NOMEM; errors
+ * of making and opening files.
+ */
+struct env;
+MUST_CHECK enum err object_cache_open(struct env *env, const char *dir, uint64_t bytes,
+                                      struct budget *memory, _Atomic uint64_t *hits,
+                                      struct object_cache **ret_cache, struct why *why);
+void object_cache_close(struct object_cache *cache); /* accepts NULL */
+/* As the operation `read`, with the cache; at most OBJECT_RANGES_MAX. */
+enum { OBJECT_RANGES_MAX = 64 };
+MUST_CHECK enum err objects_read(struct objects *objects, const struct object_range *ranges,
+                                 uint32_t count, struct query_control *control, struct why *why);
 
 /* Tests the bucket with a small object, which is removed again: that it returns what was written
  * also where it had said before that there is nothing, and whether it obeys `only_new`. ERR_IO also

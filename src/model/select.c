@@ -128,6 +128,16 @@ query_control_add_bytes(struct query_control *c, uint64_t count, struct why *why
                   c->names == NULL ? NULL : c->names->bytes, why);
 }
 
+enum err
+query_control_add_fetched(struct query_control *c, uint32_t requests, uint64_t bytes,
+                          struct why *why)
+{
+    if (c == NULL) return OK;
+    atomic_fetch_add_explicit(&c->fetches, requests, memory_order_relaxed);
+    return add_to(&c->fetched_seen, bytes, c->fetched_max, "bytes from buckets",
+                  c->names == NULL ? NULL : "query.max_fetched_bytes", why);
+}
+
 static bool
 is_over(const _Atomic uint64_t *seen, uint64_t max)
 {
@@ -139,7 +149,8 @@ query_control_is_over(const struct query_control *control)
 {
     return is_over(&control->series_seen, control->series_max) ||
            is_over(&control->samples_seen, control->samples_max) ||
-           is_over(&control->bytes_seen, control->bytes_max);
+           is_over(&control->bytes_seen, control->bytes_max) ||
+           is_over(&control->fetched_seen, control->fetched_max);
 }
 
 void

@@ -65,11 +65,14 @@ struct query_control {
     uint64_t series_max;
     uint64_t samples_max;
     uint64_t bytes_max;              /* compressed bytes of stored samples */
+    uint64_t fetched_max;            /* bytes read from buckets */
     const struct limit_names *names; /* names of the settings; NULL if the limits come from none */
     /* Counts of the answerers; relaxed: they order nothing. */
     _Atomic uint64_t series_seen;
     _Atomic uint64_t samples_seen; /* floats and histograms */
     _Atomic uint64_t bytes_seen;
+    _Atomic uint64_t fetched_seen;
+    _Atomic uint64_t fetches; /* requests to buckets */
     /* The coarsest resolution of which a query that did not ask for rollups was given the last
      * sample of each window; 0: all samples are as received. Set by answerers. */
     _Atomic int64_t thinned_to_ms;
@@ -105,7 +108,10 @@ MUST_CHECK enum err query_control_add_samples(struct query_control *control, uin
                                               struct why *why);
 MUST_CHECK enum err query_control_add_bytes(struct query_control *control, uint64_t count,
                                             struct why *why);
-/* True if one of these three refused. `control` is not NULL. */
+/* Counts bytes that are going to be read from a bucket. */
+MUST_CHECK enum err query_control_add_fetched(struct query_control *control, uint32_t requests,
+                                              uint64_t bytes, struct why *why);
+/* True if one of these four refused. `control` is not NULL. */
 bool query_control_is_over(const struct query_control *control);
 struct series_set;
 /* Passes the warnings of a set to control->warn, unless that is NULL. Both may be NULL. */

@@ -45,6 +45,8 @@ put_stats(const struct promql_explained *x, struct json *j)
     json_member_uint(j, "series", c->series_seen);
     json_member_uint(j, "samples", c->samples_seen);
     json_member_uint(j, "bytes", c->bytes_seen);
+    json_member_uint(j, "fetched_bytes", c->fetched_seen);
+    json_member_uint(j, "fetches", c->fetches);
     json_member_uint(j, "result_series", promql_series_count(x->result));
     json_member_uint(j, "peak_samples", promql_peak_samples(x->result));
     if (x->memory == PLAN_MEMORY_HIDDEN) return;

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """s3.py - a double of the object store Amazon S3, for tests of colliding names.
 
-    s3.py --port 8087 [--conditional enforce|ignore|refuse] [--deny GetObject ...] [--opaque-etags]
+    s3.py --port 8087 [--conditional enforce|ignore|refuse] [--deny GetObject ...] [--opaque-etags] [--latency SECONDS]
 
 Buckets in the path, made by the first object in them; everything is kept in memory. It takes
 PutObject, GetObject, HeadObject, DeleteObject, ListObjectsV2, CreateMultipartUpload, UploadPart,
@@ -18,6 +18,9 @@ rules:
 - Operations named by --deny get 403 AccessDenied. Without s3:ListBucket (--deny ListObjectsV2) missing objects are 403,
   too.
 
+- GetObject takes a Range of one first and last byte (206, 416 InvalidRange). With --latency each call that succeeds is
+  answered so much later.
+
 Signatures are not checked: s3rver and moto do that.
 
 In addition, for tests:
@@ -26,7 +29,7 @@ In addition, for tests:
                      "overwritten": [keys that had other content before], "headers": [...]};
                     headers: of each PutObject and CompleteMultipartUpload, its key and conditions
     POST /-/clear   forgets counts and faults; objects stay
-    POST /-/mode    {"conditional": "ignore", "deny": ["GetObject"]}: from now on
+    POST /-/mode    {"conditional": "ignore", "deny": ["GetObject"], "latency": 0.02}: from now on
     POST /-/fault   {"operation": "PutObject", "kind": KIND, "times": N, "index": false}: the next N calls (default 1) of
                     the operation; "index" true: only of keys whose name begins with "_", false: only of others.
                     conflict   409 ConditionalRequestConflict, and nothing is stored
@@ -74,6 +77,7 @@ class Store:
         self.conditional = options.conditional
         self.deny = set(options.deny)
         self.opaque = options.opaque_etags
+        self.latency = options.latency
         self.clear()
 
     def clear(self):
@@ -118,13 +122,14 @@ class Store:
 
 
 def kept_headers(headers):
-    kept = {k.lower(): v for k, v in headers.items() if k.lower().startswith("x-amz-meta-")}
+    kept = {k.lower(): v for k, v in headers.items() if k.lower().startswith(("x-amz-meta-", "x-amz-checksum-"))}
     kept["content-type"] = headers.get("Content-Type", "binary/octet-stream")
     return kept
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     disable_nagle_algorithm = True
     store = None
 
@@ -202,6 +207,7 @@ class Handler(BaseHTTPRequestHandler):
                 done = getattr(self, "do_" + operation)(bucket, key, query, body)
             if kind == "cut":
                 raise Cut()
+            time.sleep(store.latency)
             done()
         except Cut:
             status = 0
@@ -253,7 +259,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GetObject(self, bucket, key, query, body):
         content, headers = self.find(bucket, key)
-        return lambda: self.answer(200, content, headers)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if wanted is None:
+            return lambda: self.answer(200, content, headers)
+        first, last = int(wanted[1]), min(int(wanted[2]), len(content) - 1)
+        if first > last:
+            raise Refusal(416, "InvalidRange", "The requested range is not satisfiable")
+        headers = {**headers, "Content-Range": f"bytes {first}-{last}/{len(content)}"}
+        return lambda: self.answer(206, content[first:last + 1], headers)
 
     def do_HeadObject(self, bucket, key, query, body):
         content, headers = self.find(bucket, key)
@@ -338,6 +351,7 @@ class Handler(BaseHTTPRequestHandler):
             elif method == "POST" and what == "mode":
                 store.conditional = told.get("conditional", store.conditional)
                 store.deny = set(told.get("deny", store.deny))
+                store.latency = told.get("latency", store.latency)
                 said = {}
             elif method == "POST" and what == "fault":
                 store.faults.append({"times": 1, **told})
@@ -354,8 +368,10 @@ def main():
     parser.add_argument("--conditional", choices=("enforce", "ignore", "refuse"), default="enforce")
     parser.add_argument("--deny", action="append", default=[])
     parser.add_argument("--opaque-etags", action="store_true")
+    parser.add_argument("--latency", type=float, default=0)
     options = parser.parse_args()
     Handler.store = Store(options)
+    ThreadingHTTPServer.request_queue_size = 128
     server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
     server.daemon_threads = True
     print(f"listening on {options.port}", flush=True)

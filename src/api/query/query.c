@@ -568,6 +568,7 @@ begin_control(struct api_query *q)
     c->series_max = q->limits.series_max;
     c->samples_max = q->limits.samples_read_max;
     c->bytes_max = q->limits.bytes_max;
+    c->fetched_max = q->limits.fetched_max;
     c->names = &limits_of_queries;
     c->shows_warnings = true;
     c->warn = keep_warning;

@@ -879,6 +879,7 @@ fill_terms(struct terms_in_force *t, const struct settings *s, const struct rule
     terms->series_max = s->query_max_series;
     terms->samples_read_max = s->query_max_samples_read;
     terms->bytes_max = s->query_max_bytes;
+    terms->fetched_max = s->query_max_fetched_bytes;
     terms->features = promql_features_of(s->query_features);
     return true;
 }

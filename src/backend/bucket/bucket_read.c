@@ -12,6 +12,7 @@
 
 #include "backend/archive/store.h"
 #include "backend/source.h"
+#include "base/log.h"
 #include "base/text/texts.h"
 #include "tsdb/tsdb_bucket.h"
 
@@ -26,6 +27,7 @@ struct bucket_reader {
     struct reader_options options;
     struct source_settings store; /* those of requests to the bucket: without authorization */
     struct objects *objects;
+    struct object_cache *cache;
     struct tsdb_bucket_reader *reader;
     uint32_t recent_count;
     struct recent {
@@ -242,6 +244,7 @@ bucket_free(struct answerer *answerer)
     }
     tsdb_bucket_reader_free(r->reader);
     if (r->objects != NULL) r->objects->ops->free(r->objects);
+    object_cache_close(r->cache);
     mem_free(r->options.memory, r, sizeof *r);
 }
 
@@ -290,6 +293,16 @@ bucket_reader_new(const struct reader_options *options, struct answerer **ret_an
                      ? objects_folder(options->env, options->memory, x->store.path, x->store.path,
                                       &r->objects, why)
                      : objects_bucket(&storing, x->store.bucket, NULL, &r->objects, why);
+    if (e == OK && x->cache.path != NULL) {
+        e = object_cache_open(options->env, x->cache.path, x->cache.bytes, options->memory,
+                              &options->counts->cache_hits, &r->cache, why);
+        if (e && e != ERR_NOMEM) {
+            log_warn("the cache of a source cannot be used", KV("source", options->settings->name),
+                     KV("error", why_text(why, e)));
+            e = OK; /* more is read from the bucket */
+        }
+        r->objects->cache = r->cache;
+    }
     const struct tsdb_bucket_reader_options reading = {options->env, r->objects, options->memory,
                                                        PAGES_BYTES};
     if (e == OK) e = tsdb_bucket_reader_new(&reading, &r->reader, why);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/text/quote.h"
+#include "cli/bucket/bucket_link.h"
 #include "cli/cli.h"
 #include "cli/inspect/inspect.h"
 #include "cli/lib/target/target.h"
@@ -18,6 +19,7 @@
 #include "rules/schedule/checkpoint.h"
 #include "rules/stored/stored_file.h"
 #include "tsdb/tsdb.h"
+#include "tsdb/tsdb_bucket.h"
 
 #define STATES_BYTES_MAX ((uint64_t)1 << 30) /* for the states of destinations and rules */
 
@@ -216,6 +218,7 @@ verify_rules(const struct verify_rules_options *options, struct verify_rules_rep
 
 struct verifying {
     const char *config_file;
+    bool remote;
     const char *dir;
     struct settings settings;
     struct config_lists lists;
@@ -228,6 +231,8 @@ struct verifying {
 static const struct flag verify_flags[] = {
     {"config.file", 0, FLAG_TEXT, offsetof(struct verifying, config_file), "FILE",
      "configuration file of the server, to count the samples that wait for its destinations"},
+    {"remote", 0, FLAG_SWITCH, offsetof(struct verifying, remote), NULL,
+     "read all parts in the bucket of its object_storage, too"},
     {0},
 };
 
@@ -300,6 +305,21 @@ verify_all(struct verifying *v, struct why *why)
     return why_set(why, rules, "%s", why_text(&rules_why, rules));
 }
 
+static enum err
+verify_bucket(struct verifying *v, struct why *why)
+{
+    struct bucket_link link;
+    struct tsdb_bucket_verdict verdict;
+    enum err e = bucket_link_open(env_real(), &v->lists.objects, &v->memory, NULL, &link, why);
+    if (e == OK)
+        e = tsdb_bucket_verify(link.objects, &v->memory, true, print_line, NULL, &verdict, why);
+    if (e == OK)
+        printf("%s: ok (%" PRIu64 " part%s)\n", link.objects->shown, verdict.parts,
+               plural(verdict.parts));
+    bucket_link_close(&link);
+    return e;
+}
+
 static int
 run_verify(int argc, char **argv)
 {
@@ -315,7 +335,10 @@ run_verify(int argc, char **argv)
     if (v.config_file != NULL) e = check_file(v.config_file, &v.settings, &v.lists, &why);
     /* Held while all of it is read; other readers share it. */
     if (e == OK) e = tsdb_reading_lock_take(env_real(), v.dir, &lock, &why);
+    if (e == OK && v.remote && !v.lists.objects.given)
+        e = why_set(&why, ERR_INPUT, "--remote requires --config.file with object_storage");
     if (e == OK) e = verify_all(&v, &why);
+    if (e == OK && v.remote) e = verify_bucket(&v, &why);
     tsdb_reading_lock_drop(&lock);
     config_lists_free(&v.lists);
     if (e) {
@@ -328,10 +351,10 @@ run_verify(int argc, char **argv)
     printf("%s: ok (%" PRIu64 " part%s, %" PRIu64 " log record%s, %" PRIu64 " destination%s)\n",
            v.dir, v.store.parts, plural(v.store.parts), v.store.log_records,
            plural(v.store.log_records), v.relay.destinations, plural(v.relay.destinations));
-    if (v.store.remote_parts > 0) {
+    if (v.store.remote_parts > 0 && !v.remote) {
         printf("%" PRIu64
-               " of these parts %s only in the bucket: 'firekeep bucket verify' compares "
-               "them with their checksums\n",
+               " of these parts %s only in the bucket: --remote reads them, 'firekeep bucket "
+               "verify' compares checksums\n",
                v.store.remote_parts, v.store.remote_parts == 1 ? "is" : "are");
     }
     return EXIT_DONE;

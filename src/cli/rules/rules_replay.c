@@ -283,6 +283,7 @@ worker_init(struct replaying *r, struct replay_worker *w)
         .series_max = s->query_max_series,
         .samples_read_max = s->query_max_samples_read,
         .bytes_max = s->query_max_bytes,
+        .fetched_max = s->query_max_fetched_bytes,
         .features = promql_features_of(s->query_features),
     };
     w->replay = (struct replay){

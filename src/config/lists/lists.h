@@ -246,6 +246,7 @@ struct object_storage {
     struct source_settings store; /* of a bucket: it is reached as an archive is */
     int64_t upload_after_ms;
     struct keep_local keep;
+    struct object_cache_settings cache;
     uint64_t rate_bytes; /* of uploads, per second; 0: no limit */
     int64_t grace_ms;
     bool single_writer; /* the bucket may ignore conditions */
@@ -260,6 +261,7 @@ MUST_CHECK enum err object_storage_yaml(const char *file_name, struct bytes text
 void object_storage_print_yaml(const struct object_storage *storage, struct buf *to);
 
 /* For the reference. */
+extern const struct schema object_cache_schema;
 extern const struct schema object_storage_schema;
 extern const struct schema object_storage_root_schema;
 

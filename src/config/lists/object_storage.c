@@ -34,6 +34,16 @@ static const struct schema_key keep_local_keys[] = {
 };
 static const struct schema keep_local_schema = {keep_local_keys, sizeof(struct keep_local)};
 
+static const struct schema_key object_cache_keys[] = {
+    {"path", SCHEMA_TEXT, AT(object_cache_settings, path), .required = true, .max = 200,
+     .is_path = true, .what = "a path",
+     .help = "directory of the cache; created if its parent exists"},
+    {"bytes", SCHEMA_SIZE, AT(object_cache_settings, bytes), .fallback = "10GiB", .min = MIB,
+     .max = PIB, .help = "maximum size of the cache"},
+    {NULL},
+};
+const struct schema object_cache_schema = {object_cache_keys, sizeof(struct object_cache_settings)};
+
 #define STORAGE_OF(f) AT(object_storage, f)
 
 static const struct schema_key object_storage_keys[] = {
@@ -55,6 +65,8 @@ static const struct schema_key object_storage_keys[] = {
      .help = "age at which a part is copied into the bucket"},
     {"keep_local", SCHEMA_MAPPING, BELOW(object_storage, keep, keep_local_schema), .quiet = true,
      .help = "which parts stay in the storage directory, too"},
+    {"cache", SCHEMA_MAPPING, BELOW(object_storage, cache, object_cache_schema), .quiet = true,
+     .help = "cache on disk: what queries have read of the indexes of parts in the bucket"},
     {"gc_grace", SCHEMA_DURATION, STORAGE_OF(grace_ms), .fallback = "24h", .min = HOUR, .max = YEAR,
      .help = "how long an object stays after the catalog has dropped it"},
     {"single_writer", SCHEMA_BOOL, STORAGE_OF(single_writer),

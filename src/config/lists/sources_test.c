@@ -130,7 +130,7 @@ static const char bucket_text[] =
     "- {name: one, type: bucket, region: eu-west-1, bucket: bbb-1, endpoint: 'https://h',\n"
     "   path_style: true, prefix: p/, access_key: hush1, secret_key: hush2, session_token: hush3,\n"
     "   profile: p, role_arn: arn, external_id: e, recent_from: ['http://a:9201', 'http://b'],\n"
-    "   basic_auth: {username: u, password: hush4}}\n"
+    "   cache: {path: /c, bytes: 1GiB}, basic_auth: {username: u, password: hush4}}\n"
     "- {name: two, type: bucket, bucket: bbb-1, access_key_file: /ak, secret_key_file: /sk,\n"
     "   session_token_file: /st}\n"
     "- {name: three, type: bucket, path: /p}\n";
@@ -809,6 +809,8 @@ UNIT_TEST(test_buckets_name_their_writers)
     assert_string_equal(x->store.bucket, "bbb-1");
     assert_string_equal(x->store.prefix, "p/");
     assert_int_equal(x->recent_from.count, 2);
+    assert_string_equal(x->cache.path, "/c");
+    assert_true(x->cache.bytes == 1 << 30);
     assert_string_equal(x->recent_from.items[1], "http://b");
     assert_string_equal(y->store.path, "/p");
     assert_int_equal(y->recent_from.count, 0);

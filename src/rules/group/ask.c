@@ -22,6 +22,7 @@ ask_control(const struct evaluating *ev, struct budget *budget, struct query_con
         .series_max = terms->series_max,
         .samples_max = terms->samples_read_max,
         .bytes_max = terms->bytes_max,
+        .fetched_max = terms->fetched_max,
         .names = &limits_of_queries,
         .warn = terms->warn,
         .warn_context = terms->open_context,
@@ -35,7 +36,7 @@ look_control(const struct evaluating *ev, struct budget *budget, struct query_co
 {
     int64_t least_ns = env_monotonic_ns(ev->host->env) + LOOK_NS_MIN;
     ask_control(ev, budget, control);
-    control->series_max = control->samples_max = control->bytes_max = 0;
+    control->series_max = control->samples_max = control->bytes_max = control->fetched_max = 0;
     if (control->deadline_ns != 0 && control->deadline_ns < least_ns)
         control->deadline_ns = least_ns;
 }

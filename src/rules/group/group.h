@@ -121,7 +121,7 @@ struct rules_terms {
     int64_t timeout_ns;
     int64_t lookback_ms;
     int64_t subquery_step_ms; /* default step of subqueries; 0: a minute */
-    uint64_t held_max, series_max, samples_read_max, bytes_max;
+    uint64_t held_max, series_max, samples_read_max, bytes_max, fetched_max;
     struct promql_features features;
 };
 

@@ -87,6 +87,7 @@ struct page_source {
     uint64_t cache_id; /* never reused in the process */
     uint64_t part_number;
     uint64_t file_bytes;
+    uint64_t index_bytes;       /* of its end, which has all but samples; 0: not known */
     struct file file;           /* closed if it is remote: then only its path is used, as a name */
     bool is_remote;             /* the file is in a bucket */
     struct remote_file *remote; /* NULL: its pages cannot be read */

@@ -409,6 +409,7 @@ part_open_root(struct budget *budget, struct page_cache *cache, const struct par
     p->source.is_remote = true;
     p->source.file_bytes = p->info.file_bytes = file_bytes;
     p->info.data_bytes = root->data_bytes;
+    if (root->data_bytes < file_bytes) p->source.index_bytes = file_bytes - root->data_bytes;
     snprintf(p->source.file.path, sizeof p->source.file.path, "%s",
              remote == NULL ? "a part in the bucket" : remote_file_key(remote));
     enum err e = unpack_root(p, root->payload, root->version);
@@ -436,6 +437,7 @@ part_reopen(struct part *of, struct budget *budget, struct page_cache *cache,
     if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory to open a part");
     p->source.is_remote = true;
     p->source.file_bytes = of->source.file_bytes;
+    p->source.index_bytes = of->source.index_bytes;
     memcpy(p->source.file.path, of->source.file.path, sizeof p->source.file.path);
     enum err e = of->source.remote == NULL
                      ? OK

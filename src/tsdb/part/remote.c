@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "model/select.h"
 #include "model/trouble.h"
 
 enum {
-    TAIL_BYTES = 1 << 20, /* the end of a file, which has most of its index, is fetched at once */
+    TAIL_BYTES = 1 << 20, /* most of the end of a file, with its index, that is fetched at once */
     GAP_CHUNKS = 2,       /* chunks that are fetched although they are not wanted */
-    PLANS_MAX = 64,
+    PLANS_MAX = OBJECT_RANGES_MAX,
     PAGE_LIKELY_BYTES = 64 * 1024,
     AHEAD_CHUNKS = 4, /* least of a request that nothing has planned */
 };
@@ -55,6 +56,17 @@ remote_file_key(const struct remote_file *f)
     return f->key;
 }
 
+/* Reads are deep below a query: its control is that of the thread. */
+static _Thread_local struct query_control *reading_for;
+
+struct query_control *
+remote_read_for(struct query_control *control)
+{
+    struct query_control *before = reading_for;
+    reading_for = control;
+    return before;
+}
+
 /* --- fetching --------------------------------------------------------------------------------- */
 
 /* Chunks [first, end) of a file, which one request fetches. */
@@ -85,8 +97,7 @@ plans_free(struct remote_plan *plans, uint32_t count)
 /* Fetches what was planned, of one bucket, of which each file has one; plans_free() has to
  * follow. */
 static enum err
-fetch_plans(struct remote_plan *plans, uint32_t count, struct query_control *control,
-            struct why *why)
+fetch_plans(struct remote_plan *plans, uint32_t count, struct why *why)
 {
     struct object_range ranges[PLANS_MAX];
     struct remote_store *store = plans[0].source->remote->store;
@@ -102,7 +113,9 @@ fetch_plans(struct remote_plan *plans, uint32_t count, struct query_control *con
         ranges[i] = (struct object_range){p->source->remote->key, offset, p->bytes, p->at};
         bytes += p->bytes;
     }
-    enum err e = o->ops->read(o, ranges, count, control, why);
+    enum err e = query_control_add_fetched(reading_for, count, bytes, why);
+    if (e) return e;
+    e = objects_read(o, ranges, count, reading_for, why);
     atomic_fetch_add_explicit(&store->requests, count, memory_order_relaxed);
     if (e == ERR_MISSING) {
         atomic_store_explicit(&store->is_gone, true, memory_order_relaxed);
@@ -124,6 +137,13 @@ has_chunk(struct page_source *s, uint64_t chunk)
     return page != NULL;
 }
 
+static uint64_t
+tail_bytes(const struct page_source *s)
+{
+    uint64_t bytes = s->index_bytes < TAIL_BYTES ? s->index_bytes : TAIL_BYTES;
+    return bytes < s->file_bytes ? bytes : s->file_bytes;
+}
+
 /* Plans a request for a chunk that is missing: with those after it that are needed, and to the end
  * of the file if that is near. */
 static struct remote_plan
@@ -133,7 +153,7 @@ plan_from(struct page_source *s, uint64_t chunk, uint64_t end)
     uint64_t most = chunk + REMOTE_RANGE_BYTES / REMOTE_CHUNK_BYTES;
     struct remote_plan p = {.source = s, .first = chunk, .end = chunk + 1};
     if (end < chunk + AHEAD_CHUNKS) end = chunk + AHEAD_CHUNKS;
-    if (end > all || s->file_bytes - chunk * REMOTE_CHUNK_BYTES <= TAIL_BYTES) end = all;
+    if (end > all || s->file_bytes - chunk * REMOTE_CHUNK_BYTES <= tail_bytes(s)) end = all;
     while (p.end < end && p.end < most && !has_chunk(s, p.end))
         p.end++;
     return p;
@@ -168,7 +188,7 @@ remote_read(struct page_source *s, void *to, size_t size, uint64_t offset, struc
             continue;
         }
         struct remote_plan plan = plan_from(s, chunk, end);
-        enum err e = fetch_plans(&plan, 1, NULL, why);
+        enum err e = fetch_plans(&plan, 1, why);
         if (e == OK) copy_part(plan.at, plan.bytes, chunk, to, size, offset);
         chunk = plan.end;
         plans_free(&plan, 1);
@@ -208,8 +228,7 @@ remote_want_tail(struct wanted_chunks *w, struct page_source *s)
 {
     if (!can_fetch(s) || s->file_bytes == 0) return;
     uint64_t last = (s->file_bytes - 1) / REMOTE_CHUNK_BYTES;
-    uint64_t from = s->file_bytes > TAIL_BYTES ? s->file_bytes - TAIL_BYTES : 0;
-    for (uint64_t c = (from + REMOTE_CHUNK_BYTES - 1) / REMOTE_CHUNK_BYTES; c <= last; c++)
+    for (uint64_t c = (s->file_bytes - tail_bytes(s)) / REMOTE_CHUNK_BYTES; c <= last; c++)
         want_chunk(w, s, c);
 }
 
@@ -245,7 +264,7 @@ plan_wanted(const struct wanted_chunks *w, uint32_t *at, struct remote_plan *pla
 }
 
 void
-remote_fetch_wanted(struct wanted_chunks *w, struct query_control *control)
+remote_fetch_wanted(struct wanted_chunks *w)
 {
     uint32_t at = 0, count = 1;
     enum err e = OK;
@@ -258,7 +277,7 @@ remote_fetch_wanted(struct wanted_chunks *w, struct query_control *control)
         struct remote_plan plans[PLANS_MAX] = {{NULL}};
         count = plan_wanted(w, &at, plans);
         if (count == 0) break;
-        e = fetch_plans(plans, count, control, NULL);
+        e = fetch_plans(plans, count, NULL);
         plans_free(plans, count);
     }
     err_ignore(e, "reading it reports that");

@@ -50,9 +50,12 @@ struct wanted_chunks {
 void remote_want_page(struct wanted_chunks *wanted, struct page_source *source, uint64_t offset);
 void remote_want_tail(struct wanted_chunks *wanted, struct page_source *source);
 /* Fetches those that are not in the cache, several at a time, as far as there is room for them, and
- * empties the set. What fails is fetched again, and reported, when it is read. `control` may be
- * NULL. */
+ * empties the set. What fails is fetched again, and reported, when it is read. */
+void remote_fetch_wanted(struct wanted_chunks *wanted);
+
+/* Sets the control of the query for which this thread reads; NULL: there is none. Returns the one
+ * before. */
 struct query_control;
-void remote_fetch_wanted(struct wanted_chunks *wanted, struct query_control *control);
+struct query_control *remote_read_for(struct query_control *control);
 
 #endif

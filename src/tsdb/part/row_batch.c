@@ -306,11 +306,10 @@ static void
 fill_remote_batch(struct row_batch *b)
 {
     struct wanted_chunks wanted = {.budget = b->budget};
-    struct query_control *control = b->store.index->control;
     row_batch_want_rows(b, &wanted);
-    remote_fetch_wanted(&wanted, control);
+    remote_fetch_wanted(&wanted);
     row_batch_want_blocks(b, &wanted);
-    remote_fetch_wanted(&wanted, control);
+    remote_fetch_wanted(&wanted);
 }
 
 enum err

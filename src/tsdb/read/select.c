@@ -495,9 +495,8 @@ query_pass(struct store_query *q, const struct query_source *first)
 }
 
 static enum err
-query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+next_series(struct store_query *q, struct bytes *ret_labels, struct why *why)
 {
-    struct store_query *q = (struct store_query *)set;
     for (uint32_t passed = 1;; passed++) {
         if (passed % PASSED_BETWEEN_CHECKS == 0) {
             enum err e = query_control_check(q->control, why);
@@ -529,10 +528,22 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 }
 
 static enum err
+query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    struct store_query *q = (struct store_query *)set;
+    struct query_control *before = remote_read_for(q->control);
+    enum err e = next_series(q, ret_labels, why);
+    (void)remote_read_for(before);
+    return e;
+}
+
+static enum err
 query_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     struct store_query *q = (struct store_query *)set;
+    struct query_control *before = remote_read_for(q->control);
     enum err e = interleave_next(&q->interleave, ret_batch, why);
+    (void)remote_read_for(before);
     if (e) return e;
     uint64_t samples = ret_batch->summary == NULL ? ret_batch->count : 1;
     q->interleave.read.samples += samples;
@@ -698,7 +709,7 @@ fetch_indexes(struct store_query *q, struct bytes tenant)
         if (part_is_remote(part) && query_needs(q, part, part_tenant(part, tenant)))
             part_want_index(part, &wanted);
     }
-    remote_fetch_wanted(&wanted, q->control);
+    remote_fetch_wanted(&wanted);
 }
 
 /* Fetches the first rows of parts in a bucket, and then their samples. */
@@ -715,7 +726,7 @@ fetch_rows(struct store_query *q)
             else
                 row_batch_want_blocks(s->batch, &wanted);
         }
-        remote_fetch_wanted(&wanted, q->control);
+        remote_fetch_wanted(&wanted);
     }
 }
 
@@ -828,7 +839,9 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     }
     if (e == OK) e = query_use_rules(q, request->tenant);
     if (e == OK) e = warn_of_aside(q, why);
+    struct query_control *before = remote_read_for(q->control);
     if (e == OK) e = open_sources(q, request->tenant, why);
+    (void)remote_read_for(before);
     if (e) {
         query_free(&q->set);
         return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the query") : e;

@@ -318,6 +318,7 @@ directory_query(struct target *target, const struct query_parameters *parameters
     q.control.series_max = s->query_max_series;
     q.control.samples_max = s->query_max_samples_read;
     q.control.bytes_max = s->query_max_bytes;
+    q.control.fetched_max = s->query_max_fetched_bytes;
     q.control.names = &limits_of_queries;
     if (parameters->timeout_ms > 0)
         q.control.deadline_ns = env_monotonic_ns(env) + parameters->timeout_ms * NS_PER_MS;
