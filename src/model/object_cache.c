@@ -148,33 +148,20 @@ is_cached(const struct object_cache *c, const struct object_range *r)
            r->offset % CHUNK_BYTES == 0;
 }
 
-static size_t
-chunk_size(const struct object_range *r)
-{
-    return r->size < CHUNK_BYTES ? r->size : CHUNK_BYTES;
-}
-
-/* Takes from the front of the range what the cache has. */
+/* Takes chunks from the front of the range as far as the cache has them, or keeps all of them. */
 static void
-take_cached(struct object_cache *c, struct object_range *r)
+pass_chunks(struct object_cache *c, struct object_range *r, bool keeps)
 {
-    while (r->size > 0 && cache_get(c, r->key, r->offset / CHUNK_BYTES, r->to, chunk_size(r))) {
-        size_t size = chunk_size(r);
+    while (r->size > 0) {
+        size_t size = r->size < CHUNK_BYTES ? r->size : CHUNK_BYTES;
+        uint64_t chunk = r->offset / CHUNK_BYTES;
+        if (keeps)
+            cache_put(c, r->key, chunk, bytes_of(r->to, size));
+        else if (!cache_get(c, r->key, chunk, r->to, size))
+            return;
         r->offset += size;
         r->to += size;
         r->size -= size;
-    }
-}
-
-static void
-keep_range(struct object_cache *c, struct object_range r)
-{
-    while (r.size > 0) {
-        size_t size = chunk_size(&r);
-        cache_put(c, r.key, r.offset / CHUNK_BYTES, bytes_of(r.to, size));
-        r.offset += size;
-        r.to += size;
-        r.size -= size;
     }
 }
 
@@ -187,12 +174,12 @@ objects_read(struct objects *o, const struct object_range *ranges, uint32_t coun
     assert(count <= OBJECT_RANGES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct object_range r = ranges[i];
-        if (is_cached(o->cache, &r)) take_cached(o->cache, &r);
+        if (is_cached(o->cache, &r)) pass_chunks(o->cache, &r, false);
         if (r.size > 0) lacking[lacking_count++] = r;
     }
     if (lacking_count == 0) return OK;
     enum err e = o->ops->read(o, lacking, lacking_count, control, why);
     for (uint32_t i = 0; e == OK && i < lacking_count; i++)
-        if (is_cached(o->cache, &lacking[i])) keep_range(o->cache, lacking[i]);
+        if (is_cached(o->cache, &lacking[i])) pass_chunks(o->cache, &lacking[i], true);
     return e;
 }

@@ -21,7 +21,9 @@ struct source_view {
     struct view view; /* first: callers get it */
     const struct source_options *options;
     struct budget *budget;
-    struct view *below;
+    struct view *below; /* NULL: it could not be opened */
+    enum err lost;      /* and why */
+    struct why lost_why;
     int64_t min_ms, max_ms;
     _Atomic uint64_t samples; /* returned by its sets */
 };
@@ -120,6 +122,13 @@ struct source_question {
 };
 
 static enum err
+lost_again(const struct source_view *v, struct why *why)
+{
+    if (why != NULL) *why = v->lost_why;
+    return v->lost;
+}
+
+static enum err
 source_question_begin(struct source_view *v, const struct query_request *r,
                       struct source_question *q, struct why *why)
 {
@@ -137,6 +146,7 @@ source_question_begin(struct source_view *v, const struct query_request *r,
     }
     arena_init(&q->arena, v->budget, 0, 0);
     if (!source_concerns(&v->view, r)) return OK;
+    if (v->below == NULL) return lost_again(v, why);
     q->sets = arena_new(&q->arena, (size_t)requested.count * own.count * sizeof *q->sets);
     if (q->sets == NULL) return views_no_memory(why);
     for (uint32_t i = 0; i < requested.count * own.count; i++) {
@@ -514,7 +524,9 @@ source_metadata(struct view *view, const struct query_request *r, struct bytes f
 {
     struct source_view *v = (struct source_view *)view;
     if (!v->options->reader->is_store || !serves_tenant(v, r->tenant)) return OK;
-    return judge_failure(v, false, view_metadata(v->below, r, family, each, context, why), why);
+    enum err e = v->below == NULL ? lost_again(v, why)
+                                  : view_metadata(v->below, r, family, each, context, why);
+    return judge_failure(v, v->below == NULL, e, why);
 }
 
 /* --- the view --------------------------------------------------------------------------------- */
@@ -550,10 +562,13 @@ source_view_open(const struct source_options *options, int64_t min_ms, int64_t m
     v->min_ms = min_ms;
     v->max_ms = max_ms;
     options->hold(options->owner);
-    enum err e = view_open(options->reader, control, &v->below, why);
-    if (e)
+    enum err e = v->lost = view_open(options->reader, control, &v->below, &v->lost_why);
+    if (e == ERR_NOMEM || e == ERR_CANCELED) {
+        if (why != NULL) *why = v->lost_why;
         free_view(&v->view);
-    else
-        *ret_view = &v->view;
-    return e;
+        return e;
+    }
+    if (e) v->below = NULL; /* questions that concern it fail */
+    *ret_view = &v->view;
+    return OK;
 }

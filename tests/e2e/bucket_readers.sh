@@ -110,4 +110,13 @@ claim "a reader starts again" reader fails
 claim "and the other one" reader warns
 claim "a missing object is an error that names it" says "has no object parts/" 22 curl -sG --fail-with-body "$(at fails)/api/v1/query_range" "${days[@]}" --data-urlencode 'query=max_over_time(load{writer="three"}[2h])'
 claim "and no hole if warnings are allowed" says "has no object parts/" 22 curl -sG --fail-with-body "$(at warns)/api/v1/query_range" "${days[@]}" --data-urlencode 'query=max_over_time(load{writer="three"}[1m])'
+stop fails
+stop warns
+mv "$work/bucket" "$work/away"
+claim "a reader starts without the bucket" reader fails
+claim "and the other one, too" reader warns
+claim "a query says which bucket is missing" says "source one: the bucket $work/bucket/one" 22 curl -sG --fail-with-body "$(at fails)/api/v1/query" --data-urlencode 'query=load{writer="one"}'
+claim "or warns of it" says '"warnings":["source one: the bucket' 0 asks warns 'load{writer="one"}'
+mv "$work/away" "$work/bucket"
+claim "it answers when the bucket is back" says '"3"' 0 asks fails fresh
 done_testing

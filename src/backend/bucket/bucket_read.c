@@ -123,21 +123,6 @@ beyond_free(struct view *view)
     mem_free(v->budget, v, sizeof *v);
 }
 
-static enum err
-beyond_new(struct budget *budget, const struct bucket_mark *mark, struct beyond_view **ret,
-           struct why *why)
-{
-    static const struct view_ops ops = {
-        .select = beyond_select, .look_up = beyond_look_up, .free = beyond_free};
-    struct beyond_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return fetch_no_memory(why);
-    v->view.ops = &ops;
-    v->budget = budget;
-    v->mark = *mark;
-    *ret = v;
-    return OK;
-}
-
 /* Asks the writer for no series, which shows whether it goes on from the mark: ERR_MISSING. */
 static enum err
 ask_writer(struct beyond_view *v, struct query_control *control, struct why *why)
@@ -164,9 +149,15 @@ static enum err
 open_beyond(struct bucket_reader *r, struct query_control *control, const struct bucket_mark *mark,
             struct view **ret_view, struct why *why)
 {
-    struct beyond_view *v = NULL;
-    enum err e = beyond_new(control == NULL ? NULL : control->budget, mark, &v, why);
-    if (e) return e;
+    static const struct view_ops ops = {
+        .select = beyond_select, .look_up = beyond_look_up, .free = beyond_free};
+    struct budget *budget = control == NULL ? NULL : control->budget;
+    struct beyond_view *v = mem_new(budget, sizeof *v);
+    enum err e = OK;
+    if (v == NULL) return fetch_no_memory(why);
+    v->view.ops = &ops;
+    v->budget = budget;
+    v->mark = *mark;
     v->may_fail = r->options.settings->on_error == ON_ERROR_WARN;
     for (uint32_t i = 0; i < r->recent_count; i++) {
         e = view_open(r->recent[i].answerer, control, &v->below, &v->failed);
@@ -174,9 +165,7 @@ open_beyond(struct bucket_reader *r, struct query_control *control, const struct
         if (e == OK) break;
         view_free(v->below);
         v->below = NULL;
-        if (e == ERR_MISSING || e == ERR_CANCELED || e == ERR_NOMEM) break;
-    }
-    if (e == ERR_MISSING || e == ERR_CANCELED || e == ERR_NOMEM) {
+        if (e != ERR_MISSING && e != ERR_CANCELED && e != ERR_NOMEM) continue;
         if (why != NULL) *why = v->failed;
         beyond_free(&v->view);
         return e;

@@ -529,23 +529,15 @@ enum err
 bucket_look_at_chain(struct tsdb_bucket *b, struct why *why)
 {
     char key[OBJECT_KEY_BYTES];
-    struct buf found;
     struct object_facts facts;
     enum err e = OK;
-    if (b->base.number > 0) {
-        buf_init(&found, b->options.memory, CATALOG_BYTES_MAX);
-        catalog_delta_key(b->base.number, key);
-        e = catalog_get(b->objects, key, &found, why);
-        bool is_mine = e == OK && found.size >= 8 &&
-                       load_le64(found.at + found.size - 8) == b->checksum &&
-                       hash_bytes(bytes_of(found.at, found.size - 8), 0) == b->checksum;
-        if (e == ERR_MISSING || (e == OK && !is_mine)) {
-            e = why_set(why, ERR_INPUT,
-                        "%s of the bucket %s: another bucket, or an older state of it", key,
-                        e == OK ? "has another content than this directory wrote" : "is missing");
-        }
-        buf_fini(&found);
-    }
+    catalog_delta_key(b->base.number, key);
+    if (b->base.number > 0)
+        e = catalog_look(b->objects, b->base.number, b->checksum, b->options.memory, why);
+    if (e == ERR_MISSING || e == ERR_CORRUPT)
+        return why_set(
+            why, ERR_INPUT, "%s of the bucket %s: another bucket, or an older state of it", key,
+            e == ERR_MISSING ? "is missing" : "has another content than this directory wrote");
     if (e) return e;
     catalog_delta_key(b->base.number + 1, key);
     e = b->objects->ops->look(b->objects, key, &facts, why);

@@ -307,51 +307,40 @@ struct taking {
 static enum err
 look_at_known(struct taking *t, struct why *why)
 {
-    char key[OBJECT_KEY_BYTES];
-    if (t->file.base.number == 0) return OK;
-    catalog_delta_key(t->file.base.number, key);
-    enum err e = catalog_get(t->objects, key, &t->scratch, why);
-    if (e == OK && t->scratch.size >= 8 &&
-        load_le64(t->scratch.at + t->scratch.size - 8) == t->file.checksum)
-        return OK;
-    if (e && e != ERR_MISSING) return e;
-    return why_set(why, ERR_INPUT, "%s has %s %s than %s knows: another bucket, or an older state",
-                   t->objects->shown, e == OK ? "another" : "no", key, t->dir);
+    const struct catalog *base = &t->file.base;
+    if (base->number == 0) return OK;
+    enum err e = catalog_look(t->objects, base->number, t->file.checksum, t->arena->budget, why);
+    if (e != ERR_MISSING && e != ERR_CORRUPT) return e;
+    return why_set(why, ERR_INPUT,
+                   "%s has %s catalog number %" PRIu64
+                   " than %s knows: another bucket, or an older state",
+                   t->objects->shown, e == ERR_CORRUPT ? "another" : "no", base->number, t->dir);
 }
 
 /* Applies the next delta of the bucket, if it is the pending one or changes nothing. */
 static enum err
 take_next(struct taking *t, bool *ret_more, struct why *why)
 {
-    char key[OBJECT_KEY_BYTES];
-    struct catalog delta;
     struct catalog_file *f = &t->file;
-    uint64_t checksum;
-    catalog_delta_key(f->base.number + 1, key);
-    enum err e = catalog_get(t->objects, key, &t->scratch, why);
-    *ret_more = e == OK;
-    if (e == ERR_MISSING) return OK;
-    if (e) return e;
-    bool is_own = bytes_equal(buf_bytes(&t->scratch), f->intent);
-    struct bytes kept = arena_copy(t->arena, buf_bytes(&t->scratch));
-    if (kept.at == NULL) return catalog_no_memory(why);
-    e = catalog_read(kept, key, t->arena, &delta, &checksum, why);
-    if (e == OK && delta.before != f->checksum)
-        e = why_set(why, ERR_CORRUPT, "%s does not follow the delta before it", key);
-    if (e == OK && !is_own && delta.kind != CATALOG_OPEN) {
-        e = why_set(why, ERR_INPUT,
-                    "%s has what %s lacks, from %s on: make a new directory with 'firekeep bucket "
-                    "adopt', and bring over what only this one has with 'firekeep export --after'",
-                    t->objects->shown, t->dir, key);
+    uint8_t kind;
+    enum err e =
+        catalog_next(t->objects, t->arena, &t->scratch, &f->base, &f->checksum, &kind, why);
+    *ret_more = kind != 0;
+    if (e || kind == 0) return e;
+    if (kind != CATALOG_OPEN && !bytes_equal(buf_bytes(&t->scratch), f->intent)) {
+        return why_set(
+            why, ERR_INPUT,
+            "%s has what %s lacks, from number %" PRIu64
+            " on: make a new directory with 'firekeep bucket adopt', and bring over what "
+            "only this one has with 'firekeep export --after'",
+            t->objects->shown, t->dir, f->base.number);
     }
-    if (e == OK) e = catalog_apply(&f->base, &delta, t->arena, why);
-    f->checksum = checksum;
     /* Its number is taken, by itself or by another: it will never be PUT again. */
-    if (f->intent_number == delta.number) {
+    if (f->intent_number == f->base.number) {
         f->intent_number = 0;
         f->intent = bytes_of(NULL, 0);
     }
-    return e;
+    return OK;
 }
 
 static enum err

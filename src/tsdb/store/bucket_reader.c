@@ -96,17 +96,18 @@ make_version(struct tsdb *db, const struct catalog *base, const struct manifest 
     if (version_new(&db->cache_budget, m->part_count, &v)) return catalog_no_memory(why);
     v->part_count = 0;
     enum err e = tombstones_read(&db->cache_budget, m, &v->tombstones, why);
-    for (uint32_t i = 0; i < m->part_count && e == OK; i++) {
-        const struct catalog_part *named = catalog_find(base, m->parts[i].number);
-        struct part *part = find_open(before, m->parts[i].number);
+    for (uint32_t i = 0; i < base->part_count && e == OK; i++) {
+        const struct catalog_part *named = &base->parts[i];
+        struct part *part = find_open(before, named->entry.number);
         if (part != NULL)
             part_ref(part);
         else
             e = catalog_open_part(named, &db->cache_budget, db->cache, &db->remote, &part, why);
         if (e) break;
-        part_set_applied(part, m->parts[i].applied);
+        part_set_applied(part, named->entry.applied);
         v->parts[v->part_count++] = part;
     }
+    parts_sort(v);
     if (e)
         version_unref(v);
     else
@@ -190,18 +191,6 @@ load_state(struct tsdb_bucket_reader *r, struct why *why)
     return e;
 }
 
-/* False: the bucket has another delta of the number, or none: it was emptied or restored. */
-static enum err
-is_same_chain(struct tsdb_bucket_reader *r, struct buf *scratch, bool *ret, struct why *why)
-{
-    char key[OBJECT_KEY_BYTES];
-    catalog_delta_key(r->base.number, key);
-    enum err e = catalog_get(r->options.objects, key, scratch, why);
-    *ret =
-        e == OK && scratch->size >= 8 && load_le64(scratch->at + scratch->size - 8) == r->checksum;
-    return e == ERR_MISSING ? OK : e;
-}
-
 /* Applies the deltas that came since. */
 static enum err
 follow(struct tsdb_bucket_reader *r, struct why *why)
@@ -210,18 +199,21 @@ follow(struct tsdb_bucket_reader *r, struct why *why)
     struct buf scratch;
     struct catalog base;
     uint64_t checksum = r->checksum;
-    bool found = true, same = true;
+    uint8_t kind = CATALOG_OPEN;
+    bool same = true;
     int64_t now_ns = env_monotonic_ns(r->options.env);
     arena_init(&arena, r->options.memory, 0, 0);
     buf_init(&scratch, r->options.memory, CATALOG_BYTES_MAX);
     enum err e = OK;
     if (now_ns - r->checked_ns >= READER_CHECK_NS) {
-        e = is_same_chain(r, &scratch, &same, why);
+        e = catalog_look(r->options.objects, r->base.number, r->checksum, r->options.memory, why);
+        same = e != ERR_MISSING && e != ERR_CORRUPT; /* else it was emptied or restored */
+        if (!same) e = OK;
         if (e == OK) r->checked_ns = now_ns;
     }
     if (e == OK && same) e = catalog_copy(&r->base, &arena, &base, why);
-    while (e == OK && same && found)
-        e = catalog_next(r->options.objects, &arena, &scratch, &base, &checksum, &found, why);
+    while (e == OK && same && kind != 0)
+        e = catalog_next(r->options.objects, &arena, &scratch, &base, &checksum, &kind, why);
     buf_fini(&scratch);
     bool is_new = e == OK && same && base.number > r->base.number;
     if (is_new) return take_state(r, &base, checksum, &arena, why);

@@ -237,15 +237,6 @@ catalog_copy(const struct catalog *from, struct arena *arena, struct catalog *re
     return catalog_read(kept, STORAGE_CATALOG, arena, ret, &ignored, why);
 }
 
-static int
-by_log_position(const void *a, const void *b)
-{
-    const struct part_entry *x = a, *y = b;
-    if (x->from_pos != y->from_pos) return x->from_pos < y->from_pos ? -1 : 1;
-    if (x->time.min_ms != y->time.min_ms) return x->time.min_ms < y->time.min_ms ? -1 : 1;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
 enum err
 catalog_manifest(const struct catalog *c, struct arena *arena, struct manifest *ret)
 {
@@ -265,7 +256,6 @@ catalog_manifest(const struct catalog *c, struct arena *arena, struct manifest *
         m.parts[m.part_count] = c->parts[m.part_count].entry;
         m.parts[m.part_count].remote = true;
     }
-    if (m.part_count > 1) qsort(m.parts, m.part_count, sizeof *m.parts, by_log_position);
     for (uint32_t i = 0; i < m.tenant_count; i++) {
         m.tenants[i] = c->state.tenants[i];
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
@@ -430,6 +420,21 @@ catalog_get(struct objects *objects, const char *key, struct buf *to, struct why
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory to read %s", key) : e;
 }
 
+enum err
+catalog_look(struct objects *objects, uint64_t number, uint64_t checksum, struct budget *memory,
+             struct why *why)
+{
+    char key[OBJECT_KEY_BYTES];
+    struct buf found;
+    buf_init(&found, memory, CATALOG_BYTES_MAX);
+    catalog_delta_key(number, key);
+    enum err e = catalog_get(objects, key, &found, why);
+    bool is_it = e == OK && found.size >= 8 && load_le64(found.at + found.size - 8) == checksum &&
+                 hash_bytes(bytes_of(found.at, found.size - 8), 0) == checksum;
+    buf_fini(&found);
+    return e == OK && !is_it ? ERR_CORRUPT : e;
+}
+
 static enum err
 is_there(struct objects *objects, uint64_t number, bool *ret_there, struct why *why)
 {
@@ -508,14 +513,14 @@ read_object(struct objects *objects, const char *key, struct arena *arena, struc
 
 enum err
 catalog_next(struct objects *objects, struct arena *arena, struct buf *scratch,
-             struct catalog *base, uint64_t *checksum, bool *ret_found, struct why *why)
+             struct catalog *base, uint64_t *checksum, uint8_t *ret_kind, struct why *why)
 {
     char key[OBJECT_KEY_BYTES];
     struct catalog delta;
     uint64_t before = *checksum;
     catalog_delta_key(base->number + 1, key);
     enum err e = read_object(objects, key, arena, scratch, &delta, checksum, why);
-    *ret_found = e == OK;
+    *ret_kind = e == OK ? delta.kind : 0;
     if (e) return e == ERR_MISSING ? OK : e;
     if (delta.kind == CATALOG_BASE || delta.number != base->number + 1 || delta.before != before)
         return why_set(why, ERR_CORRUPT, "%s does not follow the delta before it", key);
@@ -538,10 +543,10 @@ load(struct objects *objects, uint64_t newest, struct arena *arena, struct buf *
         checksum = base->before;
     }
     while (e == OK && base->number < newest) {
-        bool found;
-        e = catalog_next(objects, arena, scratch, base, &checksum, &found, why);
+        uint8_t kind;
+        e = catalog_next(objects, arena, scratch, base, &checksum, &kind, why);
         catalog_delta_key(base->number + 1, key);
-        if (e == OK && !found) e = why_set(why, ERR_CORRUPT, "%s is missing", key);
+        if (e == OK && kind == 0) e = why_set(why, ERR_CORRUPT, "%s is missing", key);
     }
     *ret_checksum = checksum;
     return e;

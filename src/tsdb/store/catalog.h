@@ -137,12 +137,16 @@ MUST_CHECK enum err catalog_file_write(struct env *env, const char *dir, struct 
  * a delta does not name the one before it, or an object is damaged; errors of objects. */
 MUST_CHECK enum err catalog_load(struct objects *objects, uint64_t from, struct arena *arena,
                                  struct catalog *ret_base, uint64_t *ret_checksum, struct why *why);
-/* Applies the delta after `base`, if there is one, which counts as an error of `base` unless it
- * names *checksum as that of the delta before it. Objects are kept in `arena`. `scratch` is any
- * buffer. */
+/* Applies the delta after `base`, and gives its kind; 0: there is none. ERR_CORRUPT: it does not
+ * name *checksum as that of the delta before it. Objects are kept in `arena`; `scratch` has its
+ * bytes. */
 MUST_CHECK enum err catalog_next(struct objects *objects, struct arena *arena, struct buf *scratch,
-                                 struct catalog *base, uint64_t *checksum, bool *ret_found,
+                                 struct catalog *base, uint64_t *checksum, uint8_t *ret_kind,
                                  struct why *why);
+/* Looks whether the bucket has the delta of that number with that checksum. ERR_MISSING: it has
+ * none; ERR_CORRUPT: another one; neither has a sentence. */
+MUST_CHECK enum err catalog_look(struct objects *objects, uint64_t number, uint64_t checksum,
+                                 struct budget *memory, struct why *why);
 /* Gets an object of the catalog. ERR_MISSING: there is none. */
 MUST_CHECK enum err catalog_get(struct objects *objects, const char *key, struct buf *to,
                                 struct why *why);

@@ -43,6 +43,12 @@ by_position(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
+void
+parts_sort(struct version *v)
+{
+    qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
+}
+
 struct kept {
     const struct version *version;
     uint64_t undone; /* number of the tombstone that is removed; 0: none */
@@ -84,7 +90,7 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
         v->parts[v->part_count++] = edit->add[i];
     for (uint32_t i = 0; i < v->part_count; i++)
         part_ref(v->parts[i]);
-    qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
+    parts_sort(v);
     struct kept kept = {v, edit->undo, db->live.aside_count > 0,
                         db->options.objects != NULL ? atomic_load(&db->live.named_deletion)
                                                     : UINT64_MAX};

@@ -323,6 +323,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
         }
     }
     arena_fini(&arena);
+    parts_sort(v); /* a MANIFEST that was made of a catalog has them by number */
     opening->parts = v->part_count;
     db->live.version = v;
     return e;

@@ -289,6 +289,8 @@ void edit_note_manifest(struct tsdb *db);
 /* Prepares for edits in tsdb_open(), after parts and tenants were read and before the replay. */
 MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
 void edits_end(struct tsdb *db);
+/* Sorts the parts by their positions in the log. */
+void parts_sort(struct version *version);
 /* True if the list contains the part. */
 bool parts_have(const struct part *part, struct part *const *list, uint32_t count);
 /* In tsdb_open(): keeps a part that was set aside in the manifest, so that it is used again when it
