@@ -561,7 +561,10 @@ catalog_load(struct objects *objects, uint64_t from, struct arena *arena, struct
     struct later later = {0, false};
     buf_init(&scratch, arena->budget, CATALOG_BYTES_MAX);
     enum err e = find_newest(objects, from, &later.newest, why);
-    if (e == OK) e = objects->ops->list(objects, CATALOG_DELTAS, note_later, &later, why);
+    char begin[OBJECT_KEY_BYTES];
+    catalog_delta_key(later.newest + 1, begin);
+    begin[strlen(begin) - 3] = '\0'; /* one page of a list: there are half a million a year */
+    if (e == OK) e = objects->ops->list(objects, begin, note_later, &later, why);
     if (e == OK && later.found) {
         e = why_set(why, ERR_CORRUPT,
                     "the catalog has numbers after %" PRIu64 ", which is missing; if another "
