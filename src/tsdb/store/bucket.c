@@ -823,7 +823,9 @@ settle(struct tsdb_bucket *b, struct why *why)
     if (e) return e;
     buf_clear(&b->intent);
     b->checksum = checksum;
-    if (delta.kind == CATALOG_CHANGE) b->named_ns = env_monotonic_ns(b->db->env);
+    /* Deltas of deletions and rules alone, as the first one of a process, make no part wait. */
+    if (delta.part_count > 0 || delta.removed_count > 0)
+        b->named_ns = env_monotonic_ns(b->db->env);
     if (delta.session == b->session) note_named(b, &delta);
     forget_uploads(b);
     note_state(b);
