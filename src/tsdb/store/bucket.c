@@ -652,7 +652,7 @@ make_delta(struct tsdb_bucket *b, bool *ret_done, struct why *why)
     lock_take(&db->edit_lock);
     enum err e = describe(b, &arena, &delta, &state_hash, &changes, &at_once);
     if (e == OK) e = catalog_write(&delta, &bytes, &checksum);
-    if (e == OK) tsdb_border_set(db, b->border, delta.complete_pos);
+    if (e == OK) tsdb_border_set(db, b->border_ahead, delta.complete_pos);
     if (e == OK) note_described(b, at_once);
     lock_drop(&db->edit_lock);
     bool waits = !at_once && b->named_ns != 0 &&
@@ -821,11 +821,11 @@ settle(struct tsdb_bucket *b, struct why *why)
     if (e == OK) e = copy_base(b, &next, why);
     arena_fini(&arena);
     if (e) return e;
+    tsdb_border_set(b->db, b->border, b->base.complete_pos);
     buf_clear(&b->intent);
     b->checksum = checksum;
     /* Deltas of deletions and rules alone, as the first one of a process, make no part wait. */
-    if (delta.part_count > 0 || delta.removed_count > 0)
-        b->named_ns = env_monotonic_ns(b->db->env);
+    if (delta.part_count > 0 || delta.removed_count > 0) b->named_ns = env_monotonic_ns(b->db->env);
     if (delta.session == b->session) note_named(b, &delta);
     forget_uploads(b);
     note_state(b);
@@ -1093,6 +1093,8 @@ tsdb_bucket_open(const struct tsdb_bucket_options *options, struct tsdb_bucket *
     b->stats.complete_ms = INT64_MIN;
     enum err e = tsdb_border_new(b->db, &b->border);
     b->has_border = e == OK;
+    if (e == OK) e = tsdb_border_new(b->db, &b->border_ahead);
+    b->has_border_ahead = e == OK;
     if (e == OK) e = env_random(b->db->env, &b->session, sizeof b->session);
     if (e == OK) e = read_catalog_file(b, why);
     if (e == OK && count_remote(b->db) > 0) e = look_at_bucket(b, why);
@@ -1118,6 +1120,7 @@ tsdb_bucket_free(struct tsdb_bucket *b)
     b->db->bucket = NULL;
     lock_drop(&b->db->live.lock);
     if (b->has_border) tsdb_border_free(b->db, b->border);
+    if (b->has_border_ahead) tsdb_border_free(b->db, b->border_ahead);
     for (uint32_t i = 0; i < b->uploaded_count; i++)
         buf_fini(&b->uploaded[i].root_bytes);
     mem_free(b->options.memory, b->uploaded, b->uploaded_count * sizeof *b->uploaded);

@@ -19,8 +19,10 @@ struct tsdb_bucket {
     struct tsdb *db;
     struct objects *objects;
     uint64_t session;
-    uint32_t border;
-    bool has_border;
+    /* Merges cross neither the position of the catalog, as readers have it, nor that of the next
+     * delta. */
+    uint32_t border, border_ahead;
+    bool has_border, has_border_ahead;
     bool is_copy;        /* CATALOG is of another directory */
     bool is_probed;      /* the bucket was tested */
     bool is_conditional; /* the bucket obeys conditions */
