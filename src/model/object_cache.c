@@ -16,6 +16,7 @@
 #include "base/hash/hash.h"
 #include "base/mem.h"
 #include "model/objects.h"
+#include "model/select.h"
 #include "sys/env.h"
 
 enum {
@@ -167,18 +168,24 @@ pass_chunks(struct object_cache *c, struct object_range *r, bool keeps)
 
 enum err
 objects_read(struct objects *o, const struct object_range *ranges, uint32_t count,
-             struct query_control *control, struct why *why)
+             struct query_control *control, uint32_t *ret_requests, uint64_t *ret_bytes,
+             struct why *why)
 {
     struct object_range lacking[OBJECT_RANGES_MAX];
     uint32_t lacking_count = 0;
+    *ret_bytes = 0;
     assert(count <= OBJECT_RANGES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         struct object_range r = ranges[i];
         if (is_cached(o->cache, &r)) pass_chunks(o->cache, &r, false);
         if (r.size > 0) lacking[lacking_count++] = r;
+        *ret_bytes += r.size;
     }
+    *ret_requests = lacking_count;
     if (lacking_count == 0) return OK;
-    enum err e = o->ops->read(o, lacking, lacking_count, control, why);
+    enum err e = query_control_add_fetched(control, lacking_count, *ret_bytes, why);
+    if (e) return e;
+    e = o->ops->read(o, lacking, lacking_count, control, why);
     for (uint32_t i = 0; e == OK && i < lacking_count; i++)
         if (is_cached(o->cache, &lacking[i])) pass_chunks(o->cache, &lacking[i], true);
     return e;

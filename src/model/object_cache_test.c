@@ -59,9 +59,13 @@ requests_of(uint64_t chunk, size_t size)
     uint64_t before = bucket.requests, offset = chunk * CHUNK;
     const struct object_range range = {"parts/1", offset, size, got};
     memset(got, 0, sizeof got);
-    assert_int_equal(objects_read(&bucket.objects, &range, 1, NULL, NULL), OK);
+    uint32_t requests;
+    uint64_t bytes;
+    assert_int_equal(objects_read(&bucket.objects, &range, 1, NULL, &requests, &bytes, NULL), OK);
     assert_memory_equal(got, content + offset, size);
-    return bucket.requests - before;
+    assert_int_equal(requests, bucket.requests - before);
+    assert_int_equal(bytes > 0, requests > 0);
+    return requests;
 }
 
 UNIT_TEST(test_chunks_are_read_from_disk_also_after_a_restart)
@@ -134,8 +138,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_chunks_are_read_from_disk_also_after_a_restart,
-                                        begin, end),
+        cmocka_unit_test_setup_teardown(test_chunks_are_read_from_disk_also_after_a_restart, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(test_only_what_is_not_there_is_requested, begin, end),
         cmocka_unit_test_setup_teardown(test_damage_in_any_byte_is_not_returned, begin, end),
         cmocka_unit_test_setup_teardown(test_a_small_cache_keeps_below_its_size, begin, end),

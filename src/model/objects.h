@@ -128,10 +128,12 @@ MUST_CHECK enum err object_cache_open(struct env *env, const char *dir, uint64_t
                                       struct budget *memory, _Atomic uint64_t *hits,
                                       struct object_cache **ret_cache, struct why *why);
 void object_cache_close(struct object_cache *cache); /* accepts NULL */
-/* As the operation `read`, with the cache; at most OBJECT_RANGES_MAX. */
+/* As the operation `read`, with the cache; at most OBJECT_RANGES_MAX. Gives the requests and bytes
+ * that the bucket is asked for, and counts them for `control`. ERR_LIMIT: more than it allows. */
 enum { OBJECT_RANGES_MAX = 64 };
 MUST_CHECK enum err objects_read(struct objects *objects, const struct object_range *ranges,
-                                 uint32_t count, struct query_control *control, struct why *why);
+                                 uint32_t count, struct query_control *control,
+                                 uint32_t *ret_requests, uint64_t *ret_bytes, struct why *why);
 
 /* Tests the bucket with a small object, which is removed again: that it returns what was written
  * also where it had said before that there is nothing, and whether it obeys `only_new`. ERR_IO also

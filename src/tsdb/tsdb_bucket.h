@@ -86,7 +86,7 @@ void tsdb_bucket_reader_free(struct tsdb_bucket_reader *reader);
 MUST_CHECK enum err tsdb_bucket_reader_view(struct tsdb_bucket_reader *reader, bool is_now,
                                             struct query_control *control, struct view **ret_view,
                                             struct bucket_mark *ret_mark, struct why *why);
-/* How long objects stay after the catalog has dropped them; 0: it was not read so far. */
+/* Returns how long objects stay after the catalog has dropped them; 0: it was not read so far. */
 int64_t tsdb_bucket_reader_grace_ms(struct tsdb_bucket_reader *reader);
 
 /* --- what commands do, without a server; any thread ------------------------------------------- */

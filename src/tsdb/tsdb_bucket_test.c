@@ -752,7 +752,7 @@ open_reader(void)
     return reader;
 }
 
-/* What the reader sees in the bucket and what the writer has beyond that are what the writer has.
+/* Checks that the reader's samples and those that the writer has beyond them are the writer's.
  * False: the writer says that it has more. */
 static bool
 reader_agrees(struct tsdb_bucket_reader *reader)

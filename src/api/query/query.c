@@ -694,6 +694,7 @@ may_repeat(struct api_query *q, enum err e, bool *has_repeated)
     if (!is_gone && (e != ERR_NOMEM || !has_waited_for_memory(q))) return false;
     *has_repeated |= is_gone;
     q->r.control.series_seen = q->r.control.samples_seen = q->r.control.bytes_seen = 0;
+    q->r.control.fetched_seen = q->r.control.fetches = 0;
     buf_clear(&q->r.error);
     return true;
 }

@@ -368,7 +368,8 @@ read_beyond(struct read *r, struct why *why)
     int count = sscanf(wanted, "%16" SCNx64 " %20" SCNu64 " %20" SCNu64 "%n", &m->session,
                        &m->number, &m->complete_pos, &end);
     if (count != 3 || wanted[end] != '\0' || m->session == 0)
-        return why_set(why, ERR_INPUT, "invalid " BUCKET_BEYOND_HEADER);
+        return why_set(why, ERR_INPUT,
+                       "invalid " BUCKET_BEYOND_HEADER ": expected session, number and position");
     r->stored = true;
     return OK;
 }

@@ -46,6 +46,7 @@ struct beyond_view {
     struct view *below; /* NULL: the writer did not answer */
     struct bucket_mark mark;
     bool may_fail;
+    enum err lost; /* why */
     struct why failed;
     struct why warning; /* the same, for answers without it */
 };
@@ -100,7 +101,8 @@ beyond_select(struct view *view, const struct query_request *request, struct ser
     below.beyond = &v->mark;
     if (v->below != NULL) return view_select(v->below, &below, ret_set, why);
     if (v->may_fail && request->shows_warnings) return warning_set_new(v, ret_set, why);
-    return why_set(why, ERR_AGAIN, "%s", v->failed.text);
+    if (why != NULL) *why = v->failed;
+    return v->lost;
 }
 
 /* Labels of all that the writer has are labels of what it has beyond, and of the bucket. */
@@ -112,7 +114,8 @@ beyond_look_up(struct view *view, enum lookup_kind kind, const struct query_requ
     if (v->below != NULL) return view_look_up(v->below, kind, request, name, to, why);
     if (v->may_fail && request->shows_warnings && to->warning != NULL)
         return to->warning(to->context, v->warning.text);
-    return why_set(why, ERR_AGAIN, "%s", v->failed.text);
+    if (why != NULL) *why = v->failed;
+    return v->lost;
 }
 
 static void
@@ -162,6 +165,7 @@ open_beyond(struct bucket_reader *r, struct query_control *control, const struct
     for (uint32_t i = 0; i < r->recent_count; i++) {
         e = view_open(r->recent[i].answerer, control, &v->below, &v->failed);
         if (e == OK) e = ask_writer(v, control, &v->failed);
+        v->lost = e;
         if (e == OK) break;
         view_free(v->below);
         v->below = NULL;

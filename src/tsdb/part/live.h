@@ -97,7 +97,7 @@ struct version {
     struct part *parts[]; /* holds a reference to each */
 };
 
-/* What the catalog of a bucket has of the deletions and rules that are in force. */
+/* Says which deletions and rules in force the catalog of a bucket has. */
 struct live_bucket {
     uint64_t session;      /* of this process in the catalog; 0: it has not opened it */
     uint64_t number;       /* of the first delta that has all that `named` counts */

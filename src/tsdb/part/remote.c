@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "model/select.h"
 #include "model/trouble.h"
 
 enum {
@@ -102,7 +101,8 @@ fetch_plans(struct remote_plan *plans, uint32_t count, struct why *why)
     struct object_range ranges[PLANS_MAX];
     struct remote_store *store = plans[0].source->remote->store;
     struct objects *o = store->objects;
-    uint64_t bytes = 0;
+    uint64_t bytes;
+    uint32_t requests;
     for (uint32_t i = 0; i < count; i++) {
         struct remote_plan *p = &plans[i];
         uint64_t offset = p->first * REMOTE_CHUNK_BYTES, end = p->end * REMOTE_CHUNK_BYTES;
@@ -111,12 +111,9 @@ fetch_plans(struct remote_plan *plans, uint32_t count, struct why *why)
         p->at = mem_alloc(page_cache_budget(p->source->cache), p->bytes);
         if (p->at == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a part's pages");
         ranges[i] = (struct object_range){p->source->remote->key, offset, p->bytes, p->at};
-        bytes += p->bytes;
     }
-    enum err e = query_control_add_fetched(reading_for, count, bytes, why);
-    if (e) return e;
-    e = objects_read(o, ranges, count, reading_for, why);
-    atomic_fetch_add_explicit(&store->requests, count, memory_order_relaxed);
+    enum err e = objects_read(o, ranges, count, reading_for, &requests, &bytes, why);
+    atomic_fetch_add_explicit(&store->requests, requests, memory_order_relaxed);
     if (e == ERR_MISSING) {
         atomic_store_explicit(&store->is_gone, true, memory_order_relaxed);
         e = why_set(why, ERR_IO, "the bucket %s has no object %s", o->shown, ranges[0].key);

@@ -619,7 +619,7 @@ note_named(struct tsdb_bucket *b, const struct catalog *delta)
     struct live_bucket *to = &b->db->live.bucket;
     lock_take(&b->db->live.lock);
     if (delta->kind == CATALOG_OPEN) {
-        /* What an earlier process has not named yet is found when the next delta is due. */
+        /* The next delta finds what an earlier process has not named. */
         to->session = delta->session;
         to->number = delta->number;
         to->edits++;
