@@ -204,7 +204,7 @@ enum select_kind {
 
 /* A catalog of parts in a bucket (docs/format/catalog.md), by its newest delta. */
 struct bucket_mark {
-    uint64_t session; /* of the process that wrote it */
+    uint64_t session; /* of the process that wrote it; 0: the position alone counts */
     uint64_t number;
     uint64_t complete_pos; /* all samples before this position of the log are in the bucket */
 };

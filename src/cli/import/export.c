@@ -62,6 +62,10 @@ static const struct flag flags[] = {
      "start time: RFC 3339, Unix seconds, now or now-1d (default: the oldest sample)"},
     {"end", 0, FLAG_TIME, offsetof(struct exporting, end), "TIME",
      "end time, inclusive (default: the newest sample)"},
+    {"after", 0, FLAG_COUNT, offsetof(struct exporting, target_options.after_pos), "POSITION",
+     "with --storage.path: only what was written after this position of the log, such as the one "
+     "up "
+     "to which a bucket is complete"},
     {"format", 0, FLAG_TEXT, offsetof(struct exporting, format_word), "FORM",
      "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by the suffix of the file, "
      "else jsonl)"},
@@ -99,6 +103,8 @@ export_check_flags(struct exporting *x, struct why *why)
         if (e) return e;
     }
     x->packing = x->compress < 0 ? output_packing_of(x->path) : packings[x->compress];
+    if (x->target_options.after_pos > 0 && x->target_options.storage == NULL)
+        return why_set(why, ERR_INPUT, "--after requires --storage.path");
     if (x->start.ms > x->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
     if (x->resume_path != NULL && x->slice_ns == 0) x->slice_ns = 86400 * NS_PER_S;
     x->slice_ms = x->slice_ns / NS_PER_MS;

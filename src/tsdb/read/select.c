@@ -669,7 +669,7 @@ warn_of_aside(struct store_query *q, struct why *why)
         char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES], when[2 * TIME_TEXT_BYTES + 20] = "";
         struct why warning;
         if (p->time.max_ms < q->min_ms || p->time.min_ms > q->max_ms) continue;
-        if (p->from_pos < q->beyond_pos) continue;
+        if (p->to_pos <= q->beyond_pos) continue;
         if (stretch->to_pos > 0 &&
             (p->from_pos >= stretch->to_pos || p->to_pos <= stretch->from_pos))
             continue;
@@ -695,7 +695,7 @@ query_needs(const struct store_query *q, const struct part *part, const struct p
     const struct part_info *info = part_info(part);
     if (t == NULL || t->series_count == 0) return false;
     if (info->time.max_ms < q->min_ms || info->time.min_ms > q->max_ms) return false;
-    if (info->from_pos < q->beyond_pos) return false;
+    if (info->to_pos <= q->beyond_pos) return false;
     return q->view->stretch.to_pos == 0 || stretch_has(&q->view->stretch, part);
 }
 
@@ -835,7 +835,8 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     enum err e = query_hints_keep_shard(&request->hints, &q->arena, &q->shard);
     if (request->beyond != NULL) {
         q->beyond_pos = request->beyond->complete_pos;
-        if (e == OK) e = store_view_beyond(view, request->beyond, why);
+        if (e == OK && request->beyond->session != 0)
+            e = store_view_beyond(view, request->beyond, why);
     }
     if (e == OK) e = query_use_rules(q, request->tenant);
     if (e == OK) e = warn_of_aside(q, why);

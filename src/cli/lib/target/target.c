@@ -130,12 +130,14 @@ target_read(struct target *target, const struct selector *selector, int64_t min_
     struct series_set *set = NULL;
     struct query_control control = {.env = env_real(), .budget = target->read_memory};
     struct matcher_set matching = {selector->matchers, selector->count};
+    const struct bucket_mark after = {.complete_pos = target->options.after_pos};
     struct query_request request = {.tenant = target_tenant(target),
                                     .sets = &matching,
                                     .set_count = 1,
                                     .min_ms = min_ms,
                                     .max_ms = max_ms,
                                     .partial = target->options.partial,
+                                    .beyond = after.complete_pos == 0 ? NULL : &after,
                                     .control = &control};
     enum err e = answerer_select(target->answerer, &request, &set, why);
     struct bytes labels = bytes_of("", 0);

@@ -37,6 +37,7 @@ struct target_options {
      */
     const struct destination_settings *destination;
     const char *config_file; /* NULL, or that of the directory's server, for its limits */
+    uint64_t after_pos;      /* only parts that reach beyond this position of the log are read */
     const char *tenant;      /* NULL: not given */
     bool many_tenants;       /* `tenant` may name several, "a|b" */
     int64_t retry_ns;        /* time to wait for an unavailable server */
