@@ -309,7 +309,9 @@ static enum err
 merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
 {
     struct server *s = context;
-    return merger_run(s->merger, mode, why);
+    enum err e = merger_run(s->merger, mode, why);
+    if (e == OK && mode == TSDB_MERGE_CLEAN) uploader_settle(s->uploader);
+    return e;
 }
 
 const char *

@@ -31,6 +31,7 @@ struct uploader {
     struct tsdb_bucket *bucket;
     atomic_bool stop;          /* relaxed: it orders nothing */
     _Atomic uint64_t failures; /* for metrics; relaxed */
+    bool clock_is_off;         /* the log says so; the thread only */
 
     int64_t pause_ns; /* the thread only */
 };
@@ -38,16 +39,25 @@ struct uploader {
 /* --- the thread ------------------------------------------------------------------------------- */
 
 static void
-log_step(const struct uploader *u, enum tsdb_bucket_did did)
+log_step(struct uploader *u, enum tsdb_bucket_did did)
 {
     struct tsdb_bucket_stats stats;
-    tsdb_bucket_stats(u->bucket, &stats);
+    (void)tsdb_bucket_stats(u->tsdb, &stats);
     if (did == TSDB_BUCKET_OPENED) {
         log_info("bucket opened", KV("bucket", u->link.objects->shown), KV("number", stats.number),
                  KV("parts", stats.parts), KV("bytes", stats.bytes));
     } else if (did == TSDB_BUCKET_NAMED) {
         log_debug("bucket's catalog has a further delta", KV("number", stats.number),
                   KV("parts", stats.parts), KV("complete_pos", stats.complete_pos));
+    }
+    if ((stats.clock_off_ms != 0) == u->clock_is_off) return;
+    u->clock_is_off = stats.clock_off_ms != 0;
+    if (u->clock_is_off) {
+        log_error("the system clock differs from the clock of the bucket: retention, downsampling "
+                  "and the removal of objects are suspended",
+                  KV("bucket", u->link.objects->shown), KV("seconds", stats.clock_off_ms / 1000));
+    } else {
+        log_info("the clocks of the system and the bucket agree again");
     }
 }
 
@@ -57,53 +67,72 @@ upload_pause_ns(const struct uploader *u, uint64_t before)
 {
     struct tsdb_bucket_stats stats;
     if (u->storage.rate_bytes == 0) return 0;
-    tsdb_bucket_stats(u->bucket, &stats);
+    (void)tsdb_bucket_stats(u->tsdb, &stats);
     double seconds = (double)(stats.upload_bytes_total - before) / (double)u->storage.rate_bytes;
     return (int64_t)(seconds * (double)NS_PER_S);
 }
 
-/* Does all that is due. Returns the time until the next look. */
-static int64_t
-uploader_work(struct uploader *u)
+/* Does all that is due. *ret_wait_ns is the time until the next look; ERR_AGAIN without a sentence:
+ * the limit of the rate makes the rest wait. */
+static enum err
+uploader_work(struct uploader *u, int64_t *ret_wait_ns, struct why *why)
 {
-    struct why why = {""};
     enum tsdb_bucket_did did = TSDB_BUCKET_OPENED;
     enum err e = OK;
+    *ret_wait_ns = UPLOADER_LOOK_NS;
     while (e == OK && did != TSDB_BUCKET_NOTHING) {
         struct tsdb_bucket_stats before;
-        if (atomic_load_explicit(&u->stop, memory_order_relaxed)) return 0;
-        tsdb_bucket_stats(u->bucket, &before);
-        e = tsdb_bucket_step(u->bucket, &did, &why);
+        if (atomic_load_explicit(&u->stop, memory_order_relaxed)) return ERR_CANCELED;
+        (void)tsdb_bucket_stats(u->tsdb, &before);
+        e = tsdb_bucket_step(u->bucket, &did, why);
         if (e == OK) log_step(u, did);
         int64_t pause_ns = upload_pause_ns(u, before.upload_bytes_total);
-        if (e == OK && pause_ns > 0) return pause_ns;
+        if (e == OK && pause_ns > 0) {
+            *ret_wait_ns = pause_ns;
+            return ERR_AGAIN;
+        }
     }
     if (e == OK || e == ERR_CANCELED) {
         u->pause_ns = 0;
-        return UPLOADER_LOOK_NS;
+        return e;
     }
     atomic_fetch_add_explicit(&u->failures, 1, memory_order_relaxed);
     if (e == ERR_INPUT) {
         log_error("nothing is written into the bucket any more, samples are stored in the "
                   "directory only; see docs/bucket.md",
-                  KV("bucket", u->link.objects->shown), KV("error", why_text(&why, e)));
-        return INT64_MAX / 2;
+                  KV("bucket", u->link.objects->shown), KV("error", why_text(why, e)));
+        *ret_wait_ns = INT64_MAX / 2;
+        return e;
     }
-    u->pause_ns = worker_pause_ns(u->pause_ns, UPLOADER_PAUSE_NS_MAX);
+    u->pause_ns = *ret_wait_ns = worker_pause_ns(u->pause_ns, UPLOADER_PAUSE_NS_MAX);
     assert(u->pause_ns > 0 && u->pause_ns <= UPLOADER_PAUSE_NS_MAX);
     log_error("cannot write into the bucket, trying again", KV("bucket", u->link.objects->shown),
-              KV("in_seconds", u->pause_ns / NS_PER_S), KV("error", why_text(&why, e)));
-    return u->pause_ns;
+              KV("in_seconds", u->pause_ns / NS_PER_S), KV("error", why_text(why, e)));
+    return e;
 }
 
 static void
 uploader_run(void *context)
 {
     struct uploader *u = context;
-    struct env *env = u->options.env;
-    int64_t until_ns = 0;
-    while (worker_rest(&u->worker, until_ns, REST_UNTIL_WOKEN))
-        until_ns = env_monotonic_ns(env) + uploader_work(u);
+    int64_t wait_ns = 0;
+    bool is_asked = false;
+    int what;
+    while (worker_rest(&u->worker, env_monotonic_ns(u->options.env) + wait_ns, REST_UNTIL_WOKEN)) {
+        struct why why = {""};
+        is_asked |= worker_take(&u->worker, &what);
+        enum err e = uploader_work(u, &wait_ns, &why);
+        if (!is_asked || (e == ERR_AGAIN && u->pause_ns == 0)) continue;
+        worker_answer(&u->worker, e, &why);
+        is_asked = false;
+    }
+}
+
+void
+uploader_settle(struct uploader *u)
+{
+    struct why why;
+    if (u != NULL) err_ignore(worker_ask(&u->worker, 0, &why), "tsdb_bucket_stats() has it");
 }
 
 /* --- metrics ---------------------------------------------------------------------------------- */
@@ -111,70 +140,52 @@ uploader_run(void *context)
 static void
 uploader_collect(struct metric_sink *sink, void *context)
 {
-    static const struct metric_family
-        remote = {"firekeep_bucket_remote_parts",
-                  "Parts that are only in the bucket, and not in the storage directory.",
-                  METRIC_KIND_GAUGE},
-        parts = {"firekeep_bucket_parts", "Parts that the catalog of the bucket names.",
-                 METRIC_KIND_GAUGE},
-        bytes = {"firekeep_bucket_bytes", "Size of these parts, in bytes.", METRIC_KIND_GAUGE},
-        number = {"firekeep_bucket_catalog_number", "Number of the newest delta of the catalog.",
-                  METRIC_KIND_GAUGE},
-        complete = {"firekeep_bucket_complete_timestamp_seconds",
-                    "Unix time of the newest sample among those that are all in the bucket, 0 if "
-                    "there is none.",
-                    METRIC_KIND_GAUGE},
-        behind = {"firekeep_bucket_behind_bytes",
-                  "Bytes of the log after the position up to which all samples are in the bucket.",
-                  METRIC_KIND_GAUGE},
-        stopped = {"firekeep_bucket_stopped",
-                   "1 if nothing is written into the bucket, because its catalog has what this "
-                   "directory did not write.",
-                   METRIC_KIND_GAUGE},
-        uploads = {"firekeep_bucket_uploads_total", "Parts that were uploaded.",
-                   METRIC_KIND_COUNTER},
-        upload_bytes = {"firekeep_bucket_upload_bytes_total", "Bytes of parts that were uploaded.",
-                        METRIC_KIND_COUNTER},
-        unnamed = {"firekeep_bucket_unnamed_parts",
-                   "Parts in the bucket that its catalog no longer names, and that are removed "
-                   "later.",
-                   METRIC_KIND_GAUGE},
-        swept = {"firekeep_bucket_removed_total", "Parts that were removed from the bucket.",
-                 METRIC_KIND_COUNTER},
-        requests = {"firekeep_bucket_requests_total",
-                    "Requests of queries and merges for parts that are only in the bucket.",
-                    METRIC_KIND_COUNTER},
-        read_bytes = {"firekeep_bucket_read_bytes_total",
-                      "Bytes that queries and merges have read from the bucket.",
-                      METRIC_KIND_COUNTER},
-        hits = {"firekeep_bucket_cache_hits_total",
-                "Chunks of indexes that were found in the cache on disk.", METRIC_KIND_COUNTER},
-        failures = {"firekeep_bucket_failures_total", "Failed attempts to write into the bucket.",
-                    METRIC_KIND_COUNTER};
+    const enum metric_kind gauge = METRIC_KIND_GAUGE, counter = METRIC_KIND_COUNTER;
     struct uploader *u = context;
     struct tsdb_bucket_stats s;
-    struct wal_stats wal;
-    tsdb_bucket_stats(u->bucket, &s);
-    wal_stats(tsdb_wal(u->tsdb), &wal);
-    metric_put_u64(sink, &remote, NULL, 0, s.remote_parts);
-    metric_put_u64(sink, &parts, NULL, 0, s.parts);
-    metric_put_u64(sink, &bytes, NULL, 0, s.bytes);
-    metric_put_u64(sink, &number, NULL, 0, s.number);
-    metric_put_double(sink, &complete, NULL, 0,
-                      s.complete_ms == INT64_MIN ? 0 : (double)s.complete_ms / 1000);
-    metric_put_u64(sink, &behind, NULL, 0,
-                   wal.end_pos > s.complete_pos ? wal.end_pos - s.complete_pos : 0);
-    metric_put_u64(sink, &stopped, NULL, 0, s.is_stopped);
-    metric_put_u64(sink, &uploads, NULL, 0, s.uploads_total);
-    metric_put_u64(sink, &upload_bytes, NULL, 0, s.upload_bytes_total);
-    metric_put_u64(sink, &unnamed, NULL, 0, s.unnamed);
-    metric_put_u64(sink, &swept, NULL, 0, s.swept_total);
-    metric_put_u64(sink, &requests, NULL, 0, s.requests_total);
-    metric_put_u64(sink, &read_bytes, NULL, 0, s.read_bytes_total);
-    metric_put_u64(sink, &hits, NULL, 0,
-                   atomic_load_explicit(&u->cache_hits, memory_order_relaxed));
-    metric_put_u64(sink, &failures, NULL, 0,
-                   atomic_load_explicit(&u->failures, memory_order_relaxed));
+    (void)tsdb_bucket_stats(u->tsdb, &s);
+    metric_put_one(sink, "firekeep_bucket_remote_parts", gauge,
+                   "Parts that are only in the bucket, and not in the storage directory.",
+                   (double)s.remote_parts);
+    metric_put_one(sink, "firekeep_bucket_parts", gauge,
+                   "Parts that the catalog of the bucket names.", (double)s.parts);
+    metric_put_one(sink, "firekeep_bucket_bytes", gauge, "Size of these parts, in bytes.",
+                   (double)s.bytes);
+    metric_put_one(sink, "firekeep_bucket_catalog_number", gauge,
+                   "Number of the newest delta of the catalog.", (double)s.number);
+    metric_put_one(sink, "firekeep_bucket_complete_timestamp_seconds", gauge,
+                   "Unix time of the newest sample among those that are all in the bucket, 0 if "
+                   "there is none.",
+                   s.complete_ms == INT64_MIN ? 0 : (double)s.complete_ms / 1000);
+    metric_put_one(sink, "firekeep_bucket_behind_bytes", gauge,
+                   "Bytes of the log after the position up to which all samples are in the bucket.",
+                   (double)s.behind_bytes);
+    metric_put_one(sink, "firekeep_bucket_stopped", gauge,
+                   "1 if nothing is written into the bucket, because its catalog has what this "
+                   "directory did not write.",
+                   s.is_stopped);
+    metric_put_one(sink, "firekeep_bucket_uploads_total", counter, "Parts that were uploaded.",
+                   (double)s.uploads_total);
+    metric_put_one(sink, "firekeep_bucket_upload_bytes_total", counter,
+                   "Bytes of parts that were uploaded.", (double)s.upload_bytes_total);
+    metric_put_one(sink, "firekeep_bucket_unnamed_parts", gauge,
+                   "Parts in the bucket that its catalog no longer names, and that are removed "
+                   "later.",
+                   (double)s.unnamed);
+    metric_put_one(sink, "firekeep_bucket_removed_total", counter,
+                   "Parts that were removed from the bucket.", (double)s.swept_total);
+    metric_put_one(sink, "firekeep_bucket_requests_total", counter,
+                   "Requests of queries and merges for parts that are only in the bucket.",
+                   (double)s.requests_total);
+    metric_put_one(sink, "firekeep_bucket_read_bytes_total", counter,
+                   "Bytes that queries and merges have read from the bucket.",
+                   (double)s.read_bytes_total);
+    metric_put_one(sink, "firekeep_bucket_cache_hits_total", counter,
+                   "Chunks of indexes that were found in the cache on disk.",
+                   (double)atomic_load_explicit(&u->cache_hits, memory_order_relaxed));
+    metric_put_one(sink, "firekeep_bucket_failures_total", counter,
+                   "Failed attempts to write into the bucket.",
+                   (double)atomic_load_explicit(&u->failures, memory_order_relaxed));
 }
 
 /* --- begin and end ---------------------------------------------------------------------------- */

@@ -58,17 +58,9 @@ prepare(struct backup_place *place, struct why *why)
 /* --- small files ------------------------------------------------------------------------------ */
 
 static enum err
-append(void *context, struct bytes piece)
-{
-    struct buf *to = context;
-    buf_put_bytes(to, piece);
-    return buf_error(to);
-}
-
-static enum err
 read_small(struct backup_place *place, const char *name, struct buf *to, struct why *why)
 {
-    return objects_of(place)->ops->get(objects_of(place), name, append, to, why);
+    return objects_get(objects_of(place), name, to, why);
 }
 
 static enum err

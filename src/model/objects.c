@@ -97,15 +97,39 @@ object_digest_of_file(struct file *file, uint64_t size, struct budget *memory,
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory for a checksum") : e;
 }
 
-/* --- a test of the bucket --------------------------------------------------------------------- */
+/* --- whole objects ---------------------------------------------------------------------------- */
 
 static enum err
-append_probe(void *context, struct bytes piece)
+append_piece(void *context, struct bytes piece)
 {
     struct buf *to = context;
     buf_put_bytes(to, piece);
     return buf_error(to);
 }
+
+enum err
+objects_get(struct objects *o, const char *key, struct buf *to, struct why *why)
+{
+    buf_clear(to);
+    enum err e = o->ops->get(o, key, append_piece, to, why);
+    if (e == ERR_LIMIT) return why_set(why, ERR_CORRUPT, "%s is too large", key);
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory to read %s", key) : e;
+}
+
+enum err
+objects_look(struct objects *o, const char *key, bool always, struct object_facts *ret,
+             struct why *why)
+{
+    struct object_digester digester;
+    enum err e = o->ops->look(o, key, ret, why);
+    if (e || ret->is_archived || (ret->has_digest && !always)) return e;
+    if (object_digester_begin(&digester))
+        return why_set(why, ERR_NOMEM, "not enough memory for a checksum");
+    e = o->ops->get(o, key, object_digester_take, &digester, why);
+    return object_digester_end(&digester, e, &ret->digest);
+}
+
+/* --- a test of the bucket --------------------------------------------------------------------- */
 
 /* ERR_IO: the object has another content. */
 static enum err
@@ -114,7 +138,7 @@ expect_probe(struct objects *o, const char *key, struct bytes content, struct bu
 {
     struct buf found;
     buf_init(&found, memory, READ_BYTES);
-    enum err e = o->ops->get(o, key, append_probe, &found, why);
+    enum err e = objects_get(o, key, &found, why);
     if (e == ERR_MISSING || (e == OK && !bytes_equal(buf_bytes(&found), content)))
         e = why_set(why, ERR_IO, "%s: the bucket does not return what was written", key);
     buf_fini(&found);

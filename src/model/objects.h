@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "sys/env.h"
 
+struct buf;
 struct budget;
 struct query_control;
 
@@ -80,10 +81,9 @@ struct objects_ops {
      * there is one of that key; a bucket may also fail to obey that: see objects_probe(). */
     enum err (*put)(struct objects *objects, const char *key, struct bytes content, bool only_new,
                     bool *ret_written, struct why *why);
-    /* Writes the first `size` bytes of a file, whose digest is given. ERR_CORRUPT: the file has
-     * another content than before; errors of file_read_at(). */
+    /* Writes the first `size` bytes of a file. Errors of file_read_at(). */
     enum err (*put_file)(struct objects *objects, const char *key, struct file *from, uint64_t size,
-                         struct object_digest digest, struct why *why);
+                         struct why *why);
     /* ERR_MISSING: there is no such object. */
     enum err (*look)(struct objects *objects, const char *key, struct object_facts *ret_facts,
                      struct why *why);
@@ -114,6 +114,15 @@ struct objects {
     const char *shown;          /* address for messages, without credentials */
     struct object_cache *cache; /* of objects_read(); borrowed; NULL: there is none */
 };
+
+/* Replaces the content of `to` by that of an object. ERR_MISSING: there is no such object;
+ * ERR_CORRUPT: it is larger than `to` may be. */
+MUST_CHECK enum err objects_get(struct objects *objects, const char *key, struct buf *to,
+                                struct why *why);
+/* As the operation `look`, with the digest: the object is read for it if the bucket keeps none, or
+ * with `always`, unless it is archived. */
+MUST_CHECK enum err objects_look(struct objects *objects, const char *key, bool always,
+                                 struct object_facts *ret_facts, struct why *why);
 
 /*
  * A cache on disk, of chunks of objects that are never written twice; small ranges only, as those

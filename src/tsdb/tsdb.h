@@ -316,8 +316,6 @@ MUST_CHECK enum err tsdb_deletions(struct tsdb *tsdb, struct bytes tenant, struc
 MUST_CHECK enum err tsdb_deletion_hidden(struct tsdb *tsdb, uint64_t id,
                                          struct query_control *control,
                                          struct tsdb_deletion *ret_hidden, struct why *why);
-/* True if parts are copied into a bucket, whose catalog has to be told of a deletion, too. */
-bool tsdb_has_bucket(struct tsdb *tsdb);
 /* Undoes a deletion: its samples are visible again, as if it had not been made. ERR_MISSING: the
  * tenant has no such receipt; ERR_INPUT: it was undone, or can no longer be; ERR_IO, ERR_NOMEM. Any
  * thread. */
@@ -498,6 +496,7 @@ enum tsdb_clock {
     TSDB_CLOCK_GOOD,
     TSDB_CLOCK_BEFORE_SAMPLES, /* more than max_future_ms before `newest_ms` of the statistics */
     TSDB_CLOCK_BEFORE_RELEASE, /* before this program was written */
+    TSDB_CLOCK_NOT_BUCKETS, /* more than an hour from the clock of the bucket; writes are as ever */
 };
 
 /* The merge that runs; all zero if none does. */

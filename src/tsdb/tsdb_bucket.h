@@ -49,6 +49,7 @@ struct tsdb_bucket_stats {
     uint64_t number;       /* of the newest delta; 0: none */
     uint64_t complete_pos; /* all samples before this position of the log are in the bucket */
     int64_t complete_ms;   /* the newest of them; INT64_MIN: none */
+    uint64_t behind_bytes; /* of the log after that position */
     uint64_t parts;
     uint64_t bytes;
     uint64_t remote_parts;   /* those that are only there */
@@ -59,11 +60,14 @@ struct tsdb_bucket_stats {
     uint64_t deltas_total;
     uint64_t unnamed;     /* objects of parts that are no longer named, and not removed yet */
     uint64_t swept_total; /* objects that were removed */
+    int64_t clock_off_ms; /* of our clock from the bucket's, beyond an hour: retention, levels and
+                           * the removal of objects rest; 0: less */
     bool is_open;
+    bool is_failing; /* the last step has failed */
     bool is_stopped; /* see tsdb_bucket_step() */
 };
-/* Any thread. */
-void tsdb_bucket_stats(struct tsdb_bucket *bucket, struct tsdb_bucket_stats *ret_stats);
+/* False, with zeros: the store has no bucket. Any thread. */
+bool tsdb_bucket_stats(struct tsdb *tsdb, struct tsdb_bucket_stats *ret_stats);
 
 /* --- readers: what a writer has in the bucket; any thread ----------------------------------------
  */

@@ -144,7 +144,7 @@ expect_catalog(void)
                              ledger.stored[LEDGER_FLOAT]);
             assert_memory_equal(c.state.tenants[i].totals.count, ledger.count, sizeof ledger.count);
         }
-    tsdb_bucket_stats(bucket, &stats);
+    assert_true(tsdb_bucket_stats(bucket->db, &stats));
     assert_int_equal(stats.number, c.number);
     assert_int_equal(stats.complete_pos, c.complete_pos);
     assert_int_equal(stats.parts, c.part_count);
@@ -230,7 +230,7 @@ static uint64_t
 count_remote_parts(void)
 {
     struct tsdb_bucket_stats stats;
-    tsdb_bucket_stats(bucket, &stats);
+    assert_true(tsdb_bucket_stats(bucket->db, &stats));
     return stats.remote_parts;
 }
 
@@ -435,6 +435,33 @@ UNIT_TEST(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are
     end_bucket();
 }
 
+UNIT_TEST(test_clocks_that_differ_suspend_retention_and_the_sweep)
+{
+    struct tsdb_stats stats;
+    begin();
+    for (int i = 0; i < 3; i++)
+        send_part("__name__=m,x=1", T0 + i * 1000, i);
+    run_all();
+    merge_all(TSDB_MERGE_FULL);
+    run_all();
+    sim_objects_pass(&sim, sim.now_ms + (int64_t)365 * DAY_MS);
+    for (int i = 0; i < 3; i++) {
+        sim_env_advance_ns(machine.sim, 2 * 3600 * NS_PER_S);
+        run_all();
+    }
+    tsdb_stats(machine.db, &stats);
+    assert_int_equal(stats.clock, TSDB_CLOCK_NOT_BUCKETS);
+    assert_int_equal(count_parts(), 4);
+    sim_env_set_realtime_ms(machine.sim, sim.now_ms);
+    pass_time(2 * 3600 * 1000);
+    tsdb_stats(machine.db, &stats);
+    assert_int_equal(stats.clock, TSDB_CLOCK_GOOD);
+    pass_time(DAY_MS);
+    assert_int_equal(count_parts(), 1);
+    expect_catalog();
+    end_bucket();
+}
+
 /* A life of a store and its bucket, in which request number `at` fails, and restarts follow. */
 static bool
 live(uint64_t at, enum sim_failure failure, bool restarts)
@@ -457,8 +484,7 @@ live(uint64_t at, enum sim_failure failure, bool restarts)
     sim.fails_at = 0;
     run_all();
     run_all();
-    sim_objects_pass(&sim, sim.now_ms + 2 * sim.late_ms);
-    run_all();
+    pass_time(2 * sim.late_ms);
     expect_catalog();
     pass_time(2 * 3600 * 1000);
     pass_time(DAY_MS);
@@ -492,14 +518,14 @@ UNIT_TEST(test_someone_elses_delta_stops_the_writer)
     begin();
     send_part("__name__=m,x=1", T0, 0);
     run_all();
-    tsdb_bucket_stats(bucket, &stats);
+    assert_true(tsdb_bucket_stats(bucket->db, &stats));
     catalog_delta_key(stats.number + 1, key);
     must(sim.objects.ops->put(&sim.objects, key, bytes_of_text("other"), true, NULL, &machine.why));
     send_part("__name__=m,x=1", T0 + 1000, 1);
     sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
     assert_int_equal(run(), ERR_INPUT);
     assert_non_null(strstr(machine.why.text, "did not write"));
-    tsdb_bucket_stats(bucket, &stats);
+    assert_true(tsdb_bucket_stats(bucket->db, &stats));
     assert_true(stats.is_stopped);
     size_t objects = sim.count;
     assert_int_equal(run(), ERR_INPUT);
@@ -888,6 +914,7 @@ main(void)
         claim(test_a_rule_that_removes_objects_keeps_parts_in_the_directory),
         claim(test_objects_go_when_they_were_unnamed_for_the_grace),
         claim(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are),
+        claim(test_clocks_that_differ_suspend_retention_and_the_sweep),
         claim(test_no_failed_request_makes_the_catalog_differ_from_the_store),
         claim(test_someone_elses_delta_stops_the_writer),
         claim(test_an_emptied_bucket_stops_the_writer),

@@ -40,6 +40,27 @@ exports() { # URL FILE
     "$firekeep" export --url="$1" --start=0 --end=now -o "$work/$2"
 }
 
+adopts() { # ADDRESS
+    "$firekeep" bucket adopt --format=json "$1" "$work/new" >"$work/adopted.json"
+}
+
+# A backup, and a copy of the bucket, which is made after it.
+from_backup() {
+    config "type: directory, path: $work/copy"
+    claim "a backup is restored" "$firekeep" restore "$work/backups" "$work/data"
+    claim "beside a copy of the bucket a server starts" begins
+    claim "its samples are exported" exports "$url" restored.jsonl
+    claim "they are those of the backup" cmp "$work/restored.jsonl" "$work/now.jsonl"
+    claim "it writes nothing into the copy" within 30 shows "$url" stopped '$2 == 1'
+    stop server
+    claim "the directory is taken for it" "$firekeep" bucket take "$work/copy" "$work/data"
+    claim "it starts again" begins
+    claim "it goes on with the copy" within 30 shows "$url" stopped '$2 == 0'
+    stop server
+    rm -rf "$work/data" "$work/copy"
+    config "type: directory, path: $work/bucket"
+}
+
 round() { # NAME KEYS ADDRESS
     local name=$1 address=$3
     config "$2"
@@ -53,12 +74,21 @@ round() { # NAME KEYS ADDRESS
     claim "$name: with all samples" test "$(wc -l <"$work/remote.jsonl")" == 4000
     claim "$name: a series is deleted" deletes 'second{i="5"}'
     claim "$name: the catalog says so at once" within 30 says '"deletions":1' 0 "$firekeep" bucket stats --format=json "$address"
+    claim "$name: its removal is awaited" says '"bucket":"hides"' 0 curl -s -XPOST "$url/api/v1/admin/tsdb/clean_tombstones"
+    claim "$name: the catalog has no deletion any more" says '"deletions":0' 0 "$firekeep" bucket stats --format=json "$address"
+    claim "$name: the status says up to when it is complete" says '"completeTime":"2023-11-14T22:13:20Z"' 0 curl -s "$url/api/v1/status/storage"
+    claim "$name: the new part is removed from the directory, too" within 60 shows "$url" remote_parts '$2 == 1'
     claim "$name: it is listed" says "parts/" 0 "$firekeep" bucket ls --config.file="$work/config.yml"
     claim "$name: it is intact" says "1 part, 0 missing or damaged" 0 "$firekeep" bucket verify --read-all "$address"
     claim "$name: samples of the server are exported" exports "$url" now.jsonl
+    if [ "$name" == directory ]; then
+        claim "a backup is made" "$firekeep" backup --url="$url" --create "$work/backups"
+        cp -r "$work/bucket" "$work/copy"
+    fi
     crash server
     mv "$work/data" "$work/gone"
-    claim "$name: a new directory is made of it" "$firekeep" bucket adopt "$address" "$work/new"
+    if [ "$name" == directory ]; then from_backup; fi
+    claim "$name: a new directory is made of it" adopts "$address"
     claim "$name: it is intact" says "1 of these parts is only in the bucket" 0 "$firekeep" verify "$work/new"
     claim "$name: a directory is not overwritten" says "is not empty" 1 "$firekeep" bucket adopt "$address" "$work/new"
     claim "$name: it is served" start_firekeep adopted "$work/new" "${port[adopted]}" --config.file="$work/config.yml"
@@ -72,6 +102,8 @@ round() { # NAME KEYS ADDRESS
     claim "$name: a directory in use is not taken" says "is in use" 1 "$firekeep" bucket take "$address" "$work/data"
     stop adopted
     stop server
+    "$firekeep" export --storage.path="$work/data" --after="$(grep -o '"completePosition":[0-9]*' "$work/adopted.json" | cut -d: -f2)" -o "$work/beyond.jsonl"
+    claim "$name: what only the old directory has is exported" test "$(grep -c '"third"' "$work/beyond.jsonl") $(wc -l <"$work/beyond.jsonl")" == "2000 2000"
     rm -rf "$work/data" "$work/new"
 }
 

@@ -16,11 +16,19 @@
 #include "base/log.h"
 #include "base/text/time_text.h"
 #include "model/selector.h"
+#include "tsdb/tsdb_bucket.h"
 
 enum {
     ALONE_NAMED_MAX = 8,
     ALONE_TEXT_BYTES = 300,
     SNAPSHOTS_BYTES_MAX = 1024 * 1024, /* of more than ten thousand snapshots */
+};
+
+/* What the bucket has of a deletion. */
+static const char *const in_bucket[] = {
+    [BUCKET_PENDING] = "pending",
+    [BUCKET_HIDES] = "hides",
+    [BUCKET_DONE] = "done",
 };
 
 struct alone {
@@ -42,10 +50,10 @@ put_alone(void *context, uint64_t part, const char *reason)
     json_object_close(a->json);
 }
 
-/* Replies with statistics before and after an operation. `name` may be NULL. */
+/* Replies with statistics before and after an operation. `name` and `bucket` may be NULL. */
 static void
 reply_done(struct api *api, struct http_request *request, enum err e, const struct why *why,
-           const struct tsdb_stats *before, const char *name)
+           const struct tsdb_stats *before, const char *name, const char *bucket)
 {
     struct tsdb_stats after;
     const struct {
@@ -58,6 +66,7 @@ reply_done(struct api *api, struct http_request *request, enum err e, const stru
     tsdb_stats(api->options.tsdb, &after);
     json_object_open(p.j);
     if (name != NULL) json_member_text(p.j, "name", name);
+    if (bucket != NULL) json_member_text(p.j, "bucket", bucket);
     for (unsigned i = 0; i < 2; i++) {
         const struct tsdb_stats *s = moments[i].stats;
         json_key(p.j, moments[i].key);
@@ -83,7 +92,7 @@ flush_run(struct api *api, struct http_request *request)
     struct tsdb_stats before;
     tsdb_stats(api->options.tsdb, &before);
     enum err e = api->options.flush_now(api->options.context, &why);
-    reply_done(api, request, e, &why, &before, NULL);
+    reply_done(api, request, e, &why, &before, NULL, NULL);
 }
 
 void
@@ -96,7 +105,7 @@ merge_run(struct api *api, struct http_request *request)
         full != NULL && strcasecmp(full, "true") == 0 ? TSDB_MERGE_FULL : TSDB_MERGE_DUE;
     tsdb_stats(api->options.tsdb, &before);
     enum err e = api->options.merge_now(api->options.context, mode, &why);
-    reply_done(api, request, e, &why, &before, NULL);
+    reply_done(api, request, e, &why, &before, NULL, NULL);
 }
 
 /* Takes a snapshot with all samples acknowledged before: flushes the head first. */
@@ -116,7 +125,7 @@ snapshot_run(struct api *api, struct http_request *request)
                           name, &why);
     }
     if (e == OK) log_info("snapshot created", KV("name", name));
-    reply_done(api, request, e, &why, &before, name);
+    reply_done(api, request, e, &why, &before, name, NULL);
 }
 
 struct snapshot_list {
@@ -190,9 +199,14 @@ clean_run(struct api *api, struct http_request *request)
 {
     struct why why = {""};
     struct tsdb_stats before;
+    struct tsdb_bucket_stats bucket;
     tsdb_stats(api->options.tsdb, &before);
     enum err e = api->options.merge_now(api->options.context, TSDB_MERGE_CLEAN, &why);
-    reply_done(api, request, e, &why, &before, NULL);
+    bool has_bucket = tsdb_bucket_stats(api->options.tsdb, &bucket);
+    reply_done(api, request, e, &why, &before, NULL,
+               !has_bucket         ? NULL
+               : bucket.is_failing ? in_bucket[BUCKET_PENDING]
+                                   : in_bucket[BUCKET_HIDES]);
 }
 
 /* --- deleting --------------------------------------------------------------------------------- */
@@ -253,6 +267,7 @@ deletion_end(struct api *api, struct http_request *request, enum err e, struct d
              struct tsdb_deletion counts, const struct tsdb_preview *preview)
 {
     struct json_page p;
+    struct tsdb_bucket_stats bucket;
     json_page_begin(&p, api, request);
     p.why = d->why;
     json_object_open(p.j);
@@ -262,7 +277,8 @@ deletion_end(struct api *api, struct http_request *request, enum err e, struct d
                      JSON("headBytes", preview->head_bytes), JSON("exact", preview->exact));
     } else {
         json_member_uint(p.j, "windows", counts.windows);
-        if (tsdb_has_bucket(api->options.tsdb)) json_members(p.j, JSON("bucket", "pending"));
+        if (tsdb_bucket_stats(api->options.tsdb, &bucket))
+            json_members(p.j, JSON("bucket", in_bucket[BUCKET_PENDING]));
         json_member_array(p.j, "ids");
         for (uint32_t i = 0; i < d->selector_count; i++) {
             char id[24];
@@ -454,12 +470,6 @@ static const char *const states[] = {
     [DELETION_FINAL] = "final",
     [DELETION_DONE] = "done",
     [DELETION_UNDONE] = "undone",
-};
-
-static const char *const in_bucket[] = {
-    [BUCKET_PENDING] = "pending",
-    [BUCKET_HIDES] = "hides",
-    [BUCKET_DONE] = "done",
 };
 
 /* The members of a receipt; the object stays open. */

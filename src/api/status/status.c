@@ -65,7 +65,7 @@ api_doubts_clock(struct api *api, struct why *why)
     struct tsdb_stats s;
     char now[TIME_TEXT_BYTES], newest[TIME_TEXT_BYTES];
     tsdb_stats(api->options.tsdb, &s);
-    if (s.clock == TSDB_CLOCK_GOOD) return false;
+    if (s.clock == TSDB_CLOCK_GOOD || s.clock == TSDB_CLOCK_NOT_BUCKETS) return false;
     time_print(env_realtime_ms(api->options.env), now);
     if (s.clock == TSDB_CLOCK_BEFORE_RELEASE) {
         (void)why_set(why, ERR_AGAIN,

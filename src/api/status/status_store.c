@@ -10,6 +10,7 @@
 #include "api/request/read_request.h"
 #include "api/status/pages.h"
 #include "model/selector.h"
+#include "tsdb/tsdb_bucket.h"
 
 enum { TOP_COUNT = 10, TOP_COUNT_MAX = 10000, ULID_BYTES = 26 };
 
@@ -155,6 +156,25 @@ put_merges(struct json *j, const struct tsdb_merge_now *m)
     json_array_close(j);
 }
 
+/* What is in the bucket of object_storage. */
+static void
+put_bucket(struct json *j, struct tsdb *tsdb)
+{
+    struct tsdb_bucket_stats s;
+    if (!tsdb_bucket_stats(tsdb, &s)) return;
+    json_member_object(j, "bucket");
+    json_members(j,
+                 JSON("state", s.is_stopped   ? "stopped"
+                               : s.is_failing ? "failing"
+                                              : "written"),
+                 JSON("number", s.number), JSON("parts", s.parts), JSON("bytes", s.bytes),
+                 JSON("onlyThere", s.remote_parts), JSON("completePosition", s.complete_pos),
+                 JSON("behindBytes", s.behind_bytes), JSON("requests", s.requests_total),
+                 JSON("readBytes", s.read_bytes_total));
+    if (s.complete_ms != INT64_MIN) put_page_time(j, "completeTime", s.complete_ms);
+    json_object_close(j);
+}
+
 enum err
 storage_page(struct json_page *p)
 {
@@ -172,6 +192,7 @@ storage_page(struct json_page *p)
                     JSON("exemplars", s.part_exemplars), JSON("bytes", s.part_bytes),
                     JSON("dataBytes", s.part_data_bytes),
                     JSON("indexBytes", s.part_bytes - s.part_data_bytes));
+    put_bucket(j, p->api->options.tsdb);
     json_member_array(j, "partitions");
     enum err e = tsdb_partitions(p->api->options.tsdb, put_partition, j);
     json_array_close(j);

@@ -222,7 +222,7 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
         "1 while writes are refused because the disk is nearly full, else 0.", t->disk_low);
     put(s, "firekeep_clock_suspect", GAUGE,
         "1 while the system clock is earlier than the newest sample of a sender by more than "
-        "write.max_future, or than this release, else 0.",
+        "write.max_future, or than this release, or an hour off the clock of the bucket, else 0.",
         t->clock != TSDB_CLOCK_GOOD);
     put(s, "firekeep_tenants", GAUGE, "Known tenants.", t->tenants);
     if (t->newest_ms != INT64_MIN) {

@@ -210,8 +210,7 @@ struct object_upload {
     const char *key;
     struct file *from;
     uint64_t size;
-    uint8_t *piece; /* OBJECT_PIECE_BYTES */
-    struct object_digester digester;
+    uint8_t *piece;           /* OBJECT_PIECE_BYTES */
     char id[UPLOAD_ID_BYTES]; /* "": not begun */
     struct buf list;          /* of pieces, in XML */
 };
@@ -265,7 +264,6 @@ upload_piece(struct object_upload *u, uint64_t number, struct bytes piece, struc
     struct object_exchange x;
     struct object_digest digest;
     enum err e = object_digest_of(piece, &digest);
-    if (e == OK) e = object_digester_take(&u->digester, piece);
     if (e) return why_set(why, e, "not enough memory for a checksum");
     exchange_upload(&x, u, number);
     exchange_digest(&x, &digest);
@@ -315,11 +313,9 @@ upload_abandon(struct object_upload *u)
 }
 
 static enum err
-upload_pieces(struct object_upload *u, struct object_digest expected, struct why *why)
+upload_pieces(struct object_upload *u, struct why *why)
 {
-    struct object_digest got = {{0}};
-    enum err e = object_digester_begin(&u->digester);
-    if (e) return why_set(why, e, "not enough memory for a checksum");
+    enum err e = upload_begin(u, why);
     uint64_t at = 0;
     for (uint64_t number = 1; at < u->size && e == OK; number++) {
         size_t size =
@@ -328,35 +324,27 @@ upload_pieces(struct object_upload *u, struct object_digest expected, struct why
         if (e == OK) e = upload_piece(u, number, bytes_of(u->piece, size), why);
         at += size;
     }
-    e = object_digester_end(&u->digester, e, &got);
-    if (e == OK && memcmp(&got, &expected, sizeof got) != 0)
-        e = why_set(why, ERR_CORRUPT, "%s changed while it was read", u->from->path);
+    if (e == OK) e = upload_end(u, why);
+    if (e) upload_abandon(u);
     return e;
 }
 
 static enum err
 bucket_put_file(struct objects *objects, const char *key, struct file *from, uint64_t size,
-                struct object_digest digest, struct why *why)
+                struct why *why)
 {
     struct object_bucket *b = object_bucket_of(objects);
-    struct object_digest got;
     struct object_upload u = {.bucket = b, .key = key, .from = from, .size = size};
     size_t room = size < OBJECT_PIECE_BYTES ? (size_t)size + 1 : OBJECT_PIECE_BYTES;
+    enum err e = OK;
     u.piece = mem_alloc(b->memory, room);
     if (u.piece == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read %s", from->path);
     buf_init(&u.list, b->memory, SIZE_MAX);
     buf_put_text(&u.list, "<CompleteMultipartUpload>");
-    enum err e;
     if (size > OBJECT_PIECE_BYTES) {
-        e = upload_begin(&u, why);
-        if (e == OK) e = upload_pieces(&u, digest, why);
-        if (e == OK) e = upload_end(&u, why);
-        if (e) upload_abandon(&u);
+        e = upload_pieces(&u, why);
     } else {
         e = file_read_at(from, u.piece, (size_t)size, 0, why);
-        if (e == OK) e = object_digest_of(bytes_of(u.piece, (size_t)size), &got);
-        if (e == OK && memcmp(&got, &digest, sizeof got) != 0)
-            e = why_set(why, ERR_CORRUPT, "%s changed while it was read", from->path);
         if (e == OK)
             e = bucket_put(objects, key, bytes_of(u.piece, (size_t)size), false, NULL, why);
     }

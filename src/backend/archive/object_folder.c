@@ -36,51 +36,40 @@ object_folder_of(struct objects *objects)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Makes the directories above a key, durably. */
+/* Makes the directory and those above it, durably. */
 static enum err
-make_dirs(struct object_folder *f, const char *key, struct why *why)
+make_dirs(struct object_folder *f, const char *dir, struct why *why)
 {
-    char path[OBJECT_PATH_BYTES], parent[OBJECT_PATH_BYTES];
+    char parent[OBJECT_PATH_BYTES];
     struct file_facts facts;
-    const char *slash = strrchr(key, '/');
-    size_t root = strlen(f->dir);
-    if (slash == NULL) return OK;
-    int n = snprintf(path, sizeof path, "%s/%.*s", f->dir, (int)(slash - key), key);
-    if (n < 0 || (size_t)n >= sizeof path) return why_set(why, ERR_LIMIT, "%s: too long", f->dir);
-    if (env_facts(f->env, path, &facts, NULL) == OK) return OK;
-    enum err e = OK;
-    for (size_t at = root; e == OK && at <= (size_t)n; at++) {
-        if (path[at] != '/' && path[at] != '\0') continue;
-        char after = path[at];
-        path[at] = '\0';
-        snprintf(parent, sizeof parent, "%s", path);
-        char *end = strrchr(parent, '/');
-        if (end == NULL)
-            snprintf(parent, sizeof parent, ".");
-        else if (end != parent)
-            *end = '\0';
-        else
-            end[1] = '\0';
-        e = env_mkdir(f->env, path, why);
-        if (e == OK) e = env_syncdir(f->env, parent, why);
-        path[at] = after;
-    }
-    return e;
+    enum err e = env_facts(f->env, dir, &facts, why);
+    if (e != ERR_MISSING) return e;
+    snprintf(parent, sizeof parent, "%s", dir);
+    char *end = strrchr(parent, '/');
+    if (end != NULL) end[end == parent] = '\0';
+    e = end == NULL ? OK : make_dirs(f, parent, why);
+    if (end == NULL) snprintf(parent, sizeof parent, ".");
+    if (e == OK) e = env_mkdir(f->env, dir, why);
+    return e ? e : env_syncdir(f->env, parent, why);
 }
 
 /* Opens a new file for an object. */
 static enum err
 begin_file(struct object_folder *f, const char *key, struct file *ret_file, struct why *why)
 {
-    char path[OBJECT_PATH_BYTES];
+    char path[OBJECT_PATH_BYTES], name[sizeof UNFINISHED + 20];
     uint64_t number;
-    enum err e = make_dirs(f, key, why);
-    if (e == OK) e = make_dirs(f, "tmp/x", why);
+    enum err e = path_in(path, sizeof path, f->dir, key, why);
+    if (e) return e;
+    *strrchr(path, '/') = '\0';
+    e = make_dirs(f, path, why);
+    if (e == OK) e = path_in(path, sizeof path, f->dir, UNFINISHED, why);
+    if (e == OK) e = make_dirs(f, path, why);
     if (e == OK) e = env_random(f->env, &number, sizeof number);
     if (e) return e;
-    int n = snprintf(path, sizeof path, "%s/%s/%016" PRIx64, f->dir, UNFINISHED, number);
-    if (n < 0 || (size_t)n >= sizeof path) return why_set(why, ERR_LIMIT, "%s: too long", f->dir);
-    return file_open(f->env, path, FILE_CREATE, ret_file, why);
+    snprintf(name, sizeof name, "%s/%016" PRIx64, UNFINISHED, number);
+    e = path_in(path, sizeof path, f->dir, name, why);
+    return e ? e : file_open(f->env, path, FILE_CREATE, ret_file, why);
 }
 
 /* Makes the file durable and gives it its name. *ret_written is false if there is one already, and
@@ -135,29 +124,20 @@ object_folder_put(struct objects *objects, const char *key, struct bytes content
 
 static enum err
 object_folder_put_file(struct objects *objects, const char *key, struct file *from, uint64_t size,
-                       struct object_digest digest, struct why *why)
+                       struct why *why)
 {
     struct object_folder *f = object_folder_of(objects);
     struct file file = FILE_CLOSED;
-    struct object_digester digester;
-    struct object_digest got;
     bool written;
     uint8_t *chunk = mem_alloc(f->memory, COPY_BYTES);
-    if (chunk == NULL || object_digester_begin(&digester) != OK) {
-        mem_free(f->memory, chunk, COPY_BYTES);
-        return why_set(why, ERR_NOMEM, "not enough memory to read %s", from->path);
-    }
+    if (chunk == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read %s", from->path);
     enum err e = begin_file(f, key, &file, why);
     for (uint64_t at = 0; e == OK && at < size;) {
         size_t more = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
         e = file_read_at(from, chunk, more, at, why);
-        if (e == OK) e = object_digester_take(&digester, bytes_of(chunk, more));
         if (e == OK) e = file_write_at(&file, bytes_of(chunk, more), at, why);
         at += more;
     }
-    e = object_digester_end(&digester, e, &got);
-    if (e == OK && memcmp(&got, &digest, sizeof got) != 0)
-        e = why_set(why, ERR_CORRUPT, "%s changed while it was read", from->path);
     if (e == OK)
         e = end_file(f, &file, key, false, &written, why);
     else

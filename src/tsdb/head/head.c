@@ -525,9 +525,10 @@ look_at_clock(struct head *head)
     int64_t now = env_realtime_ms(head->env);
     bool behind =
         head->newest_ms != INT64_MIN && now < head->newest_ms - head->limits.max_future_ms;
-    head->clock = behind                ? TSDB_CLOCK_BEFORE_SAMPLES
-                  : now < BUILD_TIME_MS ? TSDB_CLOCK_BEFORE_RELEASE
-                                        : TSDB_CLOCK_GOOD;
+    head->clock = behind                       ? TSDB_CLOCK_BEFORE_SAMPLES
+                  : now < BUILD_TIME_MS        ? TSDB_CLOCK_BEFORE_RELEASE
+                  : head->differs_from_buckets ? TSDB_CLOCK_NOT_BUCKETS
+                                               : TSDB_CLOCK_GOOD;
     bool first = head->clock == TSDB_CLOCK_GOOD && head->retention_base_ms == INT64_MIN;
     if (first) head->retention_base_ms = now - head_lived_ms(head);
 }

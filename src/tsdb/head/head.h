@@ -182,6 +182,7 @@ struct head {
     enum tsdb_dir dir;
     bool series_refused; /* a limit refused a new series since the last cut */
     enum tsdb_clock clock;
+    bool differs_from_buckets; /* the clock, by more than an hour */
     uint32_t metadata_life; /* rises when families are forgotten, so that series send them again */
     bool metadata_changed;  /* since the last cut */
     bool metadata_due;      /* a cut is due for changed metadata */

@@ -330,33 +330,25 @@ read_ends(struct part *p, uint64_t *ret_version, uint64_t *ret_root, uint64_t *r
     return *ret_data_bytes > s->file_bytes ? part_damaged(p, 0, "footer", why) : OK;
 }
 
-/* Reads the ends and the root of the source. */
 static enum err
-part_load(struct part *p, struct why *why)
+part_open_file(struct part *p, const char *parts_dir, struct why *why)
 {
+    char dir[256], path[256];
     struct page_source *s = &p->source;
     const struct page *page;
     uint64_t version, root;
+    enum err e = storage_part_path(dir, sizeof dir, parts_dir, p->info.number, STORAGE_PART);
+    if (e == OK) e = path_join(path, sizeof path, dir, "part");
+    if (e == OK) e = file_open(p->env, path, FILE_READ, &s->file, why);
+    if (e == OK) e = file_size(&s->file, &s->file_bytes, why);
     p->info.file_bytes = s->file_bytes;
-    enum err e = read_ends(p, &version, &root, &p->info.data_bytes, why);
+    if (e == OK) e = read_ends(p, &version, &root, &p->info.data_bytes, why);
     if (e == OK) e = page_get(s, root, PAGE_ROOT, &page, why);
     if (e) return e;
     e = unpack_root(p, bytes_of(page->at, page->size), version);
     page_release(s, page);
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory to open a part");
     return e == ERR_CORRUPT ? part_damaged(p, root, "root", why) : e;
-}
-
-static enum err
-part_open_file(struct part *p, const char *parts_dir, struct why *why)
-{
-    char dir[256], path[256];
-    struct page_source *s = &p->source;
-    enum err e = storage_part_path(dir, sizeof dir, parts_dir, p->info.number, STORAGE_PART);
-    if (e == OK) e = path_join(path, sizeof path, dir, "part");
-    if (e == OK) e = file_open(p->env, path, FILE_READ, &s->file, why);
-    if (e == OK) e = file_size(&s->file, &s->file_bytes, why);
-    return e ? e : part_load(p, why);
 }
 
 static struct part *
@@ -427,32 +419,6 @@ part_open_root(struct budget *budget, struct page_cache *cache, const struct par
 }
 
 enum err
-part_reopen(struct part *of, struct budget *budget, struct page_cache *cache,
-            struct part **ret_part, struct why *why)
-{
-    struct part *p;
-    if (!part_is_remote(of))
-        return part_open(of->env, budget, cache, of->parts_dir, of->info.number, ret_part, why);
-    p = part_new(budget, cache, of->info.number);
-    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory to open a part");
-    p->source.is_remote = true;
-    p->source.file_bytes = of->source.file_bytes;
-    p->source.index_bytes = of->source.index_bytes;
-    memcpy(p->source.file.path, of->source.file.path, sizeof p->source.file.path);
-    enum err e = of->source.remote == NULL
-                     ? OK
-                     : remote_file_copy(of->source.remote, budget, &p->source.remote);
-    if (e) e = why_set(why, e, "not enough memory to open a part");
-    if (e == OK) e = part_load(p, why);
-    if (e) {
-        part_unref(p);
-        return e;
-    }
-    *ret_part = p;
-    return OK;
-}
-
-enum err
 part_root_read(struct part *p, struct buf *to, struct part_root *ret, struct why *why)
 {
     const struct page *page;
@@ -466,6 +432,28 @@ part_root_read(struct part *p, struct buf *to, struct part_root *ret, struct why
     if (buf_error(to)) return why_set(why, buf_error(to), "not enough memory for a root");
     ret->payload = buf_bytes(to);
     return OK;
+}
+
+enum err
+part_reopen(struct part *of, struct budget *budget, struct page_cache *cache,
+            struct part **ret_part, struct why *why)
+{
+    const struct part_info *i = &of->info;
+    const struct part_entry entry = {i->number, i->from_pos, i->to_pos, part_applied(of), i->time};
+    struct remote_file *remote = NULL;
+    struct part_root root;
+    struct buf bytes;
+    if (!part_is_remote(of))
+        return part_open(of->env, budget, cache, of->parts_dir, i->number, ret_part, why);
+    buf_init(&bytes, budget, PAGE_BYTES_MAX);
+    enum err e = part_root_read(of, &bytes, &root, why);
+    if (e == OK && of->source.remote != NULL &&
+        remote_file_copy(of->source.remote, budget, &remote) != OK)
+        e = why_set(why, ERR_NOMEM, "not enough memory to open a part");
+    if (e == OK)
+        e = part_open_root(budget, cache, &entry, i->file_bytes, &root, remote, ret_part, why);
+    buf_fini(&bytes);
+    return e;
 }
 
 bool

@@ -33,11 +33,12 @@
 #include "model/storage_layout.h"
 
 #define RULES_EVERY_NS (3600 * NS_PER_S)
+#define CLOCK_EVERY_NS (60 * NS_PER_S)
+#define CLOCK_OFF_MS   (3600 * 1000)
 
 enum {
     BASE_EVERY = 64,            /* deltas */
     DELTA_EVERY_MS = 60 * 1000, /* but deletions and rules at once */
-    CLOCK_BACK_MS = 3600 * 1000,
 };
 
 /* --- CATALOG ---------------------------------------------------------------------------------- */
@@ -189,7 +190,7 @@ upload_is_due(const struct tsdb_bucket *b, const struct part *part, const char *
     if (part_info(part)->from_pos < b->base.complete_pos) return true;
     if (env_facts(b->db->env, path, &facts, NULL)) return true; /* the upload says what is wrong */
     int64_t age_ms = env_realtime_ms(b->db->env) - facts.modified_ns / NS_PER_MS;
-    return age_ms >= b->options.upload_after_ms || age_ms < -CLOCK_BACK_MS;
+    return age_ms >= b->options.upload_after_ms || age_ms < -CLOCK_OFF_MS;
 }
 
 static enum err
@@ -206,16 +207,8 @@ static enum err
 look_at_object(struct tsdb_bucket *b, const char *key, const struct uploaded *u, struct why *why)
 {
     struct object_facts facts;
-    enum err e = b->objects->ops->look(b->objects, key, &facts, why);
+    enum err e = objects_look(b->objects, key, false, &facts, why);
     if (e == ERR_MISSING) return why_set(why, ERR_AGAIN, "%s is not there after its upload", key);
-    if (e == OK && !facts.has_digest && !facts.is_archived) {
-        struct object_digester digester;
-        e = object_digester_begin(&digester);
-        if (e == OK) {
-            e = b->objects->ops->get(b->objects, key, object_digester_take, &digester, why);
-            e = object_digester_end(&digester, e, &facts.digest);
-        }
-    }
     if (e) return e;
     if (facts.is_archived)
         return why_set(why, ERR_AGAIN, "%s is archived, and cannot be read", key);
@@ -232,7 +225,7 @@ upload_file(struct tsdb_bucket *b, struct file *file, struct uploaded *u, struct
     catalog_part_key(&named, key);
     enum err e = file_size(file, &u->size, why);
     if (e == OK) e = object_digest_of_file(file, u->size, b->options.memory, &u->digest, why);
-    if (e == OK) e = b->objects->ops->put_file(b->objects, key, file, u->size, u->digest, why);
+    if (e == OK) e = b->objects->ops->put_file(b->objects, key, file, u->size, why);
     return e ? e : look_at_object(b, key, u, why);
 }
 
@@ -302,17 +295,9 @@ put_state(const struct manifest *state, struct budget *memory, uint64_t *ret_has
 }
 
 static bool
-tombstone_meets(struct tsdb_bucket *b, const struct manifest_tombstone *t,
-                const struct catalog_part *p)
+tombstone_meets(const struct manifest_tombstone *t, const struct part_entry *p)
 {
-    struct part *part;
-    if (p->entry.applied >= t->id || p->entry.from_pos >= t->pos ||
-        !ranges_meet(t->range, p->entry.time))
-        return false;
-    if (catalog_open_part(p, b->options.memory, b->db->cache, NULL, &part, NULL)) return true;
-    bool has = part_tenant(part, t->tenant) != NULL;
-    part_unref(part);
-    return has;
+    return p->applied < t->id && p->from_pos < t->pos && ranges_meet(t->range, p->time);
 }
 
 static bool
@@ -372,7 +357,7 @@ keep_tombstones(struct tsdb_bucket *b, const struct live_numbers *live, const st
             is_listed |= m->tombstones[k].id == t->id;
         for (uint32_t k = 0; k < next->part_count; k++)
             is_needed = is_needed || (!is_live(live, next->parts[k].entry.number) &&
-                                      tombstone_meets(b, t, &next->parts[k]));
+                                      tombstone_meets(t, &next->parts[k].entry));
         if (!is_listed && is_needed && !was_undone(m, t->id)) all[count++] = *t;
     }
     /* They are older than all that the store has: merges apply tombstones in order. */
@@ -678,7 +663,7 @@ compare_intent(struct tsdb_bucket *b, const char *key, struct why *why)
 {
     struct buf found;
     buf_init(&found, b->options.memory, CATALOG_BYTES_MAX);
-    enum err e = catalog_get(b->objects, key, &found, why);
+    enum err e = objects_get(b->objects, key, &found, why);
     if (e == OK && !bytes_equal(buf_bytes(&found), buf_bytes(&b->intent))) {
         e = why_set(why, ERR_INPUT,
                     "the bucket has another %s than this directory intended: another server writes "
@@ -958,6 +943,32 @@ remove_next(struct tsdb_bucket *b, bool *ret_done, struct why *why)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
+/* Compares the clocks. Retention, levels and the sweep rest while one of them is wrong. */
+static enum err
+look_at_clocks(struct tsdb_bucket *b, struct why *why)
+{
+    char key[OBJECT_KEY_BYTES];
+    struct object_facts facts;
+    struct head *head = &b->db->head;
+    int64_t now_ns = env_monotonic_ns(b->db->env);
+    if (b->clocked_ns != 0 && now_ns - b->clocked_ns < CLOCK_EVERY_NS) return OK;
+    catalog_delta_key(b->base.number, key);
+    enum err e = b->objects->ops->look(b->objects, key, &facts, why);
+    if (e) return e == ERR_MISSING ? bucket_look_at_chain(b, why) : e;
+    b->clocked_ns = now_ns;
+    b->bucket_ms = facts.now_ms;
+    int64_t off_ms = facts.now_ms == INT64_MIN ? 0 : env_realtime_ms(b->db->env) - facts.now_ms;
+    if (off_ms <= CLOCK_OFF_MS && off_ms >= -CLOCK_OFF_MS) off_ms = 0;
+    lock_take(&head->lock);
+    head->differs_from_buckets = off_ms != 0;
+    look_at_clock(head);
+    lock_drop(&head->lock);
+    lock_take(&b->lock);
+    b->stats.clock_off_ms = off_ms;
+    lock_drop(&b->lock);
+    return OK;
+}
+
 /* Tests what the bucket can do. ERR_INPUT: not enough. */
 static enum err
 probe(struct tsdb_bucket *b, struct why *why)
@@ -988,11 +999,10 @@ step(struct tsdb_bucket *b, enum tsdb_bucket_did *ret_did, struct why *why)
         e = make_opening(b, why);
         return e ? e : step(b, ret_did, why);
     }
-    if (b->base.number % BASE_EVERY == 0 && b->based != b->base.number) {
+    e = look_at_clocks(b, why);
+    if (e == OK && b->base.number % BASE_EVERY == 0 && b->based != b->base.number)
         e = put_base(b, why);
-        if (e) return e;
-    }
-    e = make_delta(b, &done, why);
+    if (e == OK) e = make_delta(b, &done, why);
     if (e == OK && done) return step(b, ret_did, why);
     if (e == OK) e = upload_next(b, &done, why);
     if (e == OK && done) *ret_did = TSDB_BUCKET_UPLOADED;
@@ -1018,12 +1028,12 @@ tsdb_bucket_step(struct tsdb_bucket *b, enum tsdb_bucket_did *ret_did, struct wh
         e = why_set(why, ERR_INPUT, "the id of the directory cannot be read or written");
     }
     if (e == OK) e = step(b, ret_did, why);
-    if (e == ERR_INPUT) {
-        lock_take(&b->lock);
-        b->stats.is_stopped = true;
-        lock_drop(&b->lock);
-        atomic_store(&b->db->live.named_deletion, UINT64_MAX); /* it will never have others */
-    }
+    lock_take(&b->lock);
+    b->stats.is_failing = e != OK;
+    b->stats.is_stopped = e == ERR_INPUT;
+    lock_drop(&b->lock);
+    /* It will never have other deletions. */
+    if (e == ERR_INPUT) atomic_store(&b->db->live.named_deletion, UINT64_MAX);
     return e;
 }
 
@@ -1038,41 +1048,49 @@ count_remote(struct tsdb *db)
     return count;
 }
 
-void
-tsdb_bucket_stats(struct tsdb_bucket *b, struct tsdb_bucket_stats *ret)
+bool
+tsdb_bucket_stats(struct tsdb *db, struct tsdb_bucket_stats *ret)
 {
-    lock_take(&b->lock);
-    *ret = b->stats;
-    lock_drop(&b->lock);
-    const struct remote_store *r = &b->db->remote;
-    ret->remote_parts = count_remote(b->db);
+    const struct remote_store *r = &db->remote;
+    struct wal_stats wal;
+    *ret = (struct tsdb_bucket_stats){0};
+    lock_take(&db->live.lock);
+    struct tsdb_bucket *b = db->bucket;
+    if (b != NULL) {
+        lock_take(&b->lock);
+        *ret = b->stats;
+        lock_drop(&b->lock);
+    }
+    lock_drop(&db->live.lock);
+    if (b == NULL) return false;
+    wal_stats(db->wal, &wal);
+    if (wal.end_pos > ret->complete_pos) ret->behind_bytes = wal.end_pos - ret->complete_pos;
+    ret->remote_parts = count_remote(db);
     ret->requests_total = atomic_load_explicit(&r->requests, memory_order_relaxed);
     ret->read_bytes_total = atomic_load_explicit(&r->bytes, memory_order_relaxed);
+    return true;
 }
 
 /* ERR_INPUT: parts are only in a bucket, and this is another one. */
 static enum err
 look_at_bucket(struct tsdb_bucket *b, struct why *why)
 {
-    char key[OBJECT_KEY_BYTES];
     struct arena arena;
-    struct buf found;
-    struct catalog first;
-    uint64_t checksum;
+    struct buf scratch;
+    struct catalog first = {.number = 0};
+    uint64_t checksum = 0;
+    uint8_t kind;
     arena_init(&arena, b->options.memory, 0, 0);
-    buf_init(&found, b->options.memory, CATALOG_BYTES_MAX);
-    catalog_delta_key(1, key);
-    enum err e = catalog_get(b->objects, key, &found, why);
-    if (e == OK) e = catalog_read(buf_bytes(&found), key, &arena, &first, &checksum, why);
-    bool differs = e == OK && memcmp(first.bucket_id, b->base.bucket_id, CATALOG_ID_BYTES) != 0;
-    if (e == ERR_MISSING || differs) {
+    buf_init(&scratch, b->options.memory, CATALOG_BYTES_MAX);
+    enum err e = catalog_next(b->objects, &arena, &scratch, &first, &checksum, &kind, why);
+    if (e == OK && memcmp(first.bucket_id, b->base.bucket_id, CATALOG_ID_BYTES) != 0) {
         e = why_set(why, ERR_INPUT,
                     "%s is not the bucket that has parts of %s, which are not in the directory",
                     b->objects->shown, b->db->dir);
     } else if (e == ERR_AGAIN || e == ERR_IO) {
         e = OK;
     }
-    buf_fini(&found);
+    buf_fini(&scratch);
     arena_fini(&arena);
     return e;
 }

@@ -121,18 +121,6 @@ struct bucket_check {
     struct tsdb_bucket_verdict verdict;
 };
 
-/* Reads an object for its digest. */
-static enum err
-read_object_digest(struct objects *objects, const char *key, struct object_digest *ret,
-                   struct why *why)
-{
-    struct object_digester digester;
-    enum err e = object_digester_begin(&digester);
-    if (e) return why_set(why, e, "not enough memory for a checksum");
-    e = objects->ops->get(objects, key, object_digester_take, &digester, why);
-    return object_digester_end(&digester, e, ret);
-}
-
 static void
 bucket_finding(struct bucket_check *x, const char *key, const char *text)
 {
@@ -148,24 +136,20 @@ check_catalog_part(struct bucket_check *x, const struct catalog_part *p, struct 
     struct object_facts facts;
     catalog_part_key(p, key);
     x->verdict.parts++;
-    enum err e = x->objects->ops->look(x->objects, key, &facts, why);
-    if (e == ERR_MISSING) {
-        x->verdict.bad++;
-        bucket_finding(x, key, "is missing");
-        return OK;
-    }
-    if (e == OK && facts.is_archived) {
+    enum err e = objects_look(x->objects, key, x->read_all, &facts, why);
+    if (e && e != ERR_MISSING) return e;
+    bool is_there = e == OK;
+    if (is_there && facts.is_archived) {
         x->verdict.archived++;
         bucket_finding(x, key, "is archived: it has to be restored before it can be read");
-    } else if (e == OK && (x->read_all || !facts.has_digest)) {
-        e = read_object_digest(x->objects, key, &facts.digest, why);
     }
-    if (e) return e;
     bool is_known = facts.has_digest || !facts.is_archived;
-    bool differs = is_known && memcmp(&facts.digest, &p->digest, sizeof p->digest) != 0;
-    if (facts.size == p->size && !differs) return OK;
+    if (is_there && facts.size == p->size &&
+        (!is_known || memcmp(&facts.digest, &p->digest, sizeof p->digest) == 0))
+        return OK;
     x->verdict.bad++;
-    bucket_finding(x, key, "has another content than the part that was uploaded");
+    bucket_finding(x, key,
+                   is_there ? "has another content than the part that was uploaded" : "is missing");
     return OK;
 }
 
@@ -173,11 +157,8 @@ static enum err
 note_unnamed(void *context, const struct object_listed *object)
 {
     struct bucket_check *x = context;
-    for (uint32_t i = 0; i < x->catalog->part_count; i++) {
-        char key[OBJECT_KEY_BYTES];
-        catalog_part_key(&x->catalog->parts[i], key);
-        if (strcmp(key, object->key) == 0) return OK;
-    }
+    struct catalog_part p;
+    if (catalog_part_of_key(object->key, &p) && catalog_names(x->catalog, &p)) return OK;
     x->verdict.unnamed++;
     x->verdict.unnamed_bytes += object->size;
     return OK;
@@ -238,15 +219,12 @@ make_store(struct env *env, const char *dir, const struct catalog *c,
     return e ? e : format_write(env, dir, why);
 }
 
-/* PUTs the pending delta, and notes that in CATALOG. ERR_INPUT: another process was faster. */
+/* PUTs the pending delta, which the server notes. ERR_INPUT: another process was faster. */
 static enum err
-put_opening(struct env *env, struct objects *objects, const char *dir, struct catalog_file *file,
-            struct arena *arena, struct why *why)
+put_opening(struct objects *objects, const struct catalog_file *file, struct why *why)
 {
     char key[OBJECT_KEY_BYTES];
-    struct catalog open;
     bool written = false;
-    uint64_t checksum;
     catalog_delta_key(file->intent_number, key);
     enum err e = objects->ops->put(objects, key, file->intent, true, &written, why);
     if (e) {
@@ -255,14 +233,9 @@ put_opening(struct env *env, struct objects *objects, const char *dir, struct ca
                           "will do",
                           key);
     }
-    if (!written)
-        return why_set(why, ERR_INPUT, "another process writes into the bucket: %s exists", key);
-    e = catalog_read(file->intent, key, arena, &open, &checksum, why);
-    if (e == OK) e = catalog_apply(&file->base, &open, arena, why);
-    file->checksum = checksum;
-    file->intent_number = 0;
-    file->intent = bytes_of(NULL, 0);
-    return e ? e : catalog_file_write(env, dir, arena->budget, file, why);
+    return written
+               ? OK
+               : why_set(why, ERR_INPUT, "another process writes into the bucket: %s exists", key);
 }
 
 enum err
@@ -287,7 +260,7 @@ tsdb_bucket_adopt(struct env *env, struct objects *objects, const char *dir, str
         file.intent = buf_bytes(&open);
     }
     if (e == OK) e = make_store(env, dir, &file.base, &file, &arena, why);
-    if (e == OK) e = put_opening(env, objects, dir, &file, &arena, why);
+    if (e == OK) e = put_opening(objects, &file, why);
     buf_fini(&open);
     arena_fini(&arena);
     return e;
@@ -332,7 +305,7 @@ take_next(struct taking *t, bool *ret_more, struct why *why)
             why, ERR_INPUT,
             "%s has what %s lacks, from number %" PRIu64
             " on: make a new directory with 'firekeep bucket adopt', and bring over what "
-            "only this one has with 'firekeep export --after'",
+            "only this one has with 'firekeep export --storage.path --after'",
             t->objects->shown, t->dir, f->base.number);
     }
     /* Its number is taken, by itself or by another: it will never be PUT again. */

@@ -10,10 +10,6 @@
  */
 #include "tsdb/store/bucket.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 #define SWEEP_EVERY_NS (3600 * NS_PER_S)
 
 struct sweep {
@@ -24,23 +20,9 @@ struct sweep {
 };
 
 static bool
-parse_part_key(const char *key, struct catalog_part *ret)
-{
-    char again[OBJECT_KEY_BYTES];
-    struct catalog_part p = {.size = 0};
-    if (sscanf(key, CATALOG_PARTS "%16" SCNx64 "/%20" SCNu64 "-%16" SCNx64, &p.session,
-               &p.entry.number, &p.tag) != 3)
-        return false;
-    catalog_part_key(&p, again);
-    *ret = p;
-    return strcmp(key, again) == 0;
-}
-
-static bool
 sweep_spares(const struct tsdb_bucket *b, const struct catalog_part *p)
 {
-    const struct catalog_part *named = catalog_find(&b->base, p->entry.number);
-    if (named != NULL && named->session == p->session && named->tag == p->tag) return true;
+    if (catalog_names(&b->base, p)) return true;
     for (uint32_t i = 0; i < b->uploaded_count; i++)
         if (p->session == b->session && b->uploaded[i].tag == p->tag) return true;
     return false;
@@ -62,7 +44,7 @@ sweep_listed(void *context, const struct object_listed *object)
 {
     struct sweep *s = context;
     struct catalog_part p;
-    if (!parse_part_key(object->key, &p) || sweep_spares(s->bucket, &p)) return OK;
+    if (!catalog_part_of_key(object->key, &p) || sweep_spares(s->bucket, &p)) return OK;
     if (s->count == s->capacity) {
         uint32_t more = s->capacity == 0 ? 64 : 2 * s->capacity;
         struct catalog_unnamed *grown = mem_resize(
@@ -139,16 +121,12 @@ bucket_sweep(struct tsdb_bucket *b, struct why *why)
 {
     int64_t now_ns = env_monotonic_ns(b->db->env);
     struct sweep s = {.bucket = b};
-    struct object_facts facts;
-    char key[OBJECT_KEY_BYTES];
     if (b->swept_ns != 0 && now_ns - b->swept_ns < SWEEP_EVERY_NS) return OK;
+    if (b->bucket_ms == INT64_MIN || b->stats.clock_off_ms != 0)
+        return OK; /* its time is in doubt */
+    s.now_ms = b->bucket_ms;
     enum err e = bucket_look_at_chain(b, why);
-    catalog_delta_key(b->base.number, key);
-    if (e == OK) e = b->objects->ops->look(b->objects, key, &facts, why);
-    if (e) return e == ERR_MISSING ? ERR_AGAIN : e;
-    s.now_ms = facts.now_ms;
-    if (s.now_ms != INT64_MIN)
-        e = b->objects->ops->list(b->objects, CATALOG_PARTS, sweep_listed, &s, why);
+    if (e == OK) e = b->objects->ops->list(b->objects, CATALOG_PARTS, sweep_listed, &s, why);
     if (e == ERR_NOMEM) (void)why_set(why, e, "not enough memory for a list of objects");
     if (e) {
         mem_free(b->options.memory, s.found, s.capacity * sizeof *s.found);

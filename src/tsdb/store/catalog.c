@@ -401,24 +401,26 @@ catalog_part_key(const struct catalog_part *p, char to[OBJECT_KEY_BYTES])
              p->session, p->entry.number, p->tag);
 }
 
+bool
+catalog_part_of_key(const char *key, struct catalog_part *ret)
+{
+    char again[OBJECT_KEY_BYTES];
+    *ret = (struct catalog_part){.size = 0};
+    if (sscanf(key, CATALOG_PARTS "%16" SCNx64 "/%20" SCNu64 "-%16" SCNx64, &ret->session,
+               &ret->entry.number, &ret->tag) != 3)
+        return false;
+    catalog_part_key(ret, again);
+    return strcmp(key, again) == 0;
+}
+
+bool
+catalog_names(const struct catalog *base, const struct catalog_part *p)
+{
+    const struct catalog_part *named = catalog_find(base, p->entry.number);
+    return named != NULL && named->session == p->session && named->tag == p->tag;
+}
+
 /* --- the chain -------------------------------------------------------------------------------- */
-
-static enum err
-append_piece(void *context, struct bytes piece)
-{
-    struct buf *to = context;
-    buf_put_bytes(to, piece);
-    return buf_error(to);
-}
-
-enum err
-catalog_get(struct objects *objects, const char *key, struct buf *to, struct why *why)
-{
-    buf_clear(to);
-    enum err e = objects->ops->get(objects, key, append_piece, to, why);
-    if (e == ERR_LIMIT) return why_set(why, ERR_CORRUPT, "%s is too large", key);
-    return e == ERR_NOMEM ? why_set(why, e, "not enough memory to read %s", key) : e;
-}
 
 enum err
 catalog_look(struct objects *objects, uint64_t number, uint64_t checksum, struct budget *memory,
@@ -428,7 +430,7 @@ catalog_look(struct objects *objects, uint64_t number, uint64_t checksum, struct
     struct buf found;
     buf_init(&found, memory, CATALOG_BYTES_MAX);
     catalog_delta_key(number, key);
-    enum err e = catalog_get(objects, key, &found, why);
+    enum err e = objects_get(objects, key, &found, why);
     bool is_it = e == OK && found.size >= 8 && load_le64(found.at + found.size - 8) == checksum &&
                  hash_bytes(bytes_of(found.at, found.size - 8), 0) == checksum;
     buf_fini(&found);
@@ -504,7 +506,7 @@ static enum err
 read_object(struct objects *objects, const char *key, struct arena *arena, struct buf *scratch,
             struct catalog *ret, uint64_t *ret_checksum, struct why *why)
 {
-    enum err e = catalog_get(objects, key, scratch, why);
+    enum err e = objects_get(objects, key, scratch, why);
     if (e) return e;
     struct bytes kept = arena_copy(arena, buf_bytes(scratch));
     if (kept.at == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read %s", key);

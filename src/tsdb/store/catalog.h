@@ -87,6 +87,10 @@ MUST_CHECK enum err catalog_open_part(const struct catalog_part *part, struct bu
 void catalog_delta_key(uint64_t number, char to[OBJECT_KEY_BYTES]);
 void catalog_base_key(uint64_t number, char to[OBJECT_KEY_BYTES]);
 void catalog_part_key(const struct catalog_part *part, char to[OBJECT_KEY_BYTES]);
+/* Reads the key of a part: its session, number and tag. False: it is no such key. */
+bool catalog_part_of_key(const char *key, struct catalog_part *ret_part);
+/* True if a state names the object of that session, number and tag. */
+bool catalog_names(const struct catalog *base, const struct catalog_part *part);
 #define CATALOG_DELTAS "catalog/"
 #define CATALOG_BASES  "base/"
 #define CATALOG_PARTS  "parts/"
@@ -147,8 +151,4 @@ MUST_CHECK enum err catalog_next(struct objects *objects, struct arena *arena, s
  * none; ERR_CORRUPT: another one; neither has a sentence. */
 MUST_CHECK enum err catalog_look(struct objects *objects, uint64_t number, uint64_t checksum,
                                  struct budget *memory, struct why *why);
-/* Gets an object of the catalog. ERR_MISSING: there is none. */
-MUST_CHECK enum err catalog_get(struct objects *objects, const char *key, struct buf *to,
-                                struct why *why);
-
 #endif

@@ -337,15 +337,6 @@ tsdb_undelete(struct tsdb *db, struct bytes tenant, uint64_t id, struct why *why
     return e;
 }
 
-bool
-tsdb_has_bucket(struct tsdb *db)
-{
-    lock_take(&db->live.lock);
-    bool has = db->bucket != NULL;
-    lock_drop(&db->live.lock);
-    return has;
-}
-
 /* --- listing ---------------------------------------------------------------------------------- */
 
 static enum err

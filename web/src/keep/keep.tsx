@@ -63,6 +63,7 @@ export interface Storage {
   log: { bytes: number; segments: number }
   head: { bytes: number; samples: number; exemplars: number; series: number }
   parts: { parts: number; samples: number; exemplars: number; bytes: number; dataBytes: number; indexBytes: number }
+  bucket?: { state: string; parts: number; bytes: number; onlyThere: number; completeTime?: string; requests: number; readBytes: number }
   partitions: Partition[]
   merges: Merge[]
   retention: { rules: RetentionRule[]; graceLeftSeconds: number }
@@ -175,6 +176,18 @@ function Timeline(props: { partitions: Partition[]; merges: Merge[] }) {
   )
 }
 
+function bucketRows(b: Storage['bucket']): [string, string][] {
+  if (!b) return []
+  const state = b.state === 'written' ? '' : b.state === 'failing' ? '; the last request failed' : '; nothing is written any more'
+  return [
+    [
+      'Bucket',
+      `${numbered(b.parts, 'part')}, ${bytes(b.bytes)}, ${count(b.onlyThere)} only there; complete up to ${b.completeTime ?? 'no sample'}${state}`,
+    ],
+    ['Read from the bucket', `${bytes(b.readBytes)} in ${numbered(b.requests, 'request')}`],
+  ]
+}
+
 export function KeepPage() {
   const mayAct = useMayAct()
   return (
@@ -192,6 +205,7 @@ export function KeepPage() {
                   `${count(s.parts.samples)} samples in ${numbered(s.parts.parts, 'part')}, ${bytes(s.parts.bytes)}` +
                     (s.parts.samples > 0 ? `: ${(s.parts.bytes / s.parts.samples).toFixed(3)} bytes per sample` : ''),
                 ],
+                ...bucketRows(s.bucket),
               ]}
             />
             <h2>Parts over time</h2>
