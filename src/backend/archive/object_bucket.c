@@ -247,17 +247,6 @@ upload_begin(struct object_upload *u, struct why *why)
     return refused(e);
 }
 
-/* Appends a text to XML. */
-static void
-put_xml(struct buf *to, const char *text)
-{
-    for (; *text != '\0'; text++)
-        if (*text == '&' || *text == '<' || *text == '>' || *text == '"')
-            buf_printf(to, "&#%d;", *text);
-        else
-            buf_put_u8(to, (uint8_t)*text);
-}
-
 static enum err
 upload_piece(struct object_upload *u, uint64_t number, struct bytes piece, struct why *why)
 {
@@ -268,11 +257,11 @@ upload_piece(struct object_upload *u, uint64_t number, struct bytes piece, struc
     exchange_upload(&x, u, number);
     exchange_digest(&x, &digest);
     e = exchange(&x, "PUT", piece, why);
+    const char *tag = e ? "" : x.answer->wanted[OBJECT_WANTED_ETAG];
+    if (strpbrk(tag, "<&") != NULL) e = why_set(why, ERR_IO, "the response has an invalid ETag");
     if (e == OK) {
-        buf_printf(&u->list, "<Part><PartNumber>%llu</PartNumber><ETag>",
-                   (unsigned long long)number);
-        put_xml(&u->list, x.answer->wanted[OBJECT_WANTED_ETAG]);
-        buf_put_text(&u->list, "</ETag><ChecksumSHA256>");
+        buf_printf(&u->list, "<Part><PartNumber>%llu</PartNumber><ETag>%s</ETag><ChecksumSHA256>",
+                   (unsigned long long)number, tag);
         base64_put(&u->list, bytes_of(digest.at, sizeof digest.at));
         buf_put_text(&u->list, "</ChecksumSHA256></Part>");
     }

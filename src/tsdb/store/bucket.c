@@ -356,8 +356,8 @@ keep_tombstones(struct tsdb_bucket *b, const struct live_numbers *live, const st
         for (uint32_t k = 0; k < m->tombstone_count; k++)
             is_listed |= m->tombstones[k].id == t->id;
         for (uint32_t k = 0; k < next->part_count; k++)
-            is_needed = is_needed || (!is_live(live, next->parts[k].entry.number) &&
-                                      tombstone_meets(t, &next->parts[k].entry));
+            is_needed = is_needed || (tombstone_meets(t, &next->parts[k].entry) &&
+                                      !is_live(live, next->parts[k].entry.number));
         if (!is_listed && is_needed && !was_undone(m, t->id)) all[count++] = *t;
     }
     /* They are older than all that the store has: merges apply tombstones in order. */
