@@ -1,51 +1,33 @@
-/* tsdb_bucket_test.c - parts reach the bucket, its catalog says what the store has, whatever fails,
- * and two writers of one chain do not mix. */
+/* tsdb_bucket_test.c - parts reach the bucket, its catalog says what the store has, whatever
+ * fails, and two writers of one chain do not mix. */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "lib/random.h"
 #include "lib/test.h"
+#include "lib/tsdb/tsdb_bucket_rig.h"
 #include "lib/tsdb/tsdb_claim.h"
-#include "model/selector.h"
-#include "sys/sim_objects.h"
 #include "tsdb/store/bucket.h"
 #include "tsdb/store/catalog.h"
 #include "tsdb/store/store.h"
-#include "tsdb/tsdb_bucket.h"
 
 static struct sim_objects sim;
-static struct tsdb_bucket *bucket;
-static bool single_writer;
-static int64_t keep_ms;
-
-static void
-open_bucket(void)
-{
-    const struct tsdb_bucket_options options = {.tsdb = machine.db,
-                                                .objects = &sim.objects,
-                                                .memory = &machine.memory,
-                                                .keep_ms = keep_ms,
-                                                .grace_ms = DAY_MS,
-                                                .single_writer = single_writer};
-    must(tsdb_bucket_open(&options, &bucket, &machine.why));
-}
+static struct bucket_rig rig;
 
 static void
 begin(void)
 {
-    keep_ms = 0;
+    rig = (struct bucket_rig){.machine = &machine, .objects = &sim};
     sim_objects_init(&sim);
     machine_close(&machine); /* the store knows the bucket from its start */
-    machine.options.objects = &sim.objects;
-    machine_must_open(&machine);
-    open_bucket();
+    bucket_rig_open(&rig);
 }
 
 static void
 close_bucket(void)
 {
-    tsdb_bucket_free(bucket);
-    bucket = NULL;
+    tsdb_bucket_free(rig.bucket);
+    rig.bucket = NULL;
 }
 
 static void
@@ -56,118 +38,33 @@ end_bucket(void)
 }
 
 static void
-restart(void)
-{
-    close_bucket();
-    machine_verified_restart(&machine);
-    open_bucket();
-}
-
-static void
 send_part(const char *series, int64_t t_ms, double value)
 {
-    must_send_float("a", series, t_ms, value);
-    machine_commit(&machine);
-    machine_flush(&machine);
-}
-
-static enum err
-try_merges(enum tsdb_merge_mode mode)
-{
-    struct tsdb_merge_options options = {.mode = mode};
-    struct tsdb_merge_result r = {.input_count = 1};
-    enum err e = OK;
-    while (e == OK && r.input_count > 0)
-        e = tsdb_merge(machine.db, &options, &r, &machine.why);
-    return e;
+    bucket_rig_send(&rig, series, t_ms, value);
 }
 
 static void
 merge_all(enum tsdb_merge_mode mode)
 {
-    must(try_merges(mode));
-}
-
-/* Steps until nothing is due, or an error. */
-static enum err
-run(void)
-{
-    enum tsdb_bucket_did did = TSDB_BUCKET_OPENED;
-    enum err e = OK;
-    machine.why.text[0] = '\0';
-    while (e == OK && did != TSDB_BUCKET_NOTHING)
-        e = tsdb_bucket_step(bucket, &did, &machine.why);
-    return e;
-}
-
-/* Steps until a minute has passed after the last delta, too. */
-static void
-run_all(void)
-{
-    must(run());
-    sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
-    must(run());
-}
-
-/* What the bucket says is what the store has, and each object is the part's file. */
-static void
-expect_catalog(void)
-{
-    struct arena arena;
-    struct catalog c;
-    struct tsdb_bucket_stats stats;
-    uint64_t checksum;
-    arena_init(&arena, NULL, 0, 0);
-    must(catalog_load(&sim.objects, 0, &arena, &c, &checksum, &machine.why));
-    const struct version *v = machine.db->live.version;
-    assert_int_equal(c.part_count, v->part_count);
-    for (uint32_t i = 0; i < c.part_count; i++) {
-        char key[OBJECT_KEY_BYTES];
-        const struct part_info *info = NULL;
-        for (uint32_t k = 0; k < v->part_count; k++)
-            if (part_info(v->parts[k])->number == c.parts[i].entry.number)
-                info = part_info(v->parts[k]);
-        assert_non_null(info);
-        assert_int_equal(info->from_pos, c.parts[i].entry.from_pos);
-        assert_int_equal(info->file_bytes, c.parts[i].size);
-        catalog_part_key(&c.parts[i], key);
-        const struct sim_object *o = sim_objects_find(&sim, key);
-        assert_non_null(o);
-        assert_int_equal(o->size, info->file_bytes);
-    }
-    assert_int_equal(c.complete_pos, tsdb_store_pos(machine.db));
-    assert_int_equal(c.state.tombstone_count, v->tombstones->count);
-    struct ledger ledger = machine_ledger(&machine, "a");
-    for (uint32_t i = 0; i < c.state.tenant_count; i++)
-        if (bytes_equal_text(c.state.tenants[i].name, "a")) {
-            assert_int_equal(c.state.tenants[i].totals.stored[LEDGER_FLOAT],
-                             ledger.stored[LEDGER_FLOAT]);
-            assert_memory_equal(c.state.tenants[i].totals.count, ledger.count, sizeof ledger.count);
-        }
-    assert_true(tsdb_bucket_stats(bucket->db, &stats));
-    assert_int_equal(stats.number, c.number);
-    assert_int_equal(stats.complete_pos, c.complete_pos);
-    assert_int_equal(stats.parts, c.part_count);
-    assert_true(stats.is_open && !stats.is_stopped);
-    arena_fini(&arena);
+    must(bucket_rig_merge(&rig, mode));
 }
 
 UNIT_TEST(test_parts_and_the_catalog_follow_the_store)
 {
     begin();
-    run_all();
-    expect_catalog();
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
     for (int i = 0; i < 5; i++) {
         send_part("__name__=m,x=1", T0 + i * 1000, i);
-        run_all();
-        expect_catalog();
+        bucket_rig_run_all(&rig);
+        bucket_rig_expect_catalog(&rig);
     }
     merge_all(TSDB_MERGE_FULL);
-    run_all();
-    expect_catalog();
-    restart();
-    run_all();
-    expect_catalog();
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
+    bucket_rig_restart(&rig);
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
     end_bucket();
 }
 
@@ -176,33 +73,13 @@ UNIT_TEST(test_many_deltas_leave_two_bases)
     begin();
     for (int i = 0; i < 200; i++) {
         send_part("__name__=m,x=1", T0 + i * 1000, i);
-        run_all();
+        bucket_rig_run_all(&rig);
         if (i % 20 == 19) merge_all(TSDB_MERGE_FULL);
     }
-    run_all();
-    expect_catalog();
-    size_t bases = 0;
-    for (size_t i = 0; i < sim.count; i++)
-        bases += strncmp(sim.items[i].key, CATALOG_BASES, sizeof CATALOG_BASES - 1) == 0;
-    assert_int_equal(bases, 2);
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
+    assert_int_equal(bucket_rig_count(&sim, CATALOG_BASES), 2);
     end_bucket();
-}
-
-static size_t
-count_parts(void)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < sim.count; i++)
-        count += strncmp(sim.items[i].key, CATALOG_PARTS, sizeof CATALOG_PARTS - 1) == 0;
-    return count;
-}
-
-static void
-pass_time(int64_t ms)
-{
-    sim_objects_pass(&sim, sim.now_ms + ms);
-    sim_env_advance_ns(machine.sim, ms * NS_PER_MS);
-    run_all();
 }
 
 UNIT_TEST(test_objects_go_when_they_were_unnamed_for_the_grace)
@@ -210,39 +87,35 @@ UNIT_TEST(test_objects_go_when_they_were_unnamed_for_the_grace)
     begin();
     for (int i = 0; i < 3; i++)
         send_part("__name__=m,x=1", T0 + i * 1000, i);
-    run_all();
+    bucket_rig_run_all(&rig);
     merge_all(TSDB_MERGE_FULL);
-    run_all();
-    assert_int_equal(count_parts(), 4);
-    pass_time(2 * 3600 * 1000); /* now they are known to be unnamed */
-    pass_time(DAY_MS - 3600 * 1000);
-    assert_int_equal(count_parts(), 4);
-    restart(); /* which forgets nothing */
-    run_all();
-    assert_int_equal(count_parts(), 4);
-    pass_time(3600 * 1000);
-    assert_int_equal(count_parts(), 1);
-    expect_catalog();
+    bucket_rig_run_all(&rig);
+    assert_int_equal(bucket_rig_count(&sim, CATALOG_PARTS), 4);
+    bucket_rig_pass(&rig, 2 * 3600 * 1000); /* now they are known to be unnamed */
+    bucket_rig_pass(&rig, DAY_MS - 3600 * 1000);
+    assert_int_equal(bucket_rig_count(&sim, CATALOG_PARTS), 4);
+    bucket_rig_restart(&rig); /* which forgets nothing */
+    bucket_rig_run_all(&rig);
+    assert_int_equal(bucket_rig_count(&sim, CATALOG_PARTS), 4);
+    bucket_rig_pass(&rig, 3600 * 1000);
+    assert_int_equal(bucket_rig_count(&sim, CATALOG_PARTS), 1);
+    bucket_rig_expect_catalog(&rig);
     end_bucket();
 }
 
 static uint64_t
 count_remote_parts(void)
 {
-    struct tsdb_bucket_stats stats;
-    assert_true(tsdb_bucket_stats(bucket->db, &stats));
-    return stats.remote_parts;
+    return bucket_rig_stats(&rig).remote_parts;
 }
-
-static uint64_t delete_series(const char *selector_text);
 
 /* Parts leave the directory when they are this old. */
 static void
 begin_keeping(int64_t ms)
 {
     close_bucket();
-    keep_ms = ms;
-    open_bucket();
+    rig.keep_ms = ms;
+    bucket_rig_open(&rig);
 }
 
 UNIT_TEST(test_parts_that_are_only_in_the_bucket_answer)
@@ -253,15 +126,15 @@ UNIT_TEST(test_parts_that_are_only_in_the_bucket_answer)
     begin_keeping(1);
     must_send_float("a", "__name__=m,x=1", T0, 1);
     send_part("__name__=m,x=2", T0, 2);
-    run_all();
+    bucket_rig_run_all(&rig);
     assert_int_equal(count_remote_parts(), 1);
-    expect_catalog();
+    bucket_rig_expect_catalog(&rig);
     expect_all(&machine, "a", two);
-    restart();
+    bucket_rig_restart(&rig);
     assert_int_equal(count_remote_parts(), 1);
     expect_all(&machine, "a", two);
-    run_all();
-    expect_catalog();
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
     end_bucket();
 }
 
@@ -271,20 +144,20 @@ UNIT_TEST(test_merges_read_and_replace_parts_in_the_bucket)
     begin_keeping(1);
     for (int i = 0; i < 3; i++) {
         send_part("__name__=m,x=1", T0 + i * 1000, i);
-        run_all();
+        bucket_rig_run_all(&rig);
     }
     assert_int_equal(count_remote_parts(), 3);
-    (void)delete_series("m{x='2'}");
+    (void)bucket_rig_delete(&rig, "m{x='2'}");
     merge_all(TSDB_MERGE_FULL);
     assert_int_equal(count_remote_parts(), 0);
-    run_all();
+    bucket_rig_run_all(&rig);
     assert_int_equal(count_remote_parts(), 1);
-    expect_catalog();
+    bucket_rig_expect_catalog(&rig);
     send_part("__name__=m,x=1", T0 - 1000, 7); /* late */
     merge_all(TSDB_MERGE_FULL);
-    run_all();
-    expect_catalog();
-    restart();
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
+    bucket_rig_restart(&rig);
     expect_all(&machine, "a",
                "{__name__=\"m\", x=\"1\"} 1767221999000 7\n"
                "{__name__=\"m\", x=\"1\"} 1767222000000 0\n"
@@ -299,17 +172,17 @@ UNIT_TEST(test_a_bucket_that_is_away_fails_queries_and_stops_no_writes)
     begin();
     begin_keeping(1);
     send_part("__name__=m,x=1", T0, 1);
-    run_all();
-    restart();
+    bucket_rig_run_all(&rig);
+    bucket_rig_restart(&rig);
     question_init(&q, "a", every_series, 1, INT64_MIN, INT64_MAX);
     sim.is_away = true;
     assert_int_equal(machine_select(&machine, &q, NULL, NULL), ERR_AGAIN);
     assert_non_null(strstr(machine.why.text, "bucket"));
     question_fini(&q);
     send_part("__name__=m,x=1", T0 + 1000, 2);
-    assert_int_equal(try_merges(TSDB_MERGE_FULL), ERR_AGAIN);
+    assert_int_equal(bucket_rig_merge(&rig, TSDB_MERGE_FULL), ERR_AGAIN);
     send_part("__name__=m,x=1", T0 + 2000, 3);
-    must(try_merges(TSDB_MERGE_FULL)); /* of parts that are here */
+    must(bucket_rig_merge(&rig, TSDB_MERGE_FULL)); /* of parts that are here */
     sim.is_away = false;
     expect_all(&machine, "a",
                "{__name__=\"m\", x=\"1\"} 1767222000000 1\n"
@@ -334,14 +207,14 @@ UNIT_TEST(test_a_part_whose_object_is_not_whole_stays)
 {
     begin();
     send_part("__name__=m,x=1", T0, 1);
-    run_all();
+    bucket_rig_run_all(&rig);
     flip_object();
     begin_keeping(1);
     sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
-    assert_int_equal(run(), ERR_AGAIN);
+    assert_int_equal(bucket_rig_run(&rig), ERR_AGAIN);
     assert_int_equal(count_remote_parts(), 0);
     flip_object();
-    run_all();
+    bucket_rig_run_all(&rig);
     assert_int_equal(count_remote_parts(), 1);
     end_bucket();
 }
@@ -353,34 +226,19 @@ UNIT_TEST(test_a_rule_that_removes_objects_keeps_parts_in_the_directory)
     begin_keeping(1);
     send_part("__name__=m,x=1", T0, 1);
     sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
-    assert_int_equal(run(), ERR_AGAIN);
+    assert_int_equal(bucket_rig_run(&rig), ERR_AGAIN);
     assert_non_null(strstr(machine.why.text, "after 30 days"));
     assert_int_equal(count_remote_parts(), 0);
     sim.rule = NULL;
-    run_all();
+    bucket_rig_run_all(&rig);
     assert_int_equal(count_remote_parts(), 1);
     end_bucket();
-}
-
-static uint64_t
-delete_series(const char *selector_text)
-{
-    struct selector selector;
-    struct tsdb_deletion d;
-    must(selector_parse(text(selector_text), &selector, &machine.why));
-    enum err e;
-    do { /* it reads parts of which a request may fail once */
-        e = tsdb_delete(machine.db, text("a"), &selector, 1, INT64_MIN, INT64_MAX, &d,
-                        &machine.why);
-    } while (e == ERR_AGAIN);
-    must(e);
-    return d.id;
 }
 
 static enum deletion_in_bucket
 deletion_state(uint64_t id)
 {
-    return bucket_deletion(bucket, id);
+    return bucket_deletion(rig.bucket, id);
 }
 
 static uint32_t
@@ -404,61 +262,34 @@ UNIT_TEST(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are
     begin();
     must_send_float("a", "__name__=m,x=1", T0, 0);
     send_part("__name__=m,x=2", T0, 2);
-    run_all();
-    uint64_t undone = delete_series("m{x='2'}");
+    bucket_rig_run_all(&rig);
+    uint64_t undone = bucket_rig_delete(&rig, "m{x='2'}");
     assert_int_equal(deletion_state(undone), BUCKET_PENDING);
-    must(tsdb_bucket_step(bucket, &did, &machine.why)); /* without waiting for a minute */
+    must(tsdb_bucket_step(rig.bucket, &did, &machine.why)); /* without waiting for a minute */
     assert_int_equal(deletion_state(undone), BUCKET_HIDES);
     assert_int_equal(did, TSDB_BUCKET_NAMED);
     assert_int_equal(catalogued_tombstones(), 1);
     must(tsdb_undelete(machine.db, text("a"), undone, &machine.why));
-    must(tsdb_bucket_step(bucket, &did, &machine.why));
+    must(tsdb_bucket_step(rig.bucket, &did, &machine.why));
     assert_int_equal(catalogued_tombstones(), 0);
-    uint64_t final = delete_series("m{x='1'}");
-    must(tsdb_bucket_step(bucket, &did, &machine.why));
+    uint64_t final = bucket_rig_delete(&rig, "m{x='1'}");
+    must(tsdb_bucket_step(rig.bucket, &did, &machine.why));
     merge_all(TSDB_MERGE_CLEAN);
     /* the parts of the bucket still have the samples */
     sim.requests = 0;
     sim.fails_at = 1;
     sim.failure = SIM_FAILS_BEFORE;
-    (void)run();
+    (void)bucket_rig_run(&rig);
     assert_int_equal(catalogued_tombstones(), 1);
-    run_all();
+    bucket_rig_run_all(&rig);
     assert_int_equal(catalogued_tombstones(), 0);
-    expect_catalog();
+    bucket_rig_expect_catalog(&rig);
     assert_int_equal(deletion_state(final), BUCKET_HIDES);
-    pass_time(2 * 3600 * 1000); /* the old part is known to be unnamed */
-    restart();
+    bucket_rig_pass(&rig, 2 * 3600 * 1000); /* the old part is known to be unnamed */
+    bucket_rig_restart(&rig);
     assert_int_equal(deletion_state(final), BUCKET_HIDES);
-    pass_time(DAY_MS);
+    bucket_rig_pass(&rig, DAY_MS);
     assert_int_equal(deletion_state(final), BUCKET_DONE);
-    end_bucket();
-}
-
-UNIT_TEST(test_clocks_that_differ_suspend_retention_and_the_sweep)
-{
-    struct tsdb_stats stats;
-    begin();
-    for (int i = 0; i < 3; i++)
-        send_part("__name__=m,x=1", T0 + i * 1000, i);
-    run_all();
-    merge_all(TSDB_MERGE_FULL);
-    run_all();
-    sim_objects_pass(&sim, sim.now_ms + (int64_t)365 * DAY_MS);
-    for (int i = 0; i < 3; i++) {
-        sim_env_advance_ns(machine.sim, 2 * 3600 * NS_PER_S);
-        run_all();
-    }
-    tsdb_stats(machine.db, &stats);
-    assert_int_equal(stats.clock, TSDB_CLOCK_NOT_BUCKETS);
-    assert_int_equal(count_parts(), 4);
-    sim_env_set_realtime_ms(machine.sim, sim.now_ms);
-    pass_time(2 * 3600 * 1000);
-    tsdb_stats(machine.db, &stats);
-    assert_int_equal(stats.clock, TSDB_CLOCK_GOOD);
-    pass_time(DAY_MS);
-    assert_int_equal(count_parts(), 1);
-    expect_catalog();
     end_bucket();
 }
 
@@ -472,24 +303,25 @@ live(uint64_t at, enum sim_failure failure, bool restarts)
     sim.failure = failure;
     for (int i = 0; i < 4; i++) {
         send_part(i % 2 == 0 ? "__name__=m,x=1" : "__name__=m,x=2", T0 + i * 1000, i);
-        e = i == 2 ? try_merges(TSDB_MERGE_FULL) : OK;
+        e = i == 2 ? bucket_rig_merge(&rig, TSDB_MERGE_FULL) : OK;
         if (e) assert_int_equal(e, ERR_AGAIN);
-        if (i == 3) (void)delete_series("m{x='1'}");
-        e = run();
+        if (i == 3) (void)bucket_rig_delete(&rig, "m{x='1'}");
+        e = bucket_rig_run(&rig);
         if (e) assert_int_equal(e, ERR_AGAIN);
-        if (e && restarts) restart();
+        if (e && restarts) bucket_rig_restart(&rig);
         sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
     }
     bool failed = sim.requests >= at;
     sim.fails_at = 0;
-    run_all();
-    run_all();
-    pass_time(2 * sim.late_ms);
-    expect_catalog();
-    pass_time(2 * 3600 * 1000);
-    pass_time(DAY_MS);
-    expect_catalog();
-    assert_int_equal(count_parts(), machine.db->live.version->part_count);
+    bucket_rig_run_all(&rig);
+    bucket_rig_run_all(&rig);
+    sim_objects_pass(&sim, sim.now_ms + 2 * sim.late_ms);
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
+    bucket_rig_pass(&rig, 2 * 3600 * 1000);
+    bucket_rig_pass(&rig, DAY_MS);
+    bucket_rig_expect_catalog(&rig);
+    assert_int_equal(bucket_rig_count(&sim, CATALOG_PARTS), machine.db->live.version->part_count);
     return failed;
 }
 
@@ -517,18 +349,18 @@ UNIT_TEST(test_someone_elses_delta_stops_the_writer)
     char key[OBJECT_KEY_BYTES];
     begin();
     send_part("__name__=m,x=1", T0, 0);
-    run_all();
-    assert_true(tsdb_bucket_stats(bucket->db, &stats));
+    bucket_rig_run_all(&rig);
+    tsdb_bucket_stats(rig.bucket, &stats);
     catalog_delta_key(stats.number + 1, key);
     must(sim.objects.ops->put(&sim.objects, key, bytes_of_text("other"), true, NULL, &machine.why));
     send_part("__name__=m,x=1", T0 + 1000, 1);
     sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
-    assert_int_equal(run(), ERR_INPUT);
+    assert_int_equal(bucket_rig_run(&rig), ERR_INPUT);
     assert_non_null(strstr(machine.why.text, "did not write"));
-    assert_true(tsdb_bucket_stats(bucket->db, &stats));
+    tsdb_bucket_stats(rig.bucket, &stats);
     assert_true(stats.is_stopped);
     size_t objects = sim.count;
-    assert_int_equal(run(), ERR_INPUT);
+    assert_int_equal(bucket_rig_run(&rig), ERR_INPUT);
     assert_int_equal(sim.count, objects);
     send_part("__name__=m,x=1", T0 + 2000, 2); /* the store goes on */
     end_bucket();
@@ -538,12 +370,12 @@ UNIT_TEST(test_an_emptied_bucket_stops_the_writer)
 {
     begin();
     send_part("__name__=m,x=1", T0, 0);
-    run_all();
+    bucket_rig_run_all(&rig);
     sim_objects_fini(&sim);
     sim_objects_init(&sim);
     send_part("__name__=m,x=1", T0 + 1000, 1);
     sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
-    assert_int_equal(run(), ERR_INPUT);
+    assert_int_equal(bucket_rig_run(&rig), ERR_INPUT);
     assert_non_null(strstr(machine.why.text, "is missing"));
     end_bucket();
 }
@@ -552,15 +384,14 @@ UNIT_TEST(test_a_bucket_that_ignores_conditions_needs_a_single_writer)
 {
     begin();
     sim.no_conditions = true;
-    assert_int_equal(run(), ERR_INPUT);
+    assert_int_equal(bucket_rig_run(&rig), ERR_INPUT);
     assert_non_null(strstr(machine.why.text, "single_writer"));
     close_bucket();
-    single_writer = true;
-    open_bucket();
+    rig.single_writer = true;
+    bucket_rig_open(&rig);
     send_part("__name__=m,x=1", T0, 0);
-    run_all();
-    expect_catalog();
-    single_writer = false;
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
     end_bucket();
 }
 
@@ -571,7 +402,7 @@ open_dir(const char *dir)
 {
     machine.options.dir = dir;
     machine_must_open(&machine);
-    open_bucket();
+    bucket_rig_open(&rig);
 }
 
 static void
@@ -607,12 +438,12 @@ UNIT_TEST(test_an_adopted_bucket_is_the_store_again)
     begin();
     send_part("__name__=m,x=1", T0, 1);
     send_part("__name__=m,x=2", T0, 2);
-    (void)delete_series("m{x='2'}");
-    run_all();
+    (void)bucket_rig_delete(&rig, "m{x='2'}");
+    bucket_rig_run_all(&rig);
     must_send_float("a", "__name__=m,x=3", T0, 3); /* in the log only */
     machine_commit(&machine);
-    (void)delete_series("m{x='4'}"); /* so that the catalog knows that it was there */
-    run_all();
+    (void)bucket_rig_delete(&rig, "m{x='4'}"); /* so that the catalog knows that it was there */
+    bucket_rig_run_all(&rig);
     close_dir();
     adopt("/adopted", 1);
     open_dir("/adopted");
@@ -621,18 +452,18 @@ UNIT_TEST(test_an_adopted_bucket_is_the_store_again)
     must_send_float("a", "__name__=m,x=2", T0 + 1000, 5); /* after the deletion */
     machine_commit(&machine);
     machine_flush(&machine);
-    run_all();
-    expect_catalog();
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
     merge_all(TSDB_MERGE_CLEAN);
-    run_all();
-    expect_catalog();
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
     expect_all(
         &machine, "a",
         "{__name__=\"m\", x=\"1\"} 1767222000000 1\n{__name__=\"m\", x=\"2\"} 1767222001000 5\n");
     close_dir();
     open_dir(STORE_DIR); /* the writer of before comes back */
     send_part("__name__=m,x=1", T0 + 1000, 1);
-    assert_int_equal(run(), ERR_INPUT);
+    assert_int_equal(bucket_rig_run(&rig), ERR_INPUT);
     assert_non_null(strstr(machine.why.text, "did not write"));
     close_dir();
     assert_int_equal(take(STORE_DIR), ERR_INPUT); /* it lacks what the other has written */
@@ -652,21 +483,21 @@ UNIT_TEST(test_a_copy_writes_nothing_until_it_is_taken)
 {
     begin();
     send_part("__name__=m,x=1", T0, 1);
-    run_all();
+    bucket_rig_run_all(&rig);
     size_t objects = sim.count;
     close_dir();
     forget_identity();
     open_dir(STORE_DIR);
     send_part("__name__=m,x=1", T0 + 1000, 1);
-    assert_int_equal(run(), ERR_INPUT);
+    assert_int_equal(bucket_rig_run(&rig), ERR_INPUT);
     assert_non_null(strstr(machine.why.text, "take"));
     assert_int_equal(sim.count, objects);
     assert_int_equal(take(STORE_DIR), ERR_AGAIN); /* a server has it */
     close_dir();
     must(take(STORE_DIR));
     open_dir(STORE_DIR);
-    run_all();
-    expect_catalog();
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
     end_bucket();
 }
 
@@ -674,17 +505,17 @@ UNIT_TEST(test_take_passes_over_openings_only)
 {
     begin();
     send_part("__name__=m,x=1", T0, 1);
-    run_all();
+    bucket_rig_run_all(&rig);
     close_dir();
     adopt("/restored", 0); /* a test beside production: it opens, and writes nothing */
     open_dir(STORE_DIR);
     send_part("__name__=m,x=1", T0 + 1000, 1);
-    assert_int_equal(run(), ERR_INPUT);
+    assert_int_equal(bucket_rig_run(&rig), ERR_INPUT);
     close_dir();
     must(take(STORE_DIR));
     open_dir(STORE_DIR);
-    run_all();
-    expect_catalog();
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
     end_bucket();
 }
 
@@ -695,7 +526,7 @@ UNIT_TEST(test_a_damaged_object_is_found)
     begin();
     send_part("__name__=m,x=1", T0, 1);
     send_part("__name__=m,x=1", T0 + 1000, 1);
-    run_all();
+    bucket_rig_run_all(&rig);
     close_dir();
     buf_init(&said, NULL, 1 << 20);
     must(tsdb_bucket_verify(&sim.objects, &machine.memory, true, say_line, &said, &verdict,
@@ -717,58 +548,6 @@ UNIT_TEST(test_a_damaged_object_is_found)
 
 /* --- readers ---------------------------------------------------------------------------------- */
 
-/* The samples of an answer, each once, in any order before reading_of_all(). */
-struct reading {
-    struct reading_sample {
-        uint64_t series;
-        int64_t t_ms;
-        uint64_t value;
-    } items[4096];
-    size_t count;
-};
-
-static void
-note_sample(void *context, struct bytes labels, const struct sample_batch *batch, uint32_t i)
-{
-    struct reading *r = context;
-    assert_true(r->count < sizeof r->items / sizeof *r->items);
-    struct reading_sample *to = &r->items[r->count++];
-    *to = (struct reading_sample){hash_bytes(labels, 1), batch->times_ms[i], batch->value_bits[i]};
-}
-
-static int
-by_bytes(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct reading_sample));
-}
-
-/* Adds what a view answers. */
-static enum err
-read_view(struct view *view, const struct bucket_mark *beyond, struct reading *to)
-{
-    struct question q;
-    struct series_set *set;
-    question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
-    q.request.beyond = beyond;
-    enum err e = view_select(view, &q.request, &set, &machine.why);
-    if (e == OK) {
-        e = set_walk(set, &q.request, note_sample, to, &machine.why);
-        series_set_free(set);
-    }
-    question_fini(&q);
-    return e;
-}
-
-static void
-sort_reading(struct reading *r)
-{
-    size_t kept = 0;
-    qsort(r->items, r->count, sizeof *r->items, by_bytes);
-    for (size_t i = 0; i < r->count; i++)
-        if (i == 0 || by_bytes(&r->items[i], &r->items[i - 1]) != 0) r->items[kept++] = r->items[i];
-    r->count = kept;
-}
-
 static struct tsdb_bucket_reader *
 open_reader(void)
 {
@@ -788,15 +567,11 @@ reader_agrees(struct tsdb_bucket_reader *reader)
     struct bucket_mark mark;
     all.count = together.count = 0;
     must(tsdb_bucket_reader_view(reader, true, NULL, &view, &mark, &machine.why));
-    enum err e = read_view(own, &mark, &together);
+    enum err e = reading_add(&together, own, &mark, &machine.why);
     if (e == OK) {
-        must(read_view(view, NULL, &together));
-        must(read_view(own, NULL, &all));
-        sort_reading(&all);
-        sort_reading(&together);
-        assert_int_equal(together.count, all.count);
-        if (all.count > 0)
-            assert_memory_equal(together.items, all.items, all.count * sizeof *all.items);
+        must(reading_add(&together, view, NULL, &machine.why));
+        must(reading_add(&all, own, NULL, &machine.why));
+        reading_expect_same(&together, &all);
     } else {
         assert_int_equal(e, ERR_MISSING);
     }
@@ -810,7 +585,7 @@ UNIT_TEST(test_a_reader_and_what_lies_beyond_are_the_store)
     machine.limits.deletion_hold_ms = 60 * 1000;
     begin();
     begin_keeping(1);
-    run_all();
+    bucket_rig_run_all(&rig);
     struct tsdb_bucket_reader *reader = open_reader();
     struct rng random = {7};
     uint64_t agreed = 0, undone = 0;
@@ -825,15 +600,15 @@ UNIT_TEST(test_a_reader_and_what_lies_beyond_are_the_store)
             merge_all(rng_below(&random, 2) == 0 ? TSDB_MERGE_FULL : TSDB_MERGE_CLEAN);
             sim_objects_pass(&sim, sim.now_ms + sim.late_ms / 4);
         } else if (what == 6) {
-            uint64_t id = delete_series(i % 2 == 0 ? "m{x='1'}" : "m{x='2'}");
+            uint64_t id = bucket_rig_delete(&rig, i % 2 == 0 ? "m{x='1'}" : "m{x='2'}");
             if (id != 0 && rng_below(&random, 2) == 0)
                 undone += tsdb_undelete(machine.db, text("a"), id, &machine.why) == OK;
         } else if (what == 7) {
-            restart();
+            bucket_rig_restart(&rig);
         } else {
             if (what == 9) sim.fails_at = sim.requests + 1 + rng_below(&random, 8);
             sim.failure = (enum sim_failure)rng_below(&random, SIM_FAILURES);
-            enum err e = run();
+            enum err e = bucket_rig_run(&rig);
             if (e) assert_int_equal(e, ERR_AGAIN);
             sim.fails_at = 0;
             if (what == 8) sim_env_advance_ns(machine.sim, 61 * NS_PER_S);
@@ -842,7 +617,7 @@ UNIT_TEST(test_a_reader_and_what_lies_beyond_are_the_store)
     }
     assert_in_range(agreed, 100, 399);
     assert_true(undone > 0);
-    run_all();
+    bucket_rig_run_all(&rig);
     assert_true(reader_agrees(reader));
     tsdb_bucket_reader_free(reader);
     end_bucket();
@@ -852,12 +627,12 @@ UNIT_TEST(test_a_reader_that_was_asleep_follows_the_chain)
 {
     begin();
     send_part("__name__=m,x=1", T0, 0);
-    run_all();
+    bucket_rig_run_all(&rig);
     struct tsdb_bucket_reader *reader = open_reader();
     assert_true(reader_agrees(reader));
     for (int i = 1; i < 200; i++) { /* the bases of before are gone then */
         send_part("__name__=m,x=1", T0 + i * 1000, i);
-        run_all();
+        bucket_rig_run_all(&rig);
     }
     assert_true(reader_agrees(reader));
     tsdb_bucket_reader_free(reader);
@@ -868,11 +643,11 @@ UNIT_TEST(test_a_reader_of_another_writer_is_refused)
 {
     begin();
     send_part("__name__=m,x=1", T0, 1);
-    run_all();
+    bucket_rig_run_all(&rig);
     close_dir();
     adopt("/adopted", 0);
     open_dir("/adopted");
-    run_all();
+    bucket_rig_run_all(&rig);
     struct tsdb_bucket_reader *reader = open_reader();
     assert_true(reader_agrees(reader));
     close_dir();
@@ -888,7 +663,7 @@ UNIT_TEST(test_a_reader_notices_that_the_bucket_is_another_one)
     struct bucket_mark mark;
     begin();
     send_part("__name__=m,x=1", T0, 1);
-    run_all();
+    bucket_rig_run_all(&rig);
     struct tsdb_bucket_reader *reader = open_reader();
     assert_true(reader_agrees(reader));
     while (sim.count > 0)
@@ -914,7 +689,6 @@ main(void)
         claim(test_a_rule_that_removes_objects_keeps_parts_in_the_directory),
         claim(test_objects_go_when_they_were_unnamed_for_the_grace),
         claim(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are),
-        claim(test_clocks_that_differ_suspend_retention_and_the_sweep),
         claim(test_no_failed_request_makes_the_catalog_differ_from_the_store),
         claim(test_someone_elses_delta_stops_the_writer),
         claim(test_an_emptied_bucket_stops_the_writer),

@@ -19,6 +19,7 @@ enum {
     SLOT_BITS = 12,
     SLOT_COUNT_MAX = 1 << SLOT_BITS,
     GENERATION_MAX = (1 << (31 - SLOT_BITS)) - 1,
+    COPIED_PATH_BYTES = 512,
 };
 
 static const uint64_t CAPACITY_DEFAULT_BYTES = UINT64_C(1) << 30;
@@ -595,6 +596,60 @@ sim_env_free(struct sim_env *sim)
     mem_free(NULL, sim->slots, (size_t)sim->slot_count * sizeof *sim->slots);
     lock_fini(&sim->lock);
     mem_free(NULL, sim, sizeof *sim);
+}
+
+static int
+copy_content(struct sim_node *to, const struct sim_node *from)
+{
+    uint8_t piece[SIM_PAGE_BYTES];
+    ssize_t done = 0;
+    for (uint64_t at = 0; done >= 0 && at < from->pages.size_bytes; at += sizeof piece) {
+        size_t size = sim_pages_read(&from->pages, piece, sizeof piece, at);
+        done = sim_pages_write(&to->pages, piece, size, at);
+    }
+    sim_pages_sync(&to->pages);
+    return done < 0 ? (int)done : 0;
+}
+
+/* The recursion ends with the depth of the tree. */
+static int
+copy_dir(struct sim_env *to, const struct sim_node *from, const char *path)
+{
+    struct sim_node *node;
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < from->entry_count; i++) {
+        const struct sim_node *inner = from->entries[i].node;
+        char name[COPIED_PATH_BYTES];
+        if (path_join(name, sizeof name, path, sim_name_text(from->entries[i].name)))
+            return -ENAMETOOLONG;
+        result = sim_tree_create(&to->tree, name, inner->is_dir, &node);
+        if (result < 0) return result;
+        result = inner->is_dir ? copy_dir(to, inner, name) : copy_content(node, inner);
+        node->facts = inner->facts;
+    }
+    if (result == 0) result = sim_tree_find_dir(&to->tree, path, &node);
+    if (result == 0) sim_tree_sync(&to->tree, node);
+    return result;
+}
+
+enum err
+sim_env_copy(struct sim_env *from, uint64_t seed, struct sim_env **ret_env)
+{
+    struct sim_env *to;
+    enum err e = sim_env_new(seed, &to);
+    if (e) return e;
+    lock_take(&from->lock);
+    to->device.capacity_bytes = from->device.capacity_bytes;
+    if (copy_dir(to, from->tree.root, "/") < 0) e = ERR_NOMEM;
+    to->tree.event_count = from->tree.event_count;
+    lock_drop(&from->lock);
+    atomic_init(&to->monotonic_ns, sim_monotonic_ns(&from->env));
+    sim_env_set_realtime_ms(to, sim_realtime_ms(&from->env));
+    if (e)
+        sim_env_free(to);
+    else
+        *ret_env = to;
+    return e;
 }
 
 struct env *

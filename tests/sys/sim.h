@@ -27,6 +27,10 @@ struct sim_env;
 /* Makes a machine, whose allocations are charged to no budget; refused ones make calls fail with
  * -ENOMEM. ERR_NOMEM. */
 MUST_CHECK enum err sim_env_new(uint64_t seed, struct sim_env **ret_env);
+/* Makes a machine with the files and clocks of `from` as they are seen, all of them durable, and
+ * with the same facts: a copy of its volume. Files with several names become several files. It has
+ * other random numbers. ERR_NOMEM. */
+MUST_CHECK enum err sim_env_copy(struct sim_env *from, uint64_t seed, struct sim_env **ret_env);
 void sim_env_free(struct sim_env *sim);
 struct env *sim_env_env(struct sim_env *sim);
 

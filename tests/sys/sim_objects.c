@@ -125,12 +125,12 @@ sim_put(struct objects *objects, const char *key, struct bytes content, bool onl
     struct sim_objects *b = sim_of(objects);
     b->requests++;
     if (ret_written != NULL) *ret_written = false;
-    if (fails(b, SIM_FAILS_BEFORE)) return broken(why);
-    if (fails(b, SIM_FAILS_LATE)) {
+    bool is_refused = b->refused != NULL && strncmp(key, b->refused, strlen(b->refused)) == 0;
+    if (is_refused || fails(b, SIM_FAILS_BEFORE)) return broken(why);
+    if (fails(b, SIM_FAILS_LATE) || fails(b, SIM_COMES_AGAIN))
         come_late(b, key, content.at == NULL ? "" : (const void *)content.at, content.size,
                   only_new);
-        return broken(why);
-    }
+    if (fails(b, SIM_FAILS_LATE)) return broken(why);
     bool written = write_now(b, key, content.at, content.size, only_new);
     if (fails(b, SIM_FAILS_AFTER)) return broken(why);
     if (ret_written != NULL) *ret_written = written;
@@ -215,6 +215,18 @@ sim_rule(struct objects *objects, char ret_rule[OBJECT_RULE_BYTES], struct why *
     return OK;
 }
 
+static void
+vanish(struct sim_objects *b)
+{
+    size_t i = 0;
+    while (i < b->count)
+        if (strncmp(b->items[i].key, b->vanishes, strlen(b->vanishes)) == 0)
+            remove_now(b, b->items[i].key);
+        else
+            i++;
+    b->vanishes = NULL;
+}
+
 static enum err
 sim_list(struct objects *objects, const char *begin,
          enum err (*each)(void *context, const struct object_listed *object), void *context,
@@ -230,6 +242,7 @@ sim_list(struct objects *objects, const char *begin,
         if (is->listed && strncmp(is->key, begin, strlen(begin)) == 0)
             e = each(context, &(struct object_listed){is->key, is->size, is->written_ms});
     }
+    if (b->vanishes != NULL && strncmp(b->vanishes, begin, strlen(begin)) == 0) vanish(b);
     return e;
 }
 
@@ -239,10 +252,8 @@ sim_remove(struct objects *objects, const char *key, struct why *why)
     struct sim_objects *b = sim_of(objects);
     b->requests++;
     if (fails(b, SIM_FAILS_BEFORE)) return broken(why);
-    if (fails(b, SIM_FAILS_LATE)) {
-        come_late(b, key, NULL, 0, false);
-        return broken(why);
-    }
+    if (fails(b, SIM_FAILS_LATE) || fails(b, SIM_COMES_AGAIN)) come_late(b, key, NULL, 0, false);
+    if (fails(b, SIM_FAILS_LATE)) return broken(why);
     remove_now(b, key);
     return fails(b, SIM_FAILS_AFTER) ? broken(why) : OK;
 }

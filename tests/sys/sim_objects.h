@@ -17,7 +17,7 @@ struct sim_object {
     bool listed;
 };
 
-/* A request that was answered with an error and takes effect later. */
+/* A request that takes effect later. */
 struct sim_late {
     char key[OBJECT_KEY_BYTES];
     uint8_t *at; /* NULL: it removes */
@@ -26,7 +26,13 @@ struct sim_late {
     int64_t due_ms;
 };
 
-enum sim_failure { SIM_FAILS_BEFORE, SIM_FAILS_AFTER, SIM_FAILS_LATE, SIM_FAILURES };
+enum sim_failure {
+    SIM_FAILS_BEFORE,
+    SIM_FAILS_AFTER,
+    SIM_FAILS_LATE,
+    SIM_COMES_AGAIN, /* it does not fail, but takes effect a second time, late */
+    SIM_FAILURES
+};
 
 struct sim_objects {
     struct objects objects;   /* first: it is handed out */
@@ -42,8 +48,10 @@ struct sim_objects {
     bool no_conditions; /* an object is replaced in any case, and the answer says so */
     bool is_away;       /* every request fails before it has an effect */
     bool no_digests;
-    const char *rule; /* of the bucket; NULL: none */
-    bool lists_lag;   /* a new object is not listed until sim_objects_settle() */
+    const char *refused;  /* writing objects fails whose keys begin so; NULL: none */
+    const char *vanishes; /* after the next list of these they are removed; NULL: none */
+    const char *rule;     /* of the bucket; NULL: none */
+    bool lists_lag;       /* a new object is not listed until sim_objects_settle() */
 };
 
 void sim_objects_init(struct sim_objects *bucket);

@@ -817,6 +817,37 @@ UNIT_TEST(test_file_of_hundred_mebibytes_is_held_and_recovered)
     sim_done(sim);
 }
 
+UNIT_TEST(test_a_copy_has_the_files_and_facts_of_its_original_and_its_own_life)
+{
+    struct sim_env *sim = sim_make(1), *copy;
+    struct env *env = sim_env_env(sim), *other;
+    struct file_facts was, is;
+    char got[5];
+    must(env_mkdir(env, "d", NULL));
+    struct file file = opened(env, "d/f", FILE_CREATE);
+    put(&file, "text", PAGE - 2); /* not synced */
+    sim_env_advance_ns(sim, 7 * NS_PER_S);
+    must(sim_env_copy(sim, 2, &copy));
+    other = sim_env_env(copy);
+    put(&file, "more", PAGE - 2);
+    sim_env_power_loss(copy);
+    struct file copied = opened(other, "d/f", FILE_UPDATE);
+    must(file_read_at(&copied, got, 4, PAGE - 2, NULL));
+    assert_memory_equal(got, "text", 4);
+    must(env_facts(env, "d", &was, NULL));
+    must(env_facts(other, "d", &is, NULL));
+    assert_true(file_facts_same_file(&was, &is));
+    must(env_facts(other, "d/f", &is, NULL));
+    must(env_facts(env, "d/f", &was, NULL));
+    assert_true(file_facts_same_file(&was, &is));
+    assert_int_equal(env_monotonic_ns(other), env_monotonic_ns(env));
+    assert_int_equal(sim_env_used_bytes(copy), sim_env_used_bytes(sim));
+    must(file_close(&copied));
+    sim_env_free(copy);
+    must(file_close(&file));
+    sim_done(sim);
+}
+
 #define seeded(test) cmocka_unit_test_teardown(test, tell_seed)
 
 int
@@ -844,6 +875,7 @@ main(void)
         seeded(test_many_handles_fit_and_too_many_are_refused),
         seeded(test_threads_share_a_machine),
         seeded(test_file_of_hundred_mebibytes_is_held_and_recovered),
+        seeded(test_a_copy_has_the_files_and_facts_of_its_original_and_its_own_life),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
