@@ -529,21 +529,36 @@ catalog_next(struct objects *objects, struct arena *arena, struct buf *scratch,
     return catalog_apply(base, &delta, arena, why);
 }
 
+/* Reads the newest base up to a number; number 0: there is none. One that its writer has removed
+ * since the list has others in its place, or the deltas. */
+static enum err
+load_base(struct objects *objects, uint64_t newest, struct arena *arena, struct buf *scratch,
+          struct catalog *base, struct why *why)
+{
+    struct newest_base start = {.limit = newest};
+    char key[OBJECT_KEY_BYTES];
+    uint64_t ignored;
+    enum err e = ERR_MISSING;
+    while (e == ERR_MISSING) {
+        start.found = 0;
+        e = objects->ops->list(objects, CATALOG_BASES, note_base, &start, why);
+        if (e || start.found == 0) return e;
+        catalog_base_key(start.found, key);
+        e = read_object(objects, key, arena, scratch, base, &ignored, why);
+        start.limit = start.found - 1;
+    }
+    if (e == OK && (base->kind != CATALOG_BASE || base->number != start.found))
+        e = why_set(why, ERR_CORRUPT, "%s is not the base of its number", key);
+    return e;
+}
+
 static enum err
 load(struct objects *objects, uint64_t newest, struct arena *arena, struct buf *scratch,
      struct catalog *base, uint64_t *ret_checksum, struct why *why)
 {
-    struct newest_base start = {.limit = newest};
     char key[OBJECT_KEY_BYTES];
-    uint64_t checksum = 0, ignored;
-    enum err e = objects->ops->list(objects, CATALOG_BASES, note_base, &start, why);
-    if (e == OK && start.found > 0) {
-        catalog_base_key(start.found, key);
-        e = read_object(objects, key, arena, scratch, base, &ignored, why);
-        if (e == OK && (base->kind != CATALOG_BASE || base->number != start.found))
-            e = why_set(why, ERR_CORRUPT, "%s is not the base of its number", key);
-        checksum = base->before;
-    }
+    enum err e = load_base(objects, newest, arena, scratch, base, why);
+    uint64_t checksum = base->before; /* 0: there is no base */
     while (e == OK && base->number < newest) {
         uint8_t kind;
         e = catalog_next(objects, arena, scratch, base, &checksum, &kind, why);
