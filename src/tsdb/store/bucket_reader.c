@@ -4,8 +4,10 @@
  *
  * Invariants:
  *  1. The store shows one state of the chain, `base`, as a whole; only this file changes it, under
- *     the lock, and the next one is a later state of the same chain.
- *  2. A part is opened once, and stays open while states name it: its pages stay in the cache.
+ *     the lock, and the next one is a later state of the same chain, unless the bucket was emptied
+ *     or replaced by an older copy.
+ *  2. A part is opened once, and stays open while states name its object: its pages stay in the
+ *     cache.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -80,20 +82,23 @@ open_state(struct tsdb_bucket_reader *r, const struct catalog *base, struct why 
     return e;
 }
 
-/* Begins to search where the last one was found: states are nearly in the same order. */
+/* The open part of that object: another chain may have another one of its number. Begins to search
+ * where the last one was found: states are nearly in the same order. */
 static struct part *
-find_open(const struct version *v, uint64_t number, uint32_t *at)
+find_open(const struct version *v, const struct catalog *shown, const struct catalog_part *named,
+          uint32_t *at)
 {
+    if (!catalog_names(shown, named)) return NULL;
     for (uint32_t i = 0; i < v->part_count; i++) {
         *at = *at + 1 < v->part_count ? *at + 1 : 0;
-        if (part_info(v->parts[*at])->number == number) return v->parts[*at];
+        if (part_info(v->parts[*at])->number == named->entry.number) return v->parts[*at];
     }
     return NULL;
 }
 
 static enum err
-make_version(struct tsdb *db, const struct catalog *base, const struct manifest *m,
-             struct version **ret, struct why *why)
+make_version(struct tsdb *db, const struct catalog *shown, const struct catalog *base,
+             const struct manifest *m, struct version **ret, struct why *why)
 {
     struct version *v, *before = db->live.version; /* nobody else changes it */
     if (version_new(&db->cache_budget, m->part_count, &v)) return catalog_no_memory(why);
@@ -102,7 +107,7 @@ make_version(struct tsdb *db, const struct catalog *base, const struct manifest 
     enum err e = tombstones_read(&db->cache_budget, m, &v->tombstones, why);
     for (uint32_t i = 0; i < base->part_count && e == OK; i++) {
         const struct catalog_part *named = &base->parts[i];
-        struct part *part = find_open(before, named->entry.number, &at);
+        struct part *part = find_open(before, shown, named, &at);
         if (part != NULL)
             part_ref(part);
         else
@@ -119,9 +124,10 @@ make_version(struct tsdb *db, const struct catalog *base, const struct manifest 
     return e;
 }
 
-/* Shows another state in the same store. */
+/* Shows another state in the same store, in the place of `shown`. */
 static enum err
-show_state(struct tsdb *db, const struct catalog *base, struct why *why)
+show_state(struct tsdb *db, const struct catalog *shown, const struct catalog *base,
+           struct why *why)
 {
     struct arena arena;
     struct manifest m;
@@ -129,7 +135,7 @@ show_state(struct tsdb *db, const struct catalog *base, struct why *why)
     struct tsdb_limits limits = db->head.limits;
     arena_init(&arena, &db->flush_budget, 0, 0);
     enum err e = catalog_manifest(base, &arena, &m) ? catalog_no_memory(why) : OK;
-    if (e == OK) e = make_version(db, base, &m, &next, why);
+    if (e == OK) e = make_version(db, shown, base, &m, &next, why);
     if (e == OK) {
         lock_take(&db->live.lock);
         lock_take(&db->head.lock);
@@ -164,14 +170,11 @@ static enum err
 take_state(struct tsdb_bucket_reader *r, const struct catalog *base, uint64_t checksum,
            struct arena *arena, struct why *why)
 {
-    enum err e = r->db == NULL ? open_state(r, base, why) : show_state(r->db, base, why);
+    enum err e = r->db == NULL ? open_state(r, base, why) : show_state(r->db, &r->base, base, why);
     if (e) {
         arena_fini(arena);
         return e;
     }
-    assert(r->base.number == 0 ||
-           memcmp(r->base.bucket_id, base->bucket_id, sizeof base->bucket_id) != 0 ||
-           r->base.number <= base->number); /* invariant 1 */
     arena_fini(&r->arena);
     r->arena = *arena;
     r->base = *base;
@@ -219,6 +222,7 @@ follow(struct tsdb_bucket_reader *r, struct why *why)
     while (e == OK && same && kind != 0)
         e = catalog_next(r->options.objects, &arena, &scratch, &base, &checksum, &kind, why);
     buf_fini(&scratch);
+    assert(e || !same || base.number >= r->base.number); /* invariant 1 */
     bool is_new = e == OK && same && base.number > r->base.number;
     if (is_new) return take_state(r, &base, checksum, &arena, why);
     arena_fini(&arena);
