@@ -1,6 +1,7 @@
 /* query_test.c - parameters of queries: ranges, limits, the cache, and missing data. */
 #include "lib/api/api_asked.h"
 #include "lib/test.h"
+#include "model/trouble.h"
 
 /* --- a store of which data may be missing ----------------------------------------------------- */
 
@@ -8,6 +9,7 @@ enum hole {
     HOLE_NONE,
     HOLE_DAMAGE, /* an error, or a warning for requests of partial answers */
     HOLE_SOURCE, /* a warning: a source that may fail has failed */
+    HOLE_GONE,   /* an error: an object of this view is gone */
 };
 
 /* An answerer and a view over the store; a view has the hole that the answerer had when it
@@ -16,6 +18,7 @@ struct holey_answerer {
     struct answerer answerer; /* first */
     struct answerer *below;
     enum hole hole;
+    unsigned gone; /* the next views have HOLE_GONE */
 };
 struct holey_view {
     struct view view; /* first */
@@ -60,6 +63,8 @@ holey_select(struct view *view, const struct query_request *request, struct seri
     static struct series_set empty = {&ops};
     const struct holey_view *v = (const struct holey_view *)view;
     if (v->hole == HOLE_NONE) return view_select(v->below, request, ret, why);
+    if (v->hole == HOLE_GONE)
+        return trouble_say(why, TROUBLE_GONE, why_set(why, ERR_IO, "there is no object parts/7"));
     if (v->hole == HOLE_DAMAGE && !request->partial)
         return why_set(why, ERR_CORRUPT, "page 7 is damaged");
     *ret = &empty;
@@ -112,10 +117,11 @@ holey_open(struct answerer *answerer, struct query_control *control, struct view
                                         .mark = holey_mark,
                                         .same_before = holey_same_before,
                                         .free = holey_view_free};
-    const struct holey_answerer *a = (const struct holey_answerer *)answerer;
+    struct holey_answerer *a = (struct holey_answerer *)answerer;
     struct holey_view *v = calloc(1, sizeof *v);
     assert_non_null(v);
-    *v = (struct holey_view){.view = {&ops}, .hole = a->hole};
+    *v = (struct holey_view){.view = {&ops}, .hole = a->gone > 0 ? HOLE_GONE : a->hole};
+    a->gone -= a->gone > 0;
     must(view_open(a->below, control, &v->below, why));
     *ret = &v->view;
     return OK;
@@ -261,6 +267,21 @@ UNIT_TEST(test_an_answer_without_a_source_is_not_that_of_later_queries)
     holey.hole = HOLE_NONE;
     expect_answer(rig, RANGE, 200, ALL);
     expect_no(rig, RANGE, "warnings");
+    api_rig_free(rig);
+}
+
+UNIT_TEST(test_a_query_is_repeated_once_if_an_object_of_its_view_is_gone)
+{
+    struct api_rig *rig = query_rig_new();
+    for (unsigned i = 0; i < 2; i++) {
+        const char *target = i == 0 ? RANGE "&nocache=1" : INSTANT;
+        holey.gone = 1;
+        expect_answer(rig, target, 200, ALL);
+        holey.gone = 3;
+        expect_answer(rig, target, 500, "there is no object parts/7");
+        assert_int_equal(holey.gone, 1);
+        expect_answer(rig, target, 200, ALL);
+    }
     api_rig_free(rig);
 }
 
@@ -432,6 +453,7 @@ main(void)
         cmocka_unit_test(test_the_cost_of_a_query_says_which_steps_were_cached),
         cmocka_unit_test(test_a_partial_answer_is_not_that_of_later_queries),
         cmocka_unit_test(test_an_answer_without_a_source_is_not_that_of_later_queries),
+        cmocka_unit_test(test_a_query_is_repeated_once_if_an_object_of_its_view_is_gone),
         cmocka_unit_test(test_limits_do_not_shape_what_is_kept),
         cmocka_unit_test(test_a_range_may_end_where_it_begins),
         cmocka_unit_test(test_as_many_steps_as_the_maximum_are_allowed),
