@@ -118,6 +118,7 @@ adopt_at_two(uint64_t seed)
     struct tsdb_bucket_summary s;
     struct machine *m = &second_machine;
     bucket_rig_init(&two, seed);
+    sim_env_set_realtime_ms(m->sim, sim.now_ms);
     must(tsdb_bucket_adopt(m->env, &sim.objects, STORE_DIR, &m->memory, &s, &m->why));
     must(machine_verify(m, true));
     m->limits = machine.limits;

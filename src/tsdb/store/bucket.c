@@ -33,7 +33,7 @@
 #include "model/storage_layout.h"
 
 #define RULES_EVERY_NS (3600 * NS_PER_S)
-#define CLOCK_EVERY_NS (60 * NS_PER_S)
+#define LOOK_EVERY_NS  (60 * NS_PER_S)
 #define CLOCK_OFF_MS   (3600 * 1000)
 
 enum {
@@ -943,21 +943,25 @@ remove_next(struct tsdb_bucket *b, bool *ret_done, struct why *why)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-/* Compares the clocks. Retention, levels and the sweep rest while one of them is wrong. */
+/* Looks once a minute whether someone else writes, and compares the clocks: retention, levels and
+ * the sweep rest while one of them is wrong. */
 static enum err
-look_at_clocks(struct tsdb_bucket *b, struct why *why)
+look_at_bucket(struct tsdb_bucket *b, struct why *why)
 {
     char key[OBJECT_KEY_BYTES];
     struct object_facts facts;
     struct head *head = &b->db->head;
     int64_t now_ns = env_monotonic_ns(b->db->env);
-    if (b->clocked_ns != 0 && now_ns - b->clocked_ns < CLOCK_EVERY_NS) return OK;
+    if (b->looked_ns != 0 && now_ns - b->looked_ns < LOOK_EVERY_NS) return OK;
     catalog_delta_key(b->base.number, key);
     enum err e = b->objects->ops->look(b->objects, key, &facts, why);
     if (e) return e == ERR_MISSING ? bucket_look_at_chain(b, why) : e;
-    b->clocked_ns = now_ns;
     b->bucket_ms = facts.now_ms;
-    int64_t off_ms = facts.now_ms == INT64_MIN ? 0 : env_realtime_ms(b->db->env) - facts.now_ms;
+    catalog_delta_key(b->base.number + 1, key);
+    e = b->objects->ops->look(b->objects, key, &facts, why);
+    if (e != ERR_MISSING) return e ? e : bucket_look_at_chain(b, why);
+    b->looked_ns = now_ns;
+    int64_t off_ms = b->bucket_ms == INT64_MIN ? 0 : env_realtime_ms(b->db->env) - b->bucket_ms;
     if (off_ms <= CLOCK_OFF_MS && off_ms >= -CLOCK_OFF_MS) off_ms = 0;
     lock_take(&head->lock);
     head->differs_from_buckets = off_ms != 0;
@@ -999,7 +1003,7 @@ step(struct tsdb_bucket *b, enum tsdb_bucket_did *ret_did, struct why *why)
         e = make_opening(b, why);
         return e ? e : step(b, ret_did, why);
     }
-    e = look_at_clocks(b, why);
+    e = look_at_bucket(b, why);
     if (e == OK && b->base.number % BASE_EVERY == 0 && b->based != b->base.number)
         e = put_base(b, why);
     if (e == OK) e = make_delta(b, &done, why);
@@ -1073,7 +1077,7 @@ tsdb_bucket_stats(struct tsdb *db, struct tsdb_bucket_stats *ret)
 
 /* ERR_INPUT: parts are only in a bucket, and this is another one. */
 static enum err
-look_at_bucket(struct tsdb_bucket *b, struct why *why)
+look_at_first(struct tsdb_bucket *b, struct why *why)
 {
     struct arena arena;
     struct buf scratch;
@@ -1115,7 +1119,7 @@ tsdb_bucket_open(const struct tsdb_bucket_options *options, struct tsdb_bucket *
     b->has_border_ahead = e == OK;
     if (e == OK) e = env_random(b->db->env, &b->session, sizeof b->session);
     if (e == OK) e = read_catalog_file(b, why);
-    if (e == OK && count_remote(b->db) > 0) e = look_at_bucket(b, why);
+    if (e == OK && count_remote(b->db) > 0) e = look_at_first(b, why);
     if (e) {
         tsdb_bucket_free(b);
         return e;

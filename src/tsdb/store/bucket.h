@@ -40,10 +40,10 @@ struct tsdb_bucket {
 
     struct catalog_unnamed *unnamed;
     uint32_t unnamed_count;
-    int64_t ruled_ns;   /* monotonic: when the rules of the bucket were looked at; 0: not yet */
-    int64_t swept_ns;   /* monotonic: when sweep() has looked; 0: not yet */
-    int64_t clocked_ns; /* monotonic: when the clocks were compared; 0: not yet */
-    int64_t bucket_ms;  /* clock of the bucket then; INT64_MIN: it does not say */
+    int64_t ruled_ns;  /* monotonic: when the rules of the bucket were looked at; 0: not yet */
+    int64_t swept_ns;  /* monotonic: when sweep() has looked; 0: not yet */
+    int64_t looked_ns; /* monotonic: when the bucket was looked at; 0: not yet */
+    int64_t bucket_ms; /* clock of the bucket then; INT64_MIN: it does not say */
 
     struct lock lock; /* LOCK_RANK_LEAF; guards the rest; the bucket's thread reads without it */
     struct catalog_left left[DELETIONS_KEPT_MAX];

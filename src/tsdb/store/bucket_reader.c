@@ -207,26 +207,23 @@ follow(struct tsdb_bucket_reader *r, struct why *why)
     struct catalog base;
     uint64_t checksum = r->checksum;
     uint8_t kind = CATALOG_OPEN;
-    bool same = true;
     int64_t now_ns = env_monotonic_ns(r->options.env);
     arena_init(&arena, r->options.memory, 0, 0);
     buf_init(&scratch, r->options.memory, CATALOG_BYTES_MAX);
     enum err e = OK;
     if (now_ns - r->checked_ns >= READER_CHECK_NS) {
         e = catalog_look(r->options.objects, r->base.number, r->checksum, r->options.memory, why);
-        same = e != ERR_MISSING && e != ERR_CORRUPT; /* else it was emptied or restored */
-        if (!same) e = OK;
         if (e == OK) r->checked_ns = now_ns;
     }
-    if (e == OK && same) e = catalog_copy(&r->base, &arena, &base, why);
-    while (e == OK && same && kind != 0)
+    if (e == OK) e = catalog_copy(&r->base, &arena, &base, why);
+    while (e == OK && kind != 0)
         e = catalog_next(r->options.objects, &arena, &scratch, &base, &checksum, &kind, why);
     buf_fini(&scratch);
-    assert(e || !same || base.number >= r->base.number); /* invariant 1 */
-    bool is_new = e == OK && same && base.number > r->base.number;
-    if (is_new) return take_state(r, &base, checksum, &arena, why);
+    assert(e || base.number >= r->base.number); /* invariant 1 */
+    if (e == OK && base.number > r->base.number) return take_state(r, &base, checksum, &arena, why);
     arena_fini(&arena);
-    return e == OK && !same ? load_state(r, why) : e;
+    /* The bucket was emptied or restored, or it is damaged, which reading all of it says. */
+    return e == ERR_MISSING || e == ERR_CORRUPT ? load_state(r, why) : e;
 }
 
 static enum err
