@@ -290,7 +290,7 @@ backup_place_bucket(const struct backup_bucket_options *options, struct backup_p
                                            .settings = options->settings,
                                            .puller = options->puller,
                                            .counts = &b->counts};
-    enum err e = objects_bucket(&reading, options->shown, options->stop, &b->objects, why);
+    enum err e = objects_bucket(&reading, options->stop, &b->objects, why);
     if (e)
         free_place(&b->place);
     else

@@ -43,7 +43,7 @@ begin(unsigned count, const char *const *answers)
     fetch_rig_start(&rig);
     const struct reader_options options = {env_real(), &rig.memory, &rig.settings, rig.puller,
                                            &rig.counts};
-    assert_int_equal(objects_bucket(&options, "s3://stock/pre", &stop, &bucket, &rig.why), OK);
+    assert_int_equal(objects_bucket(&options, &stop, &bucket, &rig.why), OK);
     const struct backup_bucket_options repository = {env_real(),    &rig.memory,      rig.puller,
                                                      &rig.settings, "s3://stock/pre", &stop};
     assert_int_equal(backup_place_bucket(&repository, &place, &rig.why), OK);

@@ -46,6 +46,7 @@ struct object_bucket {
     struct budget *memory;
     struct fetcher *fetcher;
     const char *prefix;
+    char shown[ARCHIVE_KEY_BYTES + AWS_BUCKET_NAME_BYTES_MAX];
     char root[ARCHIVE_ROOT_BYTES];
     uint32_t at_once;             /* ranges that are requested at a time */
     const atomic_bool *stop;      /* may be NULL; relaxed: it orders nothing */
@@ -55,6 +56,7 @@ struct object_bucket {
 /* A request and its response. */
 struct object_exchange {
     struct object_bucket *bucket;
+    const char *method, *key; /* for messages */
     struct query_control *control;
     struct fetch_session *session; /* of its own, because max_bytes limits what a session reads */
     struct fetch *fetch;
@@ -84,7 +86,8 @@ is_stopped(void *context)
 static void
 exchange_begin(struct object_exchange *x, struct object_bucket *b, const char *key)
 {
-    *x = (struct object_exchange){.bucket = b, .control = &b->control};
+    *x = (struct object_exchange){
+        .bucket = b, .key = key == NULL ? "all keys" : key, .control = &b->control};
     buf_init(&x->url, b->memory, OBJECT_BUCKET_URL_BYTES_MAX);
     buf_printf(&x->url, "%s/", b->root);
     if (key == NULL) return;
@@ -142,6 +145,7 @@ static enum err
 exchange_send(struct object_exchange *x, const char *method, struct bytes body, struct why *why)
 {
     struct object_bucket *b = x->bucket;
+    x->method = method;
     buf_put_u8(&x->url, '\0');
     if (buf_error(&x->url)) return why_set(why, ERR_NOMEM, "not enough memory for a request");
     if (body.at != NULL) exchange_header(x, "Content-Type: application/octet-stream");
@@ -162,8 +166,11 @@ exchange_await(struct object_exchange *x, struct why *why)
 {
     enum err e = fetch_await(x->fetch, &x->answer, why);
     if (e == OK) e = fetch_expect_ok(x->fetch, why);
-    bool is_missing = e == ERR_IO && x->answer != NULL && x->answer->status == 404;
-    return is_missing ? ERR_MISSING : named(e, why);
+    unsigned status = x->answer == NULL ? 0 : x->answer->status;
+    if (e == ERR_AGAIN && status == STATUS_NOT_IMPLEMENTED) e = ERR_IO;
+    if (e == ERR_IO && status == 404) return ERR_MISSING;
+    if (e == ERR_IO) e = why_prefix(why, e, "%s of %s", x->method, x->key);
+    return named(e, why);
 }
 
 /* Sends the request of the URL, and waits for its response. */
@@ -670,7 +677,6 @@ bucket_rule(struct objects *objects, char ret_rule[OBJECT_RULE_BYTES], struct wh
     enum err e = exchange(&x, "GET", bytes_of(NULL, 0), why);
     if (e == OK) e = fetch_read_all(x.fetch, &body, why);
     if (e == OK) e = read_rules(buf_bytes(&body), b->prefix, ret_rule);
-    if (e == ERR_AGAIN && x.answer != NULL && x.answer->status == STATUS_NOT_IMPLEMENTED) e = OK;
     exchange_end(&x);
     buf_fini(&body);
     /* No rules, or none that may be read, or a store that has none. */
@@ -688,7 +694,7 @@ bucket_free(struct objects *objects)
 }
 
 enum err
-objects_bucket(const struct reader_options *options, const char *shown, const atomic_bool *stop,
+objects_bucket(const struct reader_options *options, const atomic_bool *stop,
                struct objects **ret_objects, struct why *why)
 {
     static const struct objects_ops ops = {bucket_put,  bucket_put_file, bucket_look,
@@ -699,9 +705,10 @@ objects_bucket(const struct reader_options *options, const char *shown, const at
     const struct fetcher_options fetching = {.reader = *options, .signing = &signing};
     struct object_bucket *b = mem_new(options->memory, sizeof *b);
     if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a bucket");
-    b->objects = (struct objects){&ops, shown};
+    b->objects = (struct objects){&ops, b->shown};
     b->memory = options->memory;
     b->prefix = x->prefix == NULL ? "" : x->prefix;
+    snprintf(b->shown, sizeof b->shown, "s3://%s/%s", x->bucket, b->prefix);
     b->stop = stop;
     uint32_t most = options->settings->max_concurrent;
     b->at_once = most > 0 && most < RANGES_AT_ONCE ? most : RANGES_AT_ONCE;

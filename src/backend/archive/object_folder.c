@@ -1,7 +1,8 @@
 /*
  * object_folder.c - objects in a directory, each in a file. An object is written as DIR/tmp/RANDOM
  * and gets its name when it is durable, by link(), which fails if there is an object of that name.
- * What a killed process left in DIR/tmp is removed by no one: it may be another process's now.
+ * What a killed process left in DIR/tmp is removed by no one: it may be another process's now. DIR
+ * itself is never made: if it is missing, it may be not mounted.
  */
 #include "backend/archive/store.h"
 
@@ -36,19 +37,25 @@ object_folder_of(struct objects *objects)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Makes the directory and those above it, durably. */
+/* Turns ERR_MISSING into ERR_AGAIN if all of it is missing. */
+static enum err
+of_object(struct object_folder *f, enum err e, struct why *why)
+{
+    struct file_facts facts;
+    if (e != ERR_MISSING || env_facts(f->env, f->dir, &facts, NULL) != ERR_MISSING) return e;
+    return why_set(why, ERR_AGAIN, "the directory %s is missing", f->dir);
+}
+
+/* Makes a directory below DIR and those above it, durably. */
 static enum err
 make_dirs(struct object_folder *f, const char *dir, struct why *why)
 {
     char parent[OBJECT_PATH_BYTES];
     struct file_facts facts;
     enum err e = env_facts(f->env, dir, &facts, why);
-    if (e != ERR_MISSING) return e;
-    snprintf(parent, sizeof parent, "%s", dir);
-    char *end = strrchr(parent, '/');
-    if (end != NULL) end[end == parent] = '\0';
-    e = end == NULL ? OK : make_dirs(f, parent, why);
-    if (end == NULL) snprintf(parent, sizeof parent, ".");
+    if (e != ERR_MISSING || strcmp(dir, f->dir) == 0) return of_object(f, e, why);
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(dir, '/') - dir), dir);
+    e = make_dirs(f, parent, why);
     if (e == OK) e = env_mkdir(f->env, dir, why);
     return e ? e : env_syncdir(f->env, parent, why);
 }
@@ -162,7 +169,7 @@ open_object(struct object_folder *f, const char *key, struct file *ret_file, str
 {
     char path[OBJECT_PATH_BYTES];
     enum err e = path_in(path, sizeof path, f->dir, key, why);
-    return e ? e : file_open(f->env, path, FILE_READ, ret_file, why);
+    return e ? e : of_object(f, file_open(f->env, path, FILE_READ, ret_file, why), why);
 }
 
 static enum err
@@ -173,7 +180,7 @@ object_folder_look(struct objects *objects, const char *key, struct object_facts
     char path[OBJECT_PATH_BYTES];
     struct file_facts facts;
     enum err e = path_in(path, sizeof path, f->dir, key, why);
-    if (e == OK) e = env_facts(f->env, path, &facts, why);
+    if (e == OK) e = of_object(f, env_facts(f->env, path, &facts, why), why);
     if (e) return e;
     *ret = (struct object_facts){.size = facts.size_bytes,
                                  .written_ms = facts.modified_ns / NS_PER_MS,
@@ -310,8 +317,8 @@ object_folder_list(struct objects *objects, const char *begin,
 {
     struct object_folder_walk w = {object_folder_of(objects), begin, each, context};
     struct file_facts facts;
-    if (env_facts(w.folder->env, w.folder->dir, &facts, NULL) == ERR_MISSING) return OK;
-    return walk(&w, "", why);
+    enum err e = of_object(w.folder, env_facts(w.folder->env, w.folder->dir, &facts, why), why);
+    return e ? e : walk(&w, "", why);
 }
 
 /* --- the folder ------------------------------------------------------------------------------- */
@@ -324,7 +331,7 @@ object_folder_free(struct objects *objects)
 }
 
 enum err
-objects_folder(struct env *env, struct budget *memory, const char *dir, const char *shown,
+objects_folder(struct env *env, struct budget *memory, const char *dir,
                struct objects **ret_objects, struct why *why)
 {
     static const struct objects_ops ops = {
@@ -338,7 +345,7 @@ objects_folder(struct env *env, struct budget *memory, const char *dir, const ch
         return why_set(why, ERR_LIMIT, "the path of the directory is empty or too long");
     struct object_folder *f = mem_new(memory, sizeof *f);
     if (f == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a bucket");
-    f->objects = (struct objects){&ops, shown};
+    f->objects = (struct objects){&ops, f->dir};
     f->env = env;
     f->memory = memory;
     memcpy(f->dir, dir, size);

@@ -26,7 +26,9 @@ rig_init(struct rig *rig)
     must(sim_env_new(1, &rig->sim));
     must(fault_env_new(sim_env_env(rig->sim), &rig->fe));
     rig->env = fault_env_env(rig->fe);
-    must(objects_folder(rig->env, NULL, "/bucket/", "bucket", &rig->objects, &rig->why));
+    must(env_mkdir(rig->env, "/bucket", &rig->why));
+    must(env_syncdir(rig->env, "/", &rig->why));
+    must(objects_folder(rig->env, NULL, "/bucket/", &rig->objects, &rig->why));
 }
 
 static void
@@ -142,6 +144,34 @@ UNIT_TEST(test_ranges_are_read_or_the_object_is_too_short)
     rig_fini(&rig);
 }
 
+static enum err
+refuse_each(void *context, const struct object_listed *object)
+{
+    (void)context;
+    (void)object;
+    return ERR_INPUT;
+}
+
+UNIT_TEST(test_a_directory_that_is_missing_is_not_made)
+{
+    struct rig rig;
+    struct object_facts facts;
+    struct file_facts of_file;
+    rig_init(&rig);
+    must(put(&rig, "a/1", "content", true, NULL));
+    must(env_rename(rig.env, "/bucket", "/other", &rig.why));
+    assert_int_equal(rig.objects->ops->look(rig.objects, "a/1", &facts, &rig.why), ERR_AGAIN);
+    assert_string_equal(rig.why.text, "the directory /bucket is missing");
+    assert_int_equal(put(&rig, "a/1", "content", true, NULL), ERR_AGAIN);
+    assert_int_equal(put(&rig, "b/2", "content", false, NULL), ERR_AGAIN);
+    assert_int_equal(rig.objects->ops->list(rig.objects, "a/", refuse_each, NULL, &rig.why),
+                     ERR_AGAIN);
+    assert_int_equal(env_facts(rig.env, "/bucket", &of_file, NULL), ERR_MISSING);
+    must(env_rename(rig.env, "/other", "/bucket", &rig.why));
+    expect_object(&rig, "a/1", "content");
+    rig_fini(&rig);
+}
+
 UNIT_TEST(test_a_file_becomes_an_object)
 {
     struct rig rig;
@@ -188,6 +218,7 @@ main(void)
         cmocka_unit_test(test_only_the_first_of_two_conditional_writes_counts),
         cmocka_unit_test(test_a_list_has_the_keys_that_begin_so_in_their_order),
         cmocka_unit_test(test_ranges_are_read_or_the_object_is_too_short),
+        cmocka_unit_test(test_a_directory_that_is_missing_is_not_made),
         cmocka_unit_test(test_a_file_becomes_an_object),
         cmocka_unit_test(test_a_failed_write_leaves_all_of_an_object_or_none),
     };

@@ -138,20 +138,18 @@ MUST_CHECK enum err listing_read(struct bytes body,
 void etag_plain(const char *from, char to[LISTING_ETAG_BYTES]);
 
 /*
- * The implementations of model/objects.h. `shown` is borrowed.
+ * The implementations of model/objects.h.
  *
  * A bucket of Amazon S3, or of a store with its API: `options->settings` are those of an archive in
  * a bucket, whose prefix begins all keys. Requests are signed and repeated as those of a source
  * (fetch.h). Once `stop` is true, which may be NULL, requests end with ERR_CANCELED. Sends nothing.
  * ERR_NOMEM; ERR_INPUT, ERR_MISSING: incomplete settings.
  */
-MUST_CHECK enum err objects_bucket(const struct reader_options *options, const char *shown,
-                                   const atomic_bool *stop, struct objects **ret_objects,
-                                   struct why *why);
-/* A directory, which is made when something is written into it. ERR_NOMEM; ERR_LIMIT: the path is
- * too long. */
+MUST_CHECK enum err objects_bucket(const struct reader_options *options, const atomic_bool *stop,
+                                   struct objects **ret_objects, struct why *why);
+/* A directory that exists; else requests are ERR_AGAIN. ERR_NOMEM; ERR_LIMIT: the path is too
+ * long. */
 MUST_CHECK enum err objects_folder(struct env *env, struct budget *memory, const char *dir,
-                                   const char *shown, struct objects **ret_objects,
-                                   struct why *why);
+                                   struct objects **ret_objects, struct why *why);
 
 #endif

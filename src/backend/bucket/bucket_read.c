@@ -282,10 +282,9 @@ bucket_reader_new(const struct reader_options *options, struct answerer **ret_an
     memset(&r->store.oauth2, 0, sizeof r->store.oauth2);
     struct reader_options storing = *options;
     storing.settings = &r->store;
-    enum err e = x->store.path != NULL
-                     ? objects_folder(options->env, options->memory, x->store.path, x->store.path,
-                                      &r->objects, why)
-                     : objects_bucket(&storing, x->store.bucket, NULL, &r->objects, why);
+    enum err e = x->store.path != NULL ? objects_folder(options->env, options->memory,
+                                                        x->store.path, &r->objects, why)
+                                       : objects_bucket(&storing, NULL, &r->objects, why);
     if (e == OK && x->cache.path != NULL) {
         e = object_cache_open(options->env, x->cache.path, x->cache.bytes, options->memory,
                               &options->counts->cache_hits, &r->cache, why);

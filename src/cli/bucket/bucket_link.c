@@ -15,7 +15,7 @@ bucket_link_open(struct env *env, const struct object_storage *s, struct budget 
 {
     *ret = (struct bucket_link){NULL};
     if (s->type == OBJECTS_DIRECTORY)
-        return objects_folder(env, memory, s->path, s->path, &ret->objects, why);
+        return objects_folder(env, memory, s->path, &ret->objects, why);
     enum err e = http_puller_new(env, "Firekeep/" FIREKEEP_VERSION, &ret->puller, why);
     if (e) return e;
     const struct reader_options reading = {.env = env,
@@ -23,7 +23,7 @@ bucket_link_open(struct env *env, const struct object_storage *s, struct budget 
                                            .settings = &s->store,
                                            .puller = ret->puller,
                                            .counts = &ret->counts};
-    return objects_bucket(&reading, s->store.u.archive.bucket, stop, &ret->objects, why);
+    return objects_bucket(&reading, stop, &ret->objects, why);
 }
 
 void
@@ -56,7 +56,7 @@ bucket_link_read(const char *address, struct budget *memory, struct object_stora
         buf_put_text(&yaml, "}\n");
         e = buf_error(&yaml);
     }
-    if (e == OK) e = object_storage_yaml(address, buf_bytes(&yaml), &settings, ret, &reason);
+    if (e == OK) e = object_storage_yaml("BUCKET", buf_bytes(&yaml), &settings, ret, &reason);
     buf_fini(&yaml);
     return e ? why_set(why, e, "%s", why_text(&reason, e)) : OK;
 }
