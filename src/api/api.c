@@ -310,10 +310,10 @@ dispatch(void *context, struct http_request *request)
                "(read_matchers, extra_filters[], extra_label)");
     } else if ((r->route->needs & STORED) && !o->stored) {
         refuse(request, r->is_json, 501, "unavailable",
-               "no samples are stored with storage.mode=none");
+               "no samples are stored without storage.mode=local");
     } else if ((r->route->needs & READABLE) && !o->stored && !o->can_read(o->context)) {
         refuse(request, r->is_json, 501, "unavailable",
-               "no samples are stored with storage.mode=none, and there are no sources");
+               "no samples are stored without storage.mode=local, and there are no sources");
     } else if ((r->route->needs & ADMIN) && !o->admin) {
         reply_problem(request, 503, "unavailable",
                       "the admin API is disabled; start with --web.enable-admin-api");

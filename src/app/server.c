@@ -310,6 +310,8 @@ copy_states(void *context, const char *from, const char *to, struct why *why)
     return e ? e : relay_copy_states(s->env, from_dir, to_dir, &s->memory.foreground, why);
 }
 
+enum { READER_LOG_BYTES = 64 * 1024 }; /* nothing is written into it */
+
 static enum err
 open_store(struct server *s, const struct config_lists *lists, struct why *why)
 {
@@ -321,6 +323,10 @@ open_store(struct server *s, const struct config_lists *lists, struct why *why)
     options.snapshot_more = copy_states;
     options.snapshot_context = s;
     options.objects = uploader_objects(s->uploader);
+    if (c->storage_mode == STORAGE_READER) {
+        options.wal_segment_bytes = READER_LOG_BYTES;
+        options.wal_batch_bytes = READER_LOG_BYTES / 2;
+    }
     struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);

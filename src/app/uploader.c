@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "cli/bucket/bucket_link.h"
+#include "model/storage_layout.h"
 #include "tsdb/tsdb_bucket.h"
 
 #define UPLOADER_LOOK_NS      (10 * NS_PER_S)
@@ -46,6 +47,12 @@ log_step(struct uploader *u, enum tsdb_bucket_did did)
     if (did == TSDB_BUCKET_OPENED) {
         log_info("bucket opened", KV("bucket", u->link.objects->shown), KV("number", stats.number),
                  KV("parts", stats.parts), KV("bytes", stats.bytes));
+    } else if (did == TSDB_BUCKET_UPLOADED) {
+        log_info("part uploaded", KV("uploads", stats.uploads_total),
+                 KV("all_bytes", stats.upload_bytes_total));
+    } else if (did == TSDB_BUCKET_REMOVED) {
+        log_info("part removed, it is only in the bucket now",
+                 KV("remote_parts", stats.remote_parts));
     } else if (did == TSDB_BUCKET_NAMED) {
         log_debug("bucket's catalog has a further delta", KV("number", stats.number),
                   KV("parts", stats.parts), KV("complete_pos", stats.complete_pos));
@@ -93,6 +100,8 @@ uploader_work(struct uploader *u, int64_t *ret_wait_ns, struct why *why)
         }
     }
     if (e == OK || e == ERR_CANCELED) {
+        if (u->pause_ns > 0)
+            log_info("the bucket is written again", KV("bucket", u->link.objects->shown));
         u->pause_ns = 0;
         return e;
     }
@@ -115,13 +124,20 @@ static void
 uploader_run(void *context)
 {
     struct uploader *u = context;
-    int64_t wait_ns = 0;
+    int64_t now_ns = 0, until_ns = 0, rest_ns = 0;
     bool is_asked = false;
     int what;
-    while (worker_rest(&u->worker, env_monotonic_ns(u->options.env) + wait_ns, REST_UNTIL_WOKEN)) {
+    while (worker_rest(&u->worker, now_ns + rest_ns, REST_UNTIL_WOKEN)) {
         struct why why = {""};
+        now_ns = env_monotonic_ns(u->options.env);
+        rest_ns = NS_PER_S;
         is_asked |= worker_take(&u->worker, &what);
-        enum err e = uploader_work(u, &wait_ns, &why);
+        bool is_due = u->pause_ns == 0 && tsdb_bucket_is_due(u->bucket);
+        if (now_ns < until_ns && !is_asked && !is_due) continue;
+        enum err e = uploader_work(u, &rest_ns, &why);
+        now_ns = env_monotonic_ns(u->options.env);
+        until_ns = now_ns + rest_ns;
+        if (rest_ns > NS_PER_S) rest_ns = NS_PER_S;
         if (!is_asked || (e == ERR_AGAIN && u->pause_ns == 0)) continue;
         worker_answer(&u->worker, e, &why);
         is_asked = false;
@@ -190,17 +206,51 @@ uploader_collect(struct metric_sink *sink, void *context)
 
 /* --- begin and end ---------------------------------------------------------------------------- */
 
-/* Without the cache more is read from the bucket. */
-static void
-open_cache(struct uploader *u)
+/* ERR_INPUT: the path lies in a storage directory, whose start would remove what it finds there. */
+static enum err
+check_outside(struct env *env, const char *path, struct why *why)
 {
-    struct why why = {""};
+    char dir[FILE_PATH_BYTES], format[FILE_PATH_BYTES];
+    struct file_facts facts;
+    snprintf(dir, sizeof dir, "%s", path);
+    for (char *end = dir; end != NULL;) {
+        enum err e = path_in(format, sizeof format, dir, STORAGE_FORMAT, NULL);
+        if (e == OK && env_facts(env, format, &facts, NULL) == OK)
+            return why_set(why, ERR_INPUT, "object_storage: %s lies in the storage directory %s",
+                           path, dir);
+        end = strrchr(dir, '/');
+        if (end != NULL) *end = '\0';
+    }
+    return OK;
+}
+
+/* Without the cache more is read from the bucket. */
+static enum err
+open_cache(struct uploader *u, struct why *why)
+{
     const struct object_cache_settings *x = &u->storage.cache;
-    if (x->path == NULL) return;
-    enum err e = object_cache_open(u->options.env, x->path, x->bytes, u->options.memory,
-                                   &u->cache_hits, &u->cache, &why);
-    if (e) log_warn("the cache of object_storage cannot be used", KV("error", why_text(&why, e)));
+    struct why reason = {""};
+    if (x->path == NULL) return OK;
+    enum err e = check_outside(u->options.env, x->path, why);
+    if (e) return e;
+    e = object_cache_open(u->options.env, x->path, x->bytes, u->options.memory, &u->cache_hits,
+                          &u->cache, &reason);
+    if (e)
+        log_warn("the cache of object_storage cannot be used", KV("error", why_text(&reason, e)));
     u->link.objects->cache = u->cache;
+    return OK;
+}
+
+/* A bucket in a directory that was not used before. */
+static enum err
+make_directory(struct uploader *u, struct why *why)
+{
+    struct tsdb_bucket_stats stats;
+    const struct object_storage *s = &u->storage;
+    if (s->type != OBJECTS_DIRECTORY) return OK;
+    enum err e = check_outside(u->options.env, s->path, why);
+    (void)tsdb_bucket_stats(u->tsdb, &stats);
+    return e || stats.number > 0 ? e : env_mkdir(u->options.env, s->path, why);
 }
 
 enum err
@@ -222,7 +272,6 @@ uploader_new(const struct uploader_options *options, struct object_storage *stor
         uploader_free(u);
         return e;
     }
-    open_cache(u);
     *ret_uploader = u;
     return OK;
 }
@@ -248,6 +297,8 @@ uploader_start(struct uploader *u, struct tsdb *tsdb, struct why *why)
                                                .single_writer = s->single_writer};
     u->tsdb = tsdb;
     enum err e = tsdb_bucket_open(&bucket, &u->bucket, why);
+    if (e == OK) e = make_directory(u, why);
+    if (e == OK) e = open_cache(u, why);
     if (e) return e;
     u->collector = (struct metric_collector){.collect = uploader_collect, .context = u};
     metric_register_collector(&u->collector);

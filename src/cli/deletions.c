@@ -85,7 +85,7 @@ report_all(struct report *r, const json_t *list)
     const json_t *x;
     report_table(r, "deletions", NULL,
                  "id|state|time=made|heldUntil=held until|series|samples|windows|parts|"
-                 "partBytes=in parts of|snapshots|selector");
+                 "partBytes=in parts of|snapshots|bucket|selector");
     json_array_foreach(list, i, x)
     {
         report_row(r, value_json(x, "id", VALUE_TEXT), value_json(x, "state", VALUE_TEXT),
@@ -93,7 +93,7 @@ report_all(struct report *r, const json_t *list)
                    value_json(x, "series", VALUE_COUNT), value_json(x, "samples", VALUE_COUNT),
                    value_json(x, "windows", VALUE_COUNT), value_json(x, "parts", VALUE_COUNT),
                    value_json(x, "partBytes", VALUE_SIZE), value_json(x, "snapshots", VALUE_COUNT),
-                   value_json(x, "selector", VALUE_TEXT));
+                   value_json(x, "bucket", VALUE_TEXT), value_json(x, "selector", VALUE_TEXT));
     }
     report_table_end(r, 0);
 }

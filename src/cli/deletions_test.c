@@ -51,9 +51,9 @@ UNIT_TEST(test_deletions_are_a_table)
     cli_expect(run_with("{\"data\":[" RECEIPT "]}", "deletions", "--format=text"), EXIT_DONE, "");
     expect_sent("GET /path/api/v1/admin/tsdb/deletions HTTP/1.1\r\n");
     expect_printed("id  state  made                      held until                series  samples "
-                   " windows  parts  in parts of  snapshots  selector\n"
+                   " windows  parts  in parts of  snapshots  bucket  selector\n"
                    "7   held   2026-01-02T03:04:05.000Z  2026-01-03T03:04:05.000Z       3       21 "
-                   " -            2      2.0 KiB          4  {a=\"b\"}\n");
+                   " -            2      2.0 KiB          4  -       {a=\"b\"}\n");
 }
 
 UNIT_TEST(test_one_deletion_has_a_line_for_each_figure)

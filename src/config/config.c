@@ -424,9 +424,11 @@ settings_rules_lack(const struct settings *settings, uint32_t destination_count,
 {
     if (settings->storage_mode == STORAGE_LOCAL) return NULL;
     if (source_count == 0)
-        return "no rule can be evaluated: storage.mode is none, and there is no source to read";
+        return "no rule can be evaluated: storage.mode is not local, and there is no source to "
+               "read";
     if (destination_count == 0)
-        return "results of rules are lost: storage.mode is none, and no destination is configured";
+        return "results of rules are lost: storage.mode is not local, and no destination is "
+               "configured";
     return NULL;
 }
 
@@ -438,8 +440,9 @@ settings_validate(const struct settings *settings, uint32_t destination_count,
         return why_set(why, ERR_INPUT, "backup.to requires storage.mode=local");
     /* A server without a store of its own only forwards samples. */
     if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0 && source_count == 0) {
-        return why_set(why, ERR_INPUT,
-                       "storage.mode=none requires at least one destination or source");
+        return why_set(
+            why, ERR_INPUT,
+            "without storage.mode=local, at least one destination or source is required");
     }
     if (settings->wal_ack == ACK_DESTINATION && settings->storage_mode != STORAGE_NONE) {
         return why_set(why, ERR_INPUT,

@@ -242,7 +242,7 @@ UNIT_TEST(test_settings_that_disagree_are_refused)
     s = settings_defaults();
     assert_int_equal(flags(&s, &why, "--storage.mode=none", NULL), OK);
     assert_int_equal(settings_validate(&s, 0, 0, &why), ERR_INPUT);
-    assert_string_equal(why.text, "storage.mode=none requires at least one destination or source");
+    assert_string_equal(why.text, "without storage.mode=local, at least one destination or source is required");
     assert_int_equal(settings_validate(&s, 1, 0, &why), OK);
     assert_int_equal(settings_validate(&s, 0, 1, &why), OK);
     assert_int_equal(flags(&s, &why, "--wal.ack=destination", NULL), OK);

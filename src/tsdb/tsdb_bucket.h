@@ -44,6 +44,8 @@ enum tsdb_bucket_did {
  */
 MUST_CHECK enum err tsdb_bucket_step(struct tsdb_bucket *bucket, enum tsdb_bucket_did *ret_did,
                                      struct why *why);
+/* True if a deletion or a change of rules waits for the next step. Any thread. */
+bool tsdb_bucket_is_due(struct tsdb_bucket *bucket);
 
 struct tsdb_bucket_stats {
     uint64_t number;       /* of the newest delta; 0: none */

@@ -112,7 +112,16 @@ rm "$(find "$work/bucket/parts" -type f | head -n 1)"
 claim "a missing part is found" says "1 missing or damaged" 1 "$firekeep" bucket verify "$work/bucket"
 claim "a directory is made of the rest" "$firekeep" bucket adopt "$work/bucket" "$work/half"
 claim "which no server opens without the bucket" says "configure its object_storage" 1 timeout 20 "$firekeep" serve --storage.path="$work/half" --web.listen-address=127.0.0.1:0
+claim "a bucket that is not there is named" says "empty is missing" 1 "$firekeep" bucket stats "$work/empty"
+mkdir "$work/empty"
 claim "an empty bucket has no catalog" says "has no catalog" 1 "$firekeep" bucket stats "$work/empty"
+config "type: directory, path: $work/data/bucket"
+claim "a bucket in the storage directory is refused" says "lies in the storage directory" 1 timeout 20 "$firekeep" serve --storage.path="$work/data" --config.file="$work/config.yml" --web.listen-address=127.0.0.1:0
+config "type: directory, path: $work/bucket"
+claim "a new directory beside a full bucket is told so" begins
+claim "it names the way" within 30 grep -q "firekeep bucket adopt" "$work/server.log"
+stop server
+rm -rf "$work/data"
 config "type: directory, path: $work/other"
 claim "a server starts with another bucket" begins
 sed -i 's/other/third/' "$work/config.yml"

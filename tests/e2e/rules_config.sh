@@ -132,8 +132,8 @@ warns() { # EXPECTED: a warning; empty: none
 }
 source="sources: [{name: s, type: remote_read, url: 'http://127.0.0.1:1/api/v1/read'}]"
 destination="destinations: [{name: d, type: remote_write, url: 'http://127.0.0.1:1/api/v1/write'}]"
-lost='results of rules are lost: storage.mode is none, and no destination is configured'
-unread='no rule can be evaluated: storage.mode is none, and there is no source to read'
+lost='results of rules are lost: storage.mode is not local, and no destination is configured'
+unread='no rule can be evaluated: storage.mode is not local, and there is no source to read'
 lacking "$source"$'\n'"$destination"
 claim "storage.mode none: with a source and a destination there is no warning" warns ''
 claim "storage.mode none: the server starts" start_firekeep server "$work/none" "$port" --config.file="$work/served.yml"

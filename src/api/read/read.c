@@ -371,7 +371,9 @@ read_beyond(struct read *r, struct why *why)
         return why_set(why, ERR_INPUT,
                        "invalid " BUCKET_BEYOND_HEADER ": expected session, number and position");
     r->stored = true;
-    return OK;
+    return r->r.api->options.stored
+               ? OK
+               : why_set(why, ERR_MISSING, "this server does not write into a bucket");
 }
 
 /* Reads the choice of replicas, the fence and the level from the query string. Clients that ask for

@@ -111,8 +111,7 @@ print_summary(struct report *r, const struct tsdb_bucket_summary *s)
     report_field(r, "completePosition", "complete up to position", value_count(s->complete_pos));
     report_field(r, "completeTime", "newest complete sample", value_time_or_none(s->complete_ms));
     report_field(r, "knownPosition", "end of the log then", value_count(s->known_pos));
-    report_field(r, "samplesBeyond", "samples beyond",
-                 value_count(s->beyond));
+    report_field(r, "samplesBeyond", "samples beyond", value_count(s->beyond));
     report_field(r, "parts", "parts", value_count(s->parts));
     report_field(r, "bytes", "size", value_size(s->bytes));
     report_field(r, "samples", "samples", value_count(s->samples));
@@ -147,7 +146,7 @@ run_verify_bucket(struct bucket_command *a, struct why *why)
     struct tsdb_bucket_verdict v;
     enum err e =
         tsdb_bucket_verify(a->place.objects, &a->memory, a->read_all, say_line, NULL, &v, why);
-    if (e && e != ERR_CORRUPT) return e;
+    if (e && (e != ERR_CORRUPT || v.bad == 0)) return e;
     printf("%" PRIu64 " part%s, %" PRIu64 " missing or damaged, %" PRIu64 " archived\n", v.parts,
            plural(v.parts), v.bad, v.archived);
     if (v.unnamed > 0) {

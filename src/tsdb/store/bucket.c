@@ -202,19 +202,20 @@ path_of_part(const struct tsdb_bucket *b, uint64_t number, char to[FILE_PATH_BYT
     return e ? e : path_in(to, FILE_PATH_BYTES, dir, "part", why);
 }
 
-/* Compares an object with what was sent; if the bucket keeps no digests, by reading it. */
+/* Compares an object with what was sent; if the bucket keeps no digests, by reading it.
+ * ERR_MISSING: it is not there, or differs. */
 static enum err
 look_at_object(struct tsdb_bucket *b, const char *key, const struct uploaded *u, struct why *why)
 {
     struct object_facts facts;
     enum err e = objects_look(b->objects, key, false, &facts, why);
-    if (e == ERR_MISSING) return why_set(why, ERR_AGAIN, "%s is not there after its upload", key);
+    if (e == ERR_MISSING) return why_set(why, e, "%s is not there after its upload", key);
     if (e) return e;
     if (facts.is_archived)
         return why_set(why, ERR_AGAIN, "%s is archived, and cannot be read", key);
     if (facts.size == u->size && memcmp(&facts.digest, &u->digest, sizeof u->digest) == 0)
         return OK;
-    return why_set(why, ERR_AGAIN, "%s differs from the part that was uploaded", key);
+    return why_set(why, ERR_MISSING, "%s differs from the part that was uploaded", key);
 }
 
 static enum err
@@ -226,7 +227,8 @@ upload_file(struct tsdb_bucket *b, struct file *file, struct uploaded *u, struct
     enum err e = file_size(file, &u->size, why);
     if (e == OK) e = object_digest_of_file(file, u->size, b->options.memory, &u->digest, why);
     if (e == OK) e = b->objects->ops->put_file(b->objects, key, file, u->size, why);
-    return e ? e : look_at_object(b, key, u, why);
+    if (e == OK) e = look_at_object(b, key, u, why);
+    return e == ERR_MISSING ? ERR_AGAIN : e;
 }
 
 static enum err
@@ -528,6 +530,13 @@ bucket_look_at_chain(struct tsdb_bucket *b, struct why *why)
     e = b->objects->ops->look(b->objects, key, &facts, why);
     if (e == ERR_MISSING) return OK;
     if (e) return e;
+    if (b->base.number == 0) {
+        return why_set(
+            why, ERR_INPUT,
+            "the bucket has a catalog, and the directory is new: stop the server, remove "
+            "the directory, and make one of the bucket with 'firekeep bucket adopt', or "
+            "use another prefix");
+    }
     return why_set(why, ERR_INPUT,
                    "the bucket has %s, which this directory did not write: another server writes "
                    "there, or the directory is an older state of itself",
@@ -548,16 +557,29 @@ intend(struct tsdb_bucket *b, uint64_t number, struct bytes delta, struct why *w
     return e;
 }
 
+static void
+forget_upload(struct tsdb_bucket *b, uint32_t at)
+{
+    struct uploaded *all = b->uploaded;
+    buf_fini(&all[at].root_bytes);
+    memmove(all + at, all + at + 1, (--b->uploaded_count - at) * sizeof *all);
+    b->uploaded = mem_resize(b->options.memory, all, (b->uploaded_count + 1) * sizeof *all,
+                             b->uploaded_count * sizeof *all);
+}
+
+/* An object that was lost before it is named is uploaded again. */
 static enum err
 look_at_parts(struct tsdb_bucket *b, const struct catalog *delta, struct why *why)
 {
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < delta->part_count; i++) {
         char key[OBJECT_KEY_BYTES];
+        const struct uploaded *u = find_uploaded(b, delta->parts[i].entry.number);
         catalog_part_key(&delta->parts[i], key);
-        e = look_at_object(b, key, find_uploaded(b, delta->parts[i].entry.number), why);
+        e = look_at_object(b, key, u, why);
+        if (e == ERR_MISSING) forget_upload(b, (uint32_t)(u - b->uploaded));
     }
-    return e;
+    return e == ERR_MISSING ? ERR_AGAIN : e;
 }
 
 /* Makes the delta by which this process begins. */
@@ -725,21 +747,15 @@ forget_uploads(struct tsdb_bucket *b)
     struct version *v = live_pin(&b->db->live);
     struct arena arena;
     struct live_numbers live;
-    uint32_t count = 0, old = b->uploaded_count;
     arena_init(&arena, b->options.memory, 0, 0);
     bool is_known = list_live(v, &arena, &live) == OK; /* else the next delta forgets them */
-    for (uint32_t i = 0; i < old; i++) {
+    for (uint32_t i = b->uploaded_count; i-- > 0;) {
         uint64_t number = b->uploaded[i].number;
-        if (catalog_find(&b->base, number) == NULL && (!is_known || is_live(&live, number)))
-            b->uploaded[count++] = b->uploaded[i];
-        else
-            buf_fini(&b->uploaded[i].root_bytes);
+        if (catalog_find(&b->base, number) != NULL || (is_known && !is_live(&live, number)))
+            forget_upload(b, i);
     }
     arena_fini(&arena);
     version_unref(v);
-    b->uploaded = mem_resize(b->options.memory, b->uploaded, old * sizeof *b->uploaded,
-                             count * sizeof *b->uploaded);
-    b->uploaded_count = count;
 }
 
 /* Keeps the deletions that the catalog loses: objects that it no longer names have their samples.
@@ -935,6 +951,7 @@ remove_next(struct tsdb_bucket *b, bool *ret_done, struct why *why)
         e = look_at_rules(b, why);
         if (e == OK) e = bucket_look_at_chain(b, why);
         if (e == OK) e = look_at_object(b, key, &u, why);
+        if (e == ERR_MISSING) e = ERR_AGAIN; /* 'bucket verify' finds it, too */
         if (e == OK) e = leave_to_bucket(b, local, named, ret_done, why);
     }
     version_unref(v);
@@ -1039,6 +1056,16 @@ tsdb_bucket_step(struct tsdb_bucket *b, enum tsdb_bucket_did *ret_did, struct wh
     /* It will never have other deletions. */
     if (e == ERR_INPUT) atomic_store(&b->db->live.named_deletion, UINT64_MAX);
     return e;
+}
+
+bool
+tsdb_bucket_is_due(struct tsdb_bucket *b)
+{
+    const struct live_bucket *of = &b->db->live.bucket;
+    lock_take(&b->db->live.lock);
+    bool is_due = of->edits != of->named;
+    lock_drop(&b->db->live.lock);
+    return is_due && !bucket_is_stopped(b);
 }
 
 static uint64_t

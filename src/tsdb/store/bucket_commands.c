@@ -179,7 +179,7 @@ tsdb_bucket_verify(struct objects *objects, struct budget *memory, bool read_all
         e = check_catalog_part(&x, &c.parts[i], why);
     if (e == OK) e = objects->ops->list(objects, CATALOG_PARTS, note_unnamed, &x, why);
     if (e == OK && x.verdict.bad > 0)
-        e = why_set(why, ERR_CORRUPT, "%" PRIu64 " parts are missing or damaged", x.verdict.bad);
+        e = why_set(why, ERR_CORRUPT, "parts are missing or damaged: %" PRIu64, x.verdict.bad);
     arena_fini(&arena);
     *ret = x.verdict;
     return e;
@@ -235,7 +235,9 @@ put_opening(struct objects *objects, const struct catalog_file *file, struct why
     }
     return written
                ? OK
-               : why_set(why, ERR_INPUT, "another process writes into the bucket: %s exists", key);
+               : why_set(why, ERR_INPUT,
+                         "another process writes into the bucket: %s exists; remove the directory",
+                         key);
 }
 
 enum err
@@ -285,8 +287,8 @@ look_at_known(struct taking *t, struct why *why)
     enum err e = catalog_look(t->objects, base->number, t->file.checksum, t->arena->budget, why);
     if (e != ERR_MISSING && e != ERR_CORRUPT) return e;
     return why_set(why, ERR_INPUT,
-                   "%s has %s catalog number %" PRIu64
-                   " than %s knows: another bucket, or an older state",
+                   "%s has %s number %" PRIu64
+                   " of the catalog, which %s knows: another bucket, or an older state",
                    t->objects->shown, e == ERR_CORRUPT ? "another" : "no", base->number, t->dir);
 }
 

@@ -501,7 +501,14 @@ plan_cleaning(struct merging *g, const struct plan_part *parts,
                                         &deletions, &count, g->why);
         if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
         if (e) return e;
-        bool fits = parts[i].bytes <= options->bytes_max || g->options->mode == TSDB_MERGE_CLEAN;
+        bool is_asked = g->options->mode == TSDB_MERGE_CLEAN;
+        bool fits = parts[i].bytes <= options->bytes_max ||
+                    (is_asked && !part_is_remote(v->parts[i])); /* its copy goes then */
+        if (count > 0 && !fits && is_asked) {
+            return why_set(g->why, ERR_AGAIN,
+                           "the disk has no room for the copies of parts that are only in the "
+                           "bucket, until these are uploaded: try again later");
+        }
         if (count > 0 && !fits) continue;
         if (count > 0) return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
         part_set_applied(v->parts[i], g->due->last_id);
@@ -547,6 +554,7 @@ plan(struct merging *g)
 {
     struct tsdb *db = g->db;
     struct plan_part *parts;
+    store_look_at_space(db); /* merges of parts in the bucket free none */
     uint64_t borders[BORDERS_MAX + DELETIONS_KEPT_MAX];
     uint64_t free_bytes = atomic_load(&db->free_bytes), reserve = atomic_load(&db->reserve_bytes);
     struct merge_plan_options options = {

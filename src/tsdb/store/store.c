@@ -1002,19 +1002,23 @@ tsdb_look_at_parts(struct tsdb *db, struct why *why)
     return why_set(why, ERR_IO, "%s, and %" PRIu32 " others", first.text, removed - 1);
 }
 
+void
+store_look_at_space(struct tsdb *db)
+{
+    uint64_t free_bytes, total_bytes, reserve = db->options.min_free_bytes;
+    if (env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) != OK) return;
+    if (reserve == 0) reserve = total_bytes / 20 < RESERVE_MAX ? total_bytes / 20 : RESERVE_MAX;
+    atomic_store(&db->free_bytes, free_bytes);
+    atomic_store(&db->reserve_bytes, reserve);
+    lock_take(&db->head.lock);
+    db->head.disk_low = free_bytes < reserve;
+    lock_drop(&db->head.lock);
+}
+
 enum err
 tsdb_maintain(struct tsdb *db, struct why *why)
 {
-    uint64_t free_bytes, total_bytes;
-    if (env_space(db->env, db->dir, &free_bytes, &total_bytes, NULL) == OK) {
-        uint64_t reserve = db->options.min_free_bytes;
-        if (reserve == 0) reserve = total_bytes / 20 < RESERVE_MAX ? total_bytes / 20 : RESERVE_MAX;
-        atomic_store(&db->free_bytes, free_bytes);
-        atomic_store(&db->reserve_bytes, reserve);
-        lock_take(&db->head.lock);
-        db->head.disk_low = free_bytes < reserve;
-        lock_drop(&db->head.lock);
-    }
+    store_look_at_space(db);
     maintain_clock(db);
     enum err looked = tsdb_look_at_dir(db, why);
     if (!dir_lock_may_write(&db->lock)) return looked; /* it would change another server's files */

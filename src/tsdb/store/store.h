@@ -311,6 +311,8 @@ bool tsdb_is_there(struct tsdb *db, const char *path);
 /* Checks that the paths still lead to the locked directory; call before writing acknowledged
  * samples. ERR_CORRUPT: they lead to another directory, or to one that another server writes. */
 MUST_CHECK enum err tsdb_look_before_write(struct tsdb *db, struct why *why);
+/* Finds out how much space of the disk is free. Any thread. */
+void store_look_at_space(struct tsdb *db);
 
 /* --- snapshots (snapshot.c) ------------------------------------------------------------------- */
 
