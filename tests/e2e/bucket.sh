@@ -104,6 +104,10 @@ round() { # NAME KEYS ADDRESS
     stop server
     "$firekeep" export --storage.path="$work/data" --after="$(grep -o '"completePosition":[0-9]*' "$work/adopted.json" | cut -d: -f2)" -o "$work/beyond.jsonl"
     claim "$name: what only the old directory has is exported" test "$(grep -c '"third"' "$work/beyond.jsonl") $(wc -l <"$work/beyond.jsonl")" == "2000 2000"
+    echo damaged >"$work/data/CATALOG"
+    claim "$name: without its list of parts no server starts" says "CATALOG is damaged" 1 timeout 20 "$firekeep" serve --storage.path="$work/data" --config.file="$work/config.yml" --web.listen-address=127.0.0.1:0
+    "$firekeep" export --storage.path="$work/data" --partial -o "$work/local.jsonl" 2>/dev/null
+    claim "$name: what is in the directory is exported" cmp "$work/local.jsonl" "$work/beyond.jsonl"
     rm -rf "$work/data" "$work/new"
 }
 

@@ -275,12 +275,12 @@ open_remote(struct tsdb *db, const struct part_entry *named, struct arena *arena
     }
     if (catalog->base.number == 0) {
         enum err e = catalog_file_read(db->env, db->dir, arena, catalog, why);
-        if (e) return e;
+        if (e && e != ERR_CORRUPT) return e;
     }
     const struct catalog_part *p = catalog_find(&catalog->base, named->number);
     if (p == NULL) {
         return why_set(why, ERR_UNSUPPORTED,
-                       "%s/CATALOG does not say where part %016" PRIx64
+                       "%s/CATALOG is damaged or does not say where part %016" PRIx64
                        " is in the bucket: restore the file, or use 'firekeep bucket adopt'",
                        db->dir, named->number);
     }
@@ -315,7 +315,8 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
             /* Parts do not record the origin of their samples. */
             head_note_time(&db->head, TSDB_FROM_SERVER, part_info(part)->time.max_ms);
             v->parts[v->part_count++] = part;
-        } else if (!remote && (e == ERR_CORRUPT || e == ERR_MISSING)) {
+        } else if (remote ? e == ERR_UNSUPPORTED && db->options.read_only
+                          : e == ERR_CORRUPT || e == ERR_MISSING) {
             e = set_aside(db, m->parts[i].number, e, &reason, opening, why);
             if (e == OK) e = edit_keep_aside(db, &m->parts[i]);
         } else if (why != NULL) {
