@@ -37,6 +37,7 @@ has() { # COUNTERPART
     moto) [[ -d $moto/moto ]] ;;
     clickhouse) command -v clickhouse-server >/dev/null ;;
     influxd) command -v influxd >/dev/null ;;
+    radosgw) command -v radosgw >/dev/null && command -v ceph-mon >/dev/null && command -v ceph-osd >/dev/null ;;
     esac
 }
 
@@ -84,6 +85,50 @@ start_moto() { # [RECORDING]
     start moto env "PYTHONPATH=$moto" "${recording[@]}" /usr/bin/python3 -m moto.server --host 127.0.0.1 --port "${port[moto]}"
     within 20 answers moto "$(url_of moto)/moto-api/" || return 1
     (($# == 0)) || [[ ! -s $1 ]] || quiet_curl --max-time 300 -X POST "$(url_of moto)/moto-api/recorder/replay-recording" -d ''
+}
+
+# Ceph's dialect of S3, on a cluster of one monitor and one store of objects in memory.
+start_radosgw() {
+    local dir=$work/ceph entity
+    mkdir -p "$dir/radosgw"
+    cat >"$dir/ceph.conf" <<END
+[global]
+  fsid = 00000000-0000-4000-8000-000000000001
+  mon_host = v2:127.0.0.1:${port[ceph]}
+  public_addr = 127.0.0.1
+  mon_data = $dir/mon
+  osd_data = $dir/osd
+  rgw_data = $dir/radosgw
+  keyring = $dir/keyring
+  run_dir = $dir
+  crash_dir = $dir
+  log_file = $dir/log
+  mon_cluster_log_file = $dir/cluster.log
+  admin_socket =
+  osd_objectstore = memstore
+  mon_allow_pool_size_one = true
+  osd_pool_default_size = 1
+  osd_pool_default_pg_num = 1
+  osd_pool_default_pg_autoscale_mode = off
+  osd_crush_chooseleaf_type = 0
+  rgw_relaxed_region_enforcement = true
+  rgw_frontends = beast endpoint=127.0.0.1:${port[radosgw]}
+END
+    export CEPH_CONF=$dir/ceph.conf
+    for entity in mon. client.admin osd.0; do
+        ceph-authtool -C "$dir/key" --gen-key -n "$entity" --cap mon 'allow *' --cap osd 'allow *' && cat "$dir/key" >>"$dir/keyring" || return 1
+    done
+    mkdir "$dir/mon" "$dir/osd" &&
+        monmaptool --create --fsid 00000000-0000-4000-8000-000000000001 --addv a "[v2:127.0.0.1:${port[ceph]}]" "$dir/monmap" &&
+        ceph-mon -i a --mkfs --monmap "$dir/monmap" --keyring "$dir/keyring" || return 1
+    start ceph_mon ceph-mon -i a -f
+    timeout 60 ceph osd new 00000000-0000-4000-8000-000000000002 0 &&
+        ceph-osd -i 0 --mkfs --osd-uuid 00000000-0000-4000-8000-000000000002 || return 1
+    start ceph_osd ceph-osd -i 0 -f
+    timeout 60 ceph osd crush add osd.0 1 root=default || return 1
+    start radosgw radosgw -n client.admin -f
+    within 60 answers radosgw "$(url_of radosgw)" &&
+        timeout 60 radosgw-admin user create --uid firekeep --display-name Firekeep --access-key S3RVER --secret-key S3RVER
 }
 
 start_timestream() { # ARGUMENT...

@@ -1,12 +1,12 @@
 #!/bin/bash
-# bucket.sh - parts in a bucket (docs/bucket.md): of moto, which obeys conditions, of s3rver, which
+# bucket.sh - parts in a bucket (docs/bucket.md): of moto and, with LONG=1, radosgw, which obey conditions, of s3rver, which
 # ignores them, and in a directory. A killed server whose directory is gone comes back from it.
 
 . tests/lib.sh
 . tests/destinations_lib.sh
 . tests/counterparts_lib.sh
 region=eu-west-1
-name_ports firekeep control adopted s3 moto
+name_ports firekeep control adopted s3 moto radosgw ceph
 firekeep=build/firekeep
 adopted=http://127.0.0.1:${port[adopted]}
 export AWS_REGION=$region AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER
@@ -148,5 +148,12 @@ if has s3 && can_read_aws && claim "s3rver starts" start_s3 && claim "s3rver: a 
     round s3rver "$keys, single_writer: true" "s3://parts?endpoint=$(url_of s3)&path_style=true"
 else
     skip "buckets of s3rver" "s3rver is missing"
+fi
+if [[ ${LONG-} != 1 ]]; then
+    skip "buckets of radosgw" "LONG is not 1"
+elif has radosgw && can_read_aws && claim "radosgw starts" start_radosgw && claim "radosgw: a bucket is made" client "$(url_of radosgw)" make-bucket parts; then
+    round radosgw "type: s3, bucket: parts, prefix: one/, endpoint: '$(url_of radosgw)', path_style: true" "s3://parts/one?endpoint=$(url_of radosgw)&path_style=true"
+else
+    skip "buckets of radosgw" "radosgw, ceph-mon or ceph-osd is missing"
 fi
 done_testing
