@@ -14,7 +14,8 @@ rules:
 - ETags are the MD5 of the content, of uploads in parts that of the parts' MD5s and "-N"; with --opaque-etags they are
   not a checksum, as with encryption by a key of KMS. x-amz-meta-* comes back with HEAD and GET.
 - Parts are named by number and ETag when an upload is completed (400 InvalidPart, InvalidPartOrder), and all but the last
-  are at least 5 MiB (400 EntityTooSmall).
+  are at least 5 MiB (400 EntityTooSmall). The object's x-amz-checksum-sha256 is that of the parts' SHA-256 and "-N", if
+  the upload began with that x-amz-checksum-algorithm.
 - Operations named by --deny get 403 AccessDenied. Without s3:ListBucket (--deny ListObjectsV2) missing objects are 403,
   too.
 
@@ -43,6 +44,7 @@ It prints "listening on PORT" when it is ready. Python's standard library is all
 import argparse
 import base64
 import hashlib
+import html
 import json
 import re
 import sys
@@ -306,7 +308,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_CompleteMultipartUpload(self, bucket, key, query, body):
         _, _, headers, parts = self.upload(bucket, key, query)
-        named = re.findall(r"<PartNumber>(\d+)</PartNumber>\s*<ETag>(?:&quot;|\")?([^<\"&]+)", body.decode())
+        named = re.findall(r'<PartNumber>(\d+)</PartNumber>\s*<ETag>"?([^<"]+)', html.unescape(body.decode()))
         numbers = [int(number) for number, _ in named]
         if not named or numbers != sorted(numbers):
             raise Refusal(400, "InvalidPartOrder")
@@ -318,6 +320,9 @@ class Handler(BaseHTTPRequestHandler):
         self.store.check(bucket, key, self.headers)
         content = b"".join(parts[n][0] for n in numbers)
         etag = hashlib.md5(b"".join(bytes.fromhex(parts[n][1]) for n in numbers)).hexdigest() + f"-{len(numbers)}"
+        if headers.pop("x-amz-checksum-algorithm", "") == "SHA256":
+            digest = hashlib.sha256(b"".join(hashlib.sha256(parts[n][0]).digest() for n in numbers)).digest()
+            headers["x-amz-checksum-sha256"] = base64.b64encode(digest).decode() + f"-{len(numbers)}"
         etag = self.store.put(bucket, key, content, etag, headers)
         del self.store.uploads[query["uploadId"]]
         inner = f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key><ETag>&quot;{etag}&quot;</ETag>"
