@@ -330,10 +330,10 @@ UNIT_TEST(test_without_a_store_what_asks_it_is_not_implemented)
         {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON_TYPE,
          "storage.mode"},
         {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 501, JSON_TYPE,
-         "none"},
+         "local"},
         {"snapshots", HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, NULL, 0, 501, JSON_TYPE,
-         "none"},
-        {"bytes", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 501, JSON_TYPE, "none"},
+         "local"},
+        {"bytes", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 501, JSON_TYPE, "local"},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 501, JSON_TYPE,
          "n"},
         {"clean", HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 501, JSON_TYPE,
@@ -354,7 +354,7 @@ UNIT_TEST(test_without_store_what_sources_have_is_answered)
         {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON_TYPE, "up"},
         {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200, JSON_TYPE, "vector"},
         {"sources", HTTP_GET, "/api/v1/status/sources", NULL, NULL, 0, 200, JSON_TYPE, "[]"},
-        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON_TYPE, "none"},
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON_TYPE, "local"},
     };
     struct api_rig *rig = api_rig_new();
     rig->options.stored = false;

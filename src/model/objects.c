@@ -77,26 +77,6 @@ object_digester_end(struct object_digester *d, enum err e, struct object_digest 
     return e;
 }
 
-enum err
-object_digest_of_file(struct file *file, uint64_t size, struct budget *memory,
-                      struct object_digest *ret_digest, struct why *why)
-{
-    struct object_digester digester;
-    uint8_t *chunk = mem_alloc(memory, READ_BYTES);
-    enum err e = chunk == NULL ? ERR_NOMEM : object_digester_begin(&digester);
-    if (e == OK) {
-        for (uint64_t at = 0; at < size && e == OK;) {
-            size_t more = size - at < READ_BYTES ? (size_t)(size - at) : READ_BYTES;
-            e = file_read_at(file, chunk, more, at, why);
-            if (e == OK) e = object_digester_take(&digester, bytes_of(chunk, more));
-            at += more;
-        }
-        e = object_digester_end(&digester, e, ret_digest);
-    }
-    mem_free(memory, chunk, READ_BYTES);
-    return e == ERR_NOMEM ? why_set(why, e, "not enough memory for a checksum") : e;
-}
-
 /* --- whole objects ---------------------------------------------------------------------------- */
 
 static enum err

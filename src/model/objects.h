@@ -34,9 +34,6 @@ struct object_digest {
 };
 
 MUST_CHECK enum err object_digest_of(struct bytes content, struct object_digest *ret_digest);
-/* The digest of the first `size` bytes of a file. ERR_NOMEM; errors of file_read_at(). */
-MUST_CHECK enum err object_digest_of_file(struct file *file, uint64_t size, struct budget *memory,
-                                          struct object_digest *ret_digest, struct why *why);
 
 /* The digest of bytes that come one after the other. In the owner's memory: begin, take, end. */
 struct object_digester {
@@ -56,7 +53,7 @@ MUST_CHECK enum err object_digester_end(struct object_digester *digester, enum e
 struct object_facts {
     uint64_t size;
     int64_t written_ms; /* by the clock of the bucket */
-    int64_t now_ms;     /* the clock of the bucket at its response */
+    int64_t now_ms;     /* the clock of the bucket at its response; INT64_MIN: not known */
     bool has_digest;    /* the bucket keeps digests */
     bool is_archived;   /* it has to be restored before it can be read */
     struct object_digest digest;
@@ -81,10 +78,10 @@ struct objects_ops {
      * there is one of that key; a bucket may also fail to obey that: see objects_probe(). */
     enum err (*put)(struct objects *objects, const char *key, struct bytes content, bool only_new,
                     bool *ret_written, struct why *why);
-    /* Writes the first `size` bytes of a file. Errors of file_read_at(). */
+    /* Writes the first `size` bytes of a file, and gives their digest. Errors of file_read_at(). */
     enum err (*put_file)(struct objects *objects, const char *key, struct file *from, uint64_t size,
-                         struct why *why);
-    /* ERR_MISSING: there is no such object. */
+                         struct object_digest *ret_digest, struct why *why);
+    /* ERR_MISSING: there is no such object; the facts have `now_ms` then, too. */
     enum err (*look)(struct objects *objects, const char *key, struct object_facts *ret_facts,
                      struct why *why);
     /* Gives the content to `take` in pieces, whose error ends the reading and is returned.

@@ -59,12 +59,10 @@ struct tsdb_bucket_stats {
     uint64_t read_bytes_total;
     uint64_t uploads_total;
     uint64_t upload_bytes_total;
-    uint64_t deltas_total;
     uint64_t unnamed;     /* objects of parts that are no longer named, and not removed yet */
     uint64_t swept_total; /* objects that were removed */
     int64_t clock_off_ms; /* of our clock from the bucket's, beyond an hour: retention, levels and
                            * the removal of objects rest; 0: less */
-    bool is_open;
     bool is_failing; /* the last step has failed */
     bool is_stopped; /* see tsdb_bucket_step() */
 };
@@ -100,10 +98,8 @@ int64_t tsdb_bucket_reader_grace_ms(struct tsdb_bucket_reader *reader);
 struct tsdb_bucket_part {
     const char *key;
     uint64_t number;
-    uint64_t from_pos, to_pos; /* what it covers of the log */
     struct time_range time;
     uint64_t size;
-    uint64_t samples; /* floats and histograms */
 };
 
 /* The newest state of a catalog. */

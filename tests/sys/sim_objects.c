@@ -138,12 +138,22 @@ sim_put(struct objects *objects, const char *key, struct bytes content, bool onl
 }
 
 static enum err
+digest_of(struct bytes content, struct object_digest *ret_digest)
+{
+    struct object_digester digester;
+    enum err e = object_digester_begin(&digester);
+    if (e == OK) e = object_digester_take(&digester, content);
+    return object_digester_end(&digester, e, ret_digest);
+}
+
+static enum err
 sim_put_file(struct objects *objects, const char *key, struct file *from, uint64_t size,
-             struct why *why)
+             struct object_digest *ret_digest, struct why *why)
 {
     uint8_t *content = malloc(size + 1);
     assert(content != NULL);
     enum err e = file_read_at(from, content, size, 0, why);
+    if (e == OK) e = digest_of(bytes_of(content, size), ret_digest);
     if (e == OK) e = sim_put(objects, key, bytes_of(content, size), false, NULL, why);
     free(content);
     return e;
@@ -157,15 +167,13 @@ sim_look(struct objects *objects, const char *key, struct object_facts *ret, str
     if (fails(b, SIM_FAILS_BEFORE) || fails(b, SIM_FAILS_AFTER) || fails(b, SIM_FAILS_LATE))
         return broken(why);
     const struct sim_object *is = sim_objects_find(b, key);
+    ret->now_ms = b->now_ms;
     if (is == NULL) return why_set(why, ERR_MISSING, "%s is missing", key);
     *ret = (struct object_facts){.size = is->size,
                                  .written_ms = is->written_ms,
                                  .now_ms = b->now_ms,
                                  .has_digest = !b->no_digests};
-    struct object_digester digester;
-    enum err e = object_digester_begin(&digester);
-    if (e == OK) e = object_digester_take(&digester, bytes_of(is->at, is->size));
-    return object_digester_end(&digester, e, &ret->digest);
+    return digest_of(bytes_of(is->at, is->size), &ret->digest);
 }
 
 static enum err

@@ -191,17 +191,16 @@ refused(enum err e)
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static enum err
-bucket_put(struct objects *objects, const char *key, struct bytes content, bool only_new,
-           bool *ret_written, struct why *why)
+put_content(struct object_bucket *b, const char *key, struct bytes content, bool only_new,
+            struct object_digest *ret_digest, bool *ret_written, struct why *why)
 {
     struct object_exchange x;
-    struct object_digest digest;
     struct why reason = {""};
-    enum err e = object_digest_of(content, &digest);
+    enum err e = object_digest_of(content, ret_digest);
     if (e) return why_set(why, e, "not enough memory for a checksum");
     if (content.at == NULL) content.at = (const uint8_t *)"";
-    exchange_begin(&x, object_bucket_of(objects), key);
-    exchange_digest(&x, &digest);
+    exchange_begin(&x, b, key);
+    exchange_digest(&x, ret_digest);
     if (only_new) exchange_header(&x, "If-None-Match: *");
     e = exchange(&x, "PUT", content, &reason);
     bool exists = e == ERR_IO && only_new && x.answer != NULL && x.answer->status == STATUS_EXISTS;
@@ -211,13 +210,23 @@ bucket_put(struct objects *objects, const char *key, struct bytes content, bool 
     return why_set(why, refused(e), "%s", why_text(&reason, e));
 }
 
+static enum err
+bucket_put(struct objects *objects, const char *key, struct bytes content, bool only_new,
+           bool *ret_written, struct why *why)
+{
+    struct object_digest digest;
+    return put_content(object_bucket_of(objects), key, content, only_new, &digest, ret_written,
+                       why);
+}
+
 /* An object that is sent in pieces. In memory of put_file(). */
 struct object_upload {
     struct object_bucket *bucket;
     const char *key;
     struct file *from;
     uint64_t size;
-    uint8_t *piece;           /* OBJECT_PIECE_BYTES */
+    uint8_t *piece; /* OBJECT_PIECE_BYTES */
+    struct object_digester digester;
     char id[UPLOAD_ID_BYTES]; /* "": not begun */
     struct buf list;          /* of pieces, in XML */
 };
@@ -260,6 +269,7 @@ upload_piece(struct object_upload *u, uint64_t number, struct bytes piece, struc
     struct object_exchange x;
     struct object_digest digest;
     enum err e = object_digest_of(piece, &digest);
+    if (e == OK) e = object_digester_take(&u->digester, piece);
     if (e) return why_set(why, e, "not enough memory for a checksum");
     exchange_upload(&x, u, number);
     exchange_digest(&x, &digest);
@@ -309,9 +319,11 @@ upload_abandon(struct object_upload *u)
 }
 
 static enum err
-upload_pieces(struct object_upload *u, struct why *why)
+upload_pieces(struct object_upload *u, struct object_digest *ret_digest, struct why *why)
 {
-    enum err e = upload_begin(u, why);
+    enum err e = object_digester_begin(&u->digester);
+    if (e) return why_set(why, e, "not enough memory for a checksum");
+    e = upload_begin(u, why);
     uint64_t at = 0;
     for (uint64_t number = 1; at < u->size && e == OK; number++) {
         size_t size =
@@ -322,12 +334,12 @@ upload_pieces(struct object_upload *u, struct why *why)
     }
     if (e == OK) e = upload_end(u, why);
     if (e) upload_abandon(u);
-    return e;
+    return object_digester_end(&u->digester, e, ret_digest);
 }
 
 static enum err
 bucket_put_file(struct objects *objects, const char *key, struct file *from, uint64_t size,
-                struct why *why)
+                struct object_digest *ret_digest, struct why *why)
 {
     struct object_bucket *b = object_bucket_of(objects);
     struct object_upload u = {.bucket = b, .key = key, .from = from, .size = size};
@@ -338,11 +350,11 @@ bucket_put_file(struct objects *objects, const char *key, struct file *from, uin
     buf_init(&u.list, b->memory, SIZE_MAX);
     buf_put_text(&u.list, "<CompleteMultipartUpload>");
     if (size > OBJECT_PIECE_BYTES) {
-        e = upload_pieces(&u, why);
+        e = upload_pieces(&u, ret_digest, why);
     } else {
         e = file_read_at(from, u.piece, (size_t)size, 0, why);
-        if (e == OK)
-            e = bucket_put(objects, key, bytes_of(u.piece, (size_t)size), false, NULL, why);
+        const struct bytes content = bytes_of(u.piece, (size_t)size);
+        if (e == OK) e = put_content(b, key, content, false, ret_digest, NULL, why);
     }
     buf_fini(&u.list);
     mem_free(b->memory, u.piece, room);
@@ -382,6 +394,7 @@ bucket_look(struct objects *objects, const char *key, struct object_facts *ret, 
     exchange_begin(&x, b, key);
     exchange_header(&x, "x-amz-checksum-mode: ENABLED");
     enum err e = exchange(&x, "HEAD", bytes_of(NULL, 0), why);
+    if (e == ERR_MISSING) ret->now_ms = x.answer->date_s == 0 ? INT64_MIN : x.answer->date_s * 1000;
     if (e == OK) {
         const char *storage_class = x.answer->wanted[OBJECT_WANTED_CLASS];
         *ret = (struct object_facts){

@@ -131,20 +131,26 @@ object_folder_put(struct objects *objects, const char *key, struct bytes content
 
 static enum err
 object_folder_put_file(struct objects *objects, const char *key, struct file *from, uint64_t size,
-                       struct why *why)
+                       struct object_digest *ret_digest, struct why *why)
 {
     struct object_folder *f = object_folder_of(objects);
     struct file file = FILE_CLOSED;
+    struct object_digester digester;
     bool written;
     uint8_t *chunk = mem_alloc(f->memory, COPY_BYTES);
-    if (chunk == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read %s", from->path);
+    if (chunk == NULL || object_digester_begin(&digester)) {
+        mem_free(f->memory, chunk, COPY_BYTES);
+        return why_set(why, ERR_NOMEM, "not enough memory to read %s", from->path);
+    }
     enum err e = begin_file(f, key, &file, why);
     for (uint64_t at = 0; e == OK && at < size;) {
         size_t more = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
         e = file_read_at(from, chunk, more, at, why);
+        if (e == OK) e = object_digester_take(&digester, bytes_of(chunk, more));
         if (e == OK) e = file_write_at(&file, bytes_of(chunk, more), at, why);
         at += more;
     }
+    e = object_digester_end(&digester, e, ret_digest);
     if (e == OK)
         e = end_file(f, &file, key, false, &written, why);
     else
@@ -179,6 +185,7 @@ object_folder_look(struct objects *objects, const char *key, struct object_facts
     struct object_folder *f = object_folder_of(objects);
     char path[OBJECT_PATH_BYTES];
     struct file_facts facts;
+    ret->now_ms = env_realtime_ms(f->env);
     enum err e = path_in(path, sizeof path, f->dir, key, why);
     if (e == OK) e = of_object(f, env_facts(f->env, path, &facts, why), why);
     if (e) return e;

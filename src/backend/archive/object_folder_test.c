@@ -176,10 +176,14 @@ UNIT_TEST(test_a_file_becomes_an_object)
 {
     struct rig rig;
     struct file file;
+    struct object_facts facts;
+    struct object_digest digest;
     rig_init(&rig);
     must(file_open(rig.env, "/file", FILE_CREATE, &file, &rig.why));
     must(file_write_at(&file, bytes_of_text("content, and more"), 0, &rig.why));
-    must(rig.objects->ops->put_file(rig.objects, "x", &file, 7, &rig.why));
+    must(rig.objects->ops->put_file(rig.objects, "x", &file, 7, &digest, &rig.why));
+    must(objects_look(rig.objects, "x", false, &facts, &rig.why));
+    assert_memory_equal(&facts.digest, &digest, sizeof digest);
     expect_object(&rig, "x", "content");
     must(file_close(&file));
     rig_fini(&rig);

@@ -79,8 +79,7 @@ print_part(void *context, const struct tsdb_bucket_part *p)
 {
     struct bucket_command *a = context;
     report_row(a->report, value_count(p->number), value_time(p->time.min_ms),
-               value_time(p->time.max_ms), value_size(p->size), value_count(p->samples),
-               value_text(p->key));
+               value_time(p->time.max_ms), value_size(p->size), value_text(p->key));
 }
 
 static enum err
@@ -95,7 +94,7 @@ run_ls(struct bucket_command *a, struct why *why)
     struct tsdb_bucket_summary s;
     enum err e = report_new(a->form, stdout, &a->memory, &a->report, why);
     if (e) return e;
-    report_table(a->report, "parts", NULL, "number|from|to|bytes=size|samples|key");
+    report_table(a->report, "parts", NULL, "number|from|to|bytes=size|key");
     e = tsdb_bucket_read(a->place.objects, &a->memory, print_part, a, &s, why);
     report_table_end(a->report, 0);
     enum err printed = report_end(a->report, e ? NULL : why);

@@ -553,21 +553,6 @@ part_missing(struct dir_pass *x, const char *text)
     return damage(x, text);
 }
 
-/* Opens a part that is only in the bucket. */
-static enum err
-open_named(struct dir_pass *x, uint64_t number, struct part **ret_part, struct why *why)
-{
-    struct inspect_dir *r = x->result;
-    if (x->catalog.base.number == 0) {
-        enum err e = catalog_file_read(x->options->env, x->dir, &r->arena, &x->catalog, why);
-        if (e) return e;
-    }
-    const struct catalog_part *p = catalog_find(&x->catalog.base, number);
-    if (p == NULL)
-        return why_set(why, ERR_CORRUPT, "CATALOG does not have part %016" PRIx64, number);
-    return catalog_open_part(p, x->options->memory, x->cache, NULL, ret_part, why);
-}
-
 static enum err
 part_look(struct dir_pass *x, const struct part_entry *named)
 {
@@ -588,9 +573,11 @@ part_look(struct dir_pass *x, const struct part_entry *named)
     err_ignore(inspect_file_bytes(x->options->env, dir, "meta.json", &p->meta_bytes),
                "nothing reads it");
     p->remote = named->remote;
-    e = named->remote ? open_named(x, named->number, &part, &reason)
-                      : part_open(x->options->env, x->options->memory, x->cache, x->parts_dir,
-                                  named->number, &part, &reason);
+    e = named->remote
+            ? catalog_file_open_part(&x->catalog, x->options->env, x->dir, &r->arena, named->number,
+                                     x->options->memory, x->cache, NULL, &part, &reason)
+            : part_open(x->options->env, x->options->memory, x->cache, x->parts_dir, named->number,
+                        &part, &reason);
     if (e == OK) {
         p->facts = *part_info(part);
     } else if (e == ERR_CORRUPT) {

@@ -80,17 +80,17 @@ void page_cache_free(struct page_cache *cache);
 /* Asserts the invariants of pages.c; O(n). For tests and debug builds. Takes the cache's lock. */
 void page_cache_validate(struct page_cache *cache);
 
-struct remote_file;
+struct remote_store;
 /* A file that pages are read from. */
 struct page_source {
     struct page_cache *cache;
     uint64_t cache_id; /* never reused in the process */
     uint64_t part_number;
     uint64_t file_bytes;
-    uint64_t index_bytes;       /* of its end, which has all but samples; 0: not known */
-    struct file file;           /* closed if it is remote: then only its path is used, as a name */
-    bool is_remote;             /* the file is in a bucket */
-    struct remote_file *remote; /* NULL: its pages cannot be read */
+    uint64_t index_bytes;        /* of its end, which has all but samples; 0: not known */
+    struct file file;            /* closed if it is remote: then its path is the key */
+    bool is_remote;              /* the file is in a bucket */
+    struct remote_store *remote; /* which that is; NULL: its pages cannot be read */
 };
 /* Reads bytes of the source. ERR_IO: a second attempt failed, too; errors of remote_read(). */
 MUST_CHECK enum err page_source_read(struct page_source *source, void *to, size_t size,

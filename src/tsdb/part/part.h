@@ -204,13 +204,13 @@ MUST_CHECK enum err part_open(struct env *env, struct budget *budget, struct pag
 MUST_CHECK enum err part_root_read(struct part *part, struct buf *to, struct part_root *ret_root,
                                    struct why *why);
 /* Opens a part of `file_bytes` whose file is not here, by its root, which is copied; nothing is
- * read. Its pages are read by `remote`, which is taken, also on an error; NULL: they cannot be
- * read. ERR_CORRUPT: the root is not that of the entry; ERR_NOMEM. */
-struct remote_file;
+ * read. Its pages are read from the object `key` of the store; NULL: they cannot be read.
+ * ERR_CORRUPT: the root is not that of the entry; ERR_NOMEM. */
+struct remote_store;
 MUST_CHECK enum err part_open_root(struct budget *budget, struct page_cache *cache,
                                    const struct part_entry *entry, uint64_t file_bytes,
-                                   const struct part_root *root, struct remote_file *remote,
-                                   struct part **ret_part, struct why *why);
+                                   const struct part_root *root, struct remote_store *store,
+                                   const char *key, struct part **ret_part, struct why *why);
 /* Opens an open part once more, with another cache. Errors of part_open(), or of the bucket. */
 MUST_CHECK enum err part_reopen(struct part *part, struct budget *budget, struct page_cache *cache,
                                 struct part **ret_part, struct why *why);

@@ -389,21 +389,17 @@ part_open(struct env *env, struct budget *budget, struct page_cache *cache, cons
 
 enum err
 part_open_root(struct budget *budget, struct page_cache *cache, const struct part_entry *entry,
-               uint64_t file_bytes, const struct part_root *root, struct remote_file *remote,
-               struct part **ret_part, struct why *why)
+               uint64_t file_bytes, const struct part_root *root, struct remote_store *store,
+               const char *key, struct part **ret_part, struct why *why)
 {
     struct part *p = part_new(budget, cache, entry->number);
-    if (p == NULL) {
-        remote_file_free(remote);
-        return why_set(why, ERR_NOMEM, "not enough memory to open a part");
-    }
-    p->source.remote = remote;
+    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory to open a part");
+    p->source.remote = store;
     p->source.is_remote = true;
     p->source.file_bytes = p->info.file_bytes = file_bytes;
     p->info.data_bytes = root->data_bytes;
     if (root->data_bytes < file_bytes) p->source.index_bytes = file_bytes - root->data_bytes;
-    snprintf(p->source.file.path, sizeof p->source.file.path, "%s",
-             remote == NULL ? "a part in the bucket" : remote_file_key(remote));
+    snprintf(p->source.file.path, sizeof p->source.file.path, "%s", key);
     enum err e = unpack_root(p, root->payload, root->version);
     const struct part_info *i = &p->info;
     if (e == OK && (i->from_pos != entry->from_pos || i->to_pos != entry->to_pos)) e = ERR_CORRUPT;
@@ -440,18 +436,16 @@ part_reopen(struct part *of, struct budget *budget, struct page_cache *cache,
 {
     const struct part_info *i = &of->info;
     const struct part_entry entry = {i->number, i->from_pos, i->to_pos, part_applied(of), i->time};
-    struct remote_file *remote = NULL;
+    const struct page_source *s = &of->source;
     struct part_root root;
     struct buf bytes;
     if (!part_is_remote(of))
         return part_open(of->env, budget, cache, of->parts_dir, i->number, ret_part, why);
     buf_init(&bytes, budget, PAGE_BYTES_MAX);
     enum err e = part_root_read(of, &bytes, &root, why);
-    if (e == OK && of->source.remote != NULL &&
-        remote_file_copy(of->source.remote, budget, &remote) != OK)
-        e = why_set(why, ERR_NOMEM, "not enough memory to open a part");
     if (e == OK)
-        e = part_open_root(budget, cache, &entry, i->file_bytes, &root, remote, ret_part, why);
+        e = part_open_root(budget, cache, &entry, i->file_bytes, &root, s->remote, s->file.path,
+                           ret_part, why);
     buf_fini(&bytes);
     return e;
 }
@@ -611,7 +605,6 @@ part_unref(struct part *p)
     directory_fini(p, &p->stale);
     page_cache_forget(p->source.cache, p->source.cache_id);
     file_close(&p->source.file);
-    remote_file_free(p->source.remote);
     if (!p->source.is_remote && atomic_load_explicit(&p->dropped, memory_order_relaxed)) {
         char dir[256];
         enum err e = storage_part_path(dir, sizeof dir, p->parts_dir, p->info.number, STORAGE_PART);

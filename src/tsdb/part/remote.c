@@ -18,43 +18,6 @@ enum {
 };
 #define CHUNK_NUMBER (UINT64_C(1) << 62) /* above offsets, for page_keep_made() */
 
-struct remote_file {
-    struct remote_store *store;
-    struct budget *budget;
-    char key[OBJECT_KEY_BYTES];
-};
-
-enum err
-remote_file_new(struct remote_store *store, struct budget *budget, const char *key,
-                struct remote_file **ret_file)
-{
-    struct remote_file *f = mem_new(budget, sizeof *f);
-    if (f == NULL) return ERR_NOMEM;
-    f->store = store;
-    f->budget = budget;
-    snprintf(f->key, sizeof f->key, "%s", key);
-    *ret_file = f;
-    return OK;
-}
-
-enum err
-remote_file_copy(const struct remote_file *f, struct budget *budget, struct remote_file **ret_file)
-{
-    return remote_file_new(f->store, budget, f->key, ret_file);
-}
-
-void
-remote_file_free(struct remote_file *f)
-{
-    if (f != NULL) mem_free(f->budget, f, sizeof *f);
-}
-
-const char *
-remote_file_key(const struct remote_file *f)
-{
-    return f->key;
-}
-
 /* Reads are deep below a query: its control is that of the thread. */
 static _Thread_local struct query_control *reading_for;
 
@@ -99,7 +62,7 @@ static enum err
 fetch_plans(struct remote_plan *plans, uint32_t count, struct why *why)
 {
     struct object_range ranges[PLANS_MAX];
-    struct remote_store *store = plans[0].source->remote->store;
+    struct remote_store *store = plans[0].source->remote;
     struct objects *o = store->objects;
     uint64_t bytes;
     uint32_t requests;
@@ -110,7 +73,7 @@ fetch_plans(struct remote_plan *plans, uint32_t count, struct why *why)
         p->bytes = (size_t)(end - offset);
         p->at = mem_alloc(page_cache_budget(p->source->cache), p->bytes);
         if (p->at == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a part's pages");
-        ranges[i] = (struct object_range){p->source->remote->key, offset, p->bytes, p->at};
+        ranges[i] = (struct object_range){p->source->file.path, offset, p->bytes, p->at};
     }
     enum err e = objects_read(o, ranges, count, reading_for, &requests, &bytes, why);
     atomic_fetch_add_explicit(&store->requests, requests, memory_order_relaxed);
@@ -170,7 +133,7 @@ copy_part(const uint8_t *from, size_t bytes, uint64_t first, uint8_t *to, size_t
 enum err
 remote_read(struct page_source *s, void *to, size_t size, uint64_t offset, struct why *why)
 {
-    if (s->remote == NULL || s->remote->store->objects == NULL)
+    if (s->remote == NULL || s->remote->objects == NULL)
         return why_set(why, ERR_IO, "%s is only in the bucket", s->file.path);
     if (offset > s->file_bytes || size > s->file_bytes - offset)
         return why_set(why, ERR_CORRUPT, "%s: the part is too short", s->file.path);
@@ -209,7 +172,7 @@ want_chunk(struct wanted_chunks *w, struct page_source *s, uint64_t number)
 static bool
 can_fetch(const struct page_source *s)
 {
-    return s->is_remote && s->remote != NULL && s->remote->store->objects != NULL;
+    return s->is_remote && s->remote != NULL && s->remote->objects != NULL;
 }
 
 void

@@ -23,14 +23,6 @@ struct remote_store {
     _Atomic uint64_t requests, bytes;
 };
 
-/* A file in the bucket. ERR_NOMEM. */
-MUST_CHECK enum err remote_file_new(struct remote_store *store, struct budget *budget,
-                                    const char *key, struct remote_file **ret_file);
-MUST_CHECK enum err remote_file_copy(const struct remote_file *file, struct budget *budget,
-                                     struct remote_file **ret_file);
-void remote_file_free(struct remote_file *file); /* accepts NULL */
-const char *remote_file_key(const struct remote_file *file);
-
 /* Reads bytes of a source that is remote. ERR_IO: the bucket refuses, or lacks the object;
  * ERR_AGAIN: it does not answer; ERR_NOMEM. */
 MUST_CHECK enum err remote_read(struct page_source *source, void *to, size_t size, uint64_t offset,

@@ -225,8 +225,7 @@ upload_file(struct tsdb_bucket *b, struct file *file, struct uploaded *u, struct
     struct catalog_part named = {.entry.number = u->number, .session = b->session, .tag = u->tag};
     catalog_part_key(&named, key);
     enum err e = file_size(file, &u->size, why);
-    if (e == OK) e = object_digest_of_file(file, u->size, b->options.memory, &u->digest, why);
-    if (e == OK) e = b->objects->ops->put_file(b->objects, key, file, u->size, why);
+    if (e == OK) e = b->objects->ops->put_file(b->objects, key, file, u->size, &u->digest, why);
     if (e == OK) e = look_at_object(b, key, u, why);
     return e == ERR_MISSING ? ERR_AGAIN : e;
 }
@@ -724,7 +723,6 @@ publish_stats(struct tsdb_bucket *b)
     b->stats.complete_ms = b->base.complete_ms;
     b->stats.parts = b->base.part_count;
     b->stats.bytes = bytes;
-    b->stats.is_open = b->base.number > 0 && b->base.session == b->session;
     lock_drop(&b->lock);
 }
 
@@ -831,9 +829,6 @@ settle(struct tsdb_bucket *b, struct why *why)
     forget_uploads(b);
     note_state(b);
     publish_stats(b);
-    lock_take(&b->lock);
-    b->stats.deltas_total++;
-    lock_drop(&b->lock);
     return OK;
 }
 
@@ -970,13 +965,10 @@ look_at_bucket(struct tsdb_bucket *b, struct why *why)
     struct head *head = &b->db->head;
     int64_t now_ns = env_monotonic_ns(b->db->env);
     if (b->looked_ns != 0 && now_ns - b->looked_ns < LOOK_EVERY_NS) return OK;
-    catalog_delta_key(b->base.number, key);
-    enum err e = b->objects->ops->look(b->objects, key, &facts, why);
-    if (e) return e == ERR_MISSING ? bucket_look_at_chain(b, why) : e;
-    b->bucket_ms = facts.now_ms;
     catalog_delta_key(b->base.number + 1, key);
-    e = b->objects->ops->look(b->objects, key, &facts, why);
+    enum err e = b->objects->ops->look(b->objects, key, &facts, why);
     if (e != ERR_MISSING) return e ? e : bucket_look_at_chain(b, why);
+    b->bucket_ms = facts.now_ms;
     b->looked_ns = now_ns;
     int64_t off_ms = b->bucket_ms == INT64_MIN ? 0 : env_realtime_ms(b->db->env) - b->bucket_ms;
     if (off_ms <= CLOCK_OFF_MS && off_ms >= -CLOCK_OFF_MS) off_ms = 0;

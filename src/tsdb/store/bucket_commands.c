@@ -27,56 +27,9 @@ load_catalog(struct objects *objects, struct arena *arena, struct catalog *ret, 
     return e;
 }
 
-static uint64_t
-samples_of(const uint64_t counts[LEDGER_KIND_COUNT])
-{
-    return counts[LEDGER_FLOAT] + counts[LEDGER_HISTOGRAM];
-}
-
-/* Opens each part of a catalog by its root, one after the other. */
-static enum err
-each_part(const struct catalog *c, struct budget *memory,
-          void (*each)(void *context, const struct catalog_part *named, const struct part *part),
-          void *context, struct why *why)
-{
-    struct page_cache *cache;
-    if (page_cache_new(memory, 0, &cache)) return catalog_no_memory(why);
-    enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < c->part_count; i++) {
-        struct part *part;
-        e = catalog_open_part(&c->parts[i], memory, cache, NULL, &part, why);
-        if (e) break;
-        each(context, &c->parts[i], part);
-        part_unref(part);
-    }
-    page_cache_free(cache);
-    return e;
-}
-
-struct summary {
-    struct tsdb_bucket_summary *to;
-    void (*each)(void *context, const struct tsdb_bucket_part *part); /* may be NULL */
-    void *context;
-};
-
 static void
-add_to_summary(void *context, const struct catalog_part *p, const struct part *part)
+summarize(const struct catalog *c, struct tsdb_bucket_summary *to)
 {
-    struct summary *s = context;
-    char key[OBJECT_KEY_BYTES];
-    uint64_t samples = samples_of(part_info(part)->sample_count);
-    s->to->bytes += p->size;
-    s->to->samples += samples;
-    catalog_part_key(p, key);
-    const struct tsdb_bucket_part shown = {
-        key, p->entry.number, p->entry.from_pos, p->entry.to_pos, p->entry.time, p->size, samples};
-    if (s->each != NULL) s->each(s->context, &shown);
-}
-
-static enum err
-summarize(const struct catalog *c, struct budget *memory, struct summary *s, struct why *why)
-{
-    struct tsdb_bucket_summary *to = s->to;
     *to = (struct tsdb_bucket_summary){.number = c->number,
                                        .made_ms = c->made_ms,
                                        .complete_pos = c->complete_pos,
@@ -85,12 +38,15 @@ summarize(const struct catalog *c, struct budget *memory, struct summary *s, str
                                        .parts = c->part_count,
                                        .tenants = c->state.tenant_count,
                                        .deletions = c->state.tombstone_count};
+    for (uint32_t i = 0; i < c->part_count; i++)
+        to->bytes += c->parts[i].size;
     for (uint32_t i = 0; i < c->state.tenant_count; i++) {
         const struct ledger *l = &c->state.tenants[i].totals;
-        to->beyond += ledger_should_pend(l, LEDGER_FLOAT);
-        to->beyond += ledger_should_pend(l, LEDGER_HISTOGRAM);
+        for (unsigned k = LEDGER_FLOAT; k <= LEDGER_HISTOGRAM; k++) {
+            to->samples += l->stored[k];
+            to->beyond += ledger_should_pend(l, k);
+        }
     }
-    return each_part(c, memory, add_to_summary, s, why);
 }
 
 enum err
@@ -103,7 +59,13 @@ tsdb_bucket_read(struct objects *objects, struct budget *memory,
     uint64_t checksum;
     arena_init(&arena, memory, 0, 0);
     enum err e = catalog_load(objects, 0, &arena, &c, &checksum, why);
-    if (e == OK) e = summarize(&c, memory, &(struct summary){ret, each, context}, why);
+    for (uint32_t i = 0; e == OK && each != NULL && i < c.part_count; i++) {
+        char key[OBJECT_KEY_BYTES];
+        const struct catalog_part *x = &c.parts[i];
+        catalog_part_key(x, key);
+        each(context, &(struct tsdb_bucket_part){key, x->entry.number, x->entry.time, x->size});
+    }
+    if (e == OK) summarize(&c, ret);
     arena_fini(&arena);
     return e;
 }
@@ -256,8 +218,8 @@ tsdb_bucket_adopt(struct env *env, struct objects *objects, const char *dir, str
     if (e == OK) {
         struct catalog delta =
             catalog_opening(&file.base, file.checksum, session, env_realtime_ms(env));
-        e = summarize(&file.base, memory, &(struct summary){ret, NULL, NULL}, why);
-        if (e == OK && catalog_write(&delta, &open, &ignored)) e = catalog_no_memory(why);
+        summarize(&file.base, ret);
+        if (catalog_write(&delta, &open, &ignored)) e = catalog_no_memory(why);
         file.intent_number = delta.number;
         file.intent = buf_bytes(&open);
     }

@@ -373,11 +373,26 @@ catalog_open_part(const struct catalog_part *p, struct budget *budget, struct pa
                   struct remote_store *store, struct part **ret, struct why *why)
 {
     char key[OBJECT_KEY_BYTES];
-    struct remote_file *remote = NULL;
     catalog_part_key(p, key);
-    if (store != NULL && remote_file_new(store, budget, key, &remote))
-        return why_set(why, ERR_NOMEM, "not enough memory to open a part");
-    return part_open_root(budget, cache, &p->entry, p->size, &p->root, remote, ret, why);
+    return part_open_root(budget, cache, &p->entry, p->size, &p->root, store, key, ret, why);
+}
+
+enum err
+catalog_file_open_part(struct catalog_file *file, struct env *env, const char *dir,
+                       struct arena *arena, uint64_t number, struct budget *budget,
+                       struct page_cache *cache, struct remote_store *store, struct part **ret,
+                       struct why *why)
+{
+    if (file->base.number == 0) {
+        enum err e = catalog_file_read(env, dir, arena, file, why);
+        if (e && e != ERR_CORRUPT) return e;
+    }
+    const struct catalog_part *p = catalog_find(&file->base, number);
+    if (p != NULL) return catalog_open_part(p, budget, cache, store, ret, why);
+    return why_set(why, ERR_CORRUPT,
+                   "%s/CATALOG is damaged or does not say where part %016" PRIx64
+                   " is in the bucket: restore the file, or use 'firekeep bucket adopt'",
+                   dir, number);
 }
 
 /* --- keys ------------------------------------------------------------------------------------- */

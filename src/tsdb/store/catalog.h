@@ -130,6 +130,13 @@ struct catalog_file {
  * ERR_UNSUPPORTED, ERR_NOMEM, ERR_IO. */
 MUST_CHECK enum err catalog_file_read(struct env *env, const char *dir, struct arena *arena,
                                       struct catalog_file *ret_file, struct why *why);
+/* Opens a part that is only in the bucket by what the file says, which is read into `file` unless
+ * that has it. ERR_CORRUPT: it is damaged or lacks the part; errors of catalog_open_part(). */
+MUST_CHECK enum err catalog_file_open_part(struct catalog_file *file, struct env *env,
+                                           const char *dir, struct arena *arena, uint64_t number,
+                                           struct budget *budget, struct page_cache *cache,
+                                           struct remote_store *store, struct part **ret_part,
+                                           struct why *why);
 /* Writes it, durably. ERR_NOMEM; errors of writing. */
 MUST_CHECK enum err catalog_file_write(struct env *env, const char *dir, struct budget *memory,
                                        const struct catalog_file *file, struct why *why);

@@ -263,30 +263,6 @@ set_aside(struct tsdb *db, uint64_t number, enum err cause, const struct why *re
     return e == ERR_MISSING ? OK : e;
 }
 
-/* Opens a part that is only in the bucket by what CATALOG says of it; *catalog is read once. */
-static enum err
-open_remote(struct tsdb *db, const struct part_entry *named, struct arena *arena,
-            struct catalog_file *catalog, struct part **ret_part, struct why *why)
-{
-    if (db->remote.objects == NULL && !db->options.read_only) {
-        return why_set(why, ERR_INPUT,
-                       "%s has parts that are only in a bucket: configure its object_storage",
-                       db->dir);
-    }
-    if (catalog->base.number == 0) {
-        enum err e = catalog_file_read(db->env, db->dir, arena, catalog, why);
-        if (e && e != ERR_CORRUPT) return e;
-    }
-    const struct catalog_part *p = catalog_find(&catalog->base, named->number);
-    if (p == NULL) {
-        return why_set(why, ERR_UNSUPPORTED,
-                       "%s/CATALOG is damaged or does not say where part %016" PRIx64
-                       " is in the bucket: restore the file, or use 'firekeep bucket adopt'",
-                       db->dir, named->number);
-    }
-    return catalog_open_part(p, &db->cache_budget, db->cache, &db->remote, ret_part, why);
-}
-
 static enum err
 open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *opening, struct why *why)
 {
@@ -305,8 +281,13 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
         struct why reason;
         struct part *part;
         bool remote = m->parts[i].remote;
-        if (remote)
-            e = open_remote(db, &m->parts[i], &arena, &catalog, &part, &reason);
+        if (remote && db->remote.objects == NULL && !db->options.read_only)
+            e = why_set(&reason, ERR_INPUT,
+                        "%s has parts that are only in a bucket: configure its object_storage",
+                        db->dir);
+        else if (remote)
+            e = catalog_file_open_part(&catalog, db->env, db->dir, &arena, m->parts[i].number,
+                                       &db->cache_budget, db->cache, &db->remote, &part, &reason);
         else
             e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, m->parts[i].number,
                           &part, &reason);
@@ -315,7 +296,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
             /* Parts do not record the origin of their samples. */
             head_note_time(&db->head, TSDB_FROM_SERVER, part_info(part)->time.max_ms);
             v->parts[v->part_count++] = part;
-        } else if (remote ? e == ERR_UNSUPPORTED && db->options.read_only
+        } else if (remote ? e == ERR_CORRUPT && db->options.read_only
                           : e == ERR_CORRUPT || e == ERR_MISSING) {
             e = set_aside(db, m->parts[i].number, e, &reason, opening, why);
             if (e == OK) e = edit_keep_aside(db, &m->parts[i]);

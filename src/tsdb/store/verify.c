@@ -255,14 +255,8 @@ static enum err
 verify_remote(struct verify *v, const struct part_entry *named)
 {
     struct part *part;
-    const struct catalog_part *p = catalog_find(&v->catalog.base, named->number);
-    if (p == NULL) {
-        report_line(v, "part %016" PRIx64 " is only in the bucket, but CATALOG does not have it",
-                    named->number);
-        v->report->damaged_places++;
-        return OK;
-    }
-    enum err e = catalog_open_part(p, NULL, v->cache, NULL, &part, v->why);
+    enum err e = catalog_file_open_part(&v->catalog, v->env, v->dir, &v->arena, named->number, NULL,
+                                        v->cache, NULL, &part, v->why);
     if (e) return report_if_damage(v, e);
     v->report->parts++;
     v->report->remote_parts++;
