@@ -250,7 +250,8 @@ UNIT_TEST(test_the_facts_of_an_object_are_those_of_its_headers)
                "Content-Length: 4\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
                "Date: Thu, 01 Jan 2026 00:00:01 GMT\r\n"
                "x-amz-checksum-sha256: mC2ePrmW9VnmM/TRlN7zdh2Qn1o7ZH0ahR/q1nwyydE=-2\r\n"),
-        ANSWER("200 OK", "Content-Length: 4\r\nx-amz-storage-class: GLACIER\r\n"),
+        ANSWER("200 OK", "Content-Length: 4\r\nx-amz-storage-class: GLACIER\r\n"
+                         "x-amz-version-id: 3sL4kqtJlcpXroDTDmJ\r\n"),
         ANSWER("200 OK", "Content-Length: 4\r\nx-amz-storage-class: GLACIER\r\n"
                          "x-amz-restore: ongoing-request=\"false\"\r\n")};
     struct object_facts facts;
@@ -261,10 +262,10 @@ UNIT_TEST(test_the_facts_of_an_object_are_those_of_its_headers)
     expect_seen("x-amz-checksum-mode: ENABLED\r\n");
     assert_int_equal(facts.written_ms, 1767225600000);
     assert_int_equal(facts.now_ms, 1767225601000);
-    assert_true(facts.has_digest && !facts.is_archived);
+    assert_true(facts.has_digest && !facts.is_archived && !facts.has_versions);
     assert_memory_equal(&facts.digest, &digest, sizeof digest);
     assert_int_equal(bucket->ops->look(bucket, "a", &facts, &rig.why), OK);
-    assert_true(!facts.has_digest && facts.is_archived);
+    assert_true(!facts.has_digest && facts.is_archived && facts.has_versions);
     assert_int_equal(bucket->ops->look(bucket, "a", &facts, &rig.why), OK);
     assert_false(facts.is_archived);
     end();

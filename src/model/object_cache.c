@@ -140,6 +140,25 @@ cache_put(struct object_cache *c, const char *key, uint64_t chunk, struct bytes 
     err_ignore(e, "it is not in the cache then");
 }
 
+void
+object_cache_forget(struct object_cache *c, const char *key, uint64_t size)
+{
+    static const uint8_t none[SLOT_BYTES];
+    uint8_t wanted[CACHE_HEADER_BYTES], found[CACHE_HEADER_BYTES];
+    for (uint64_t at = 0; c != NULL && c->sets > 0 && at < size; at += CHUNK_BYTES) {
+        size_t left = size - at < CHUNK_BYTES ? (size_t)(size - at) : CHUNK_BYTES;
+        header_of(key, at / CHUNK_BYTES, left, wanted);
+        for (unsigned way = 0; way < CACHE_WAYS; way++) {
+            uint64_t slot = slot_offset(c, wanted, way);
+            size_t got;
+            enum err e = file_read_some(&c->file, found, sizeof found, slot, &got, NULL);
+            if (e || got < sizeof found || memcmp(found, wanted, sizeof wanted - 8) != 0) continue;
+            e = file_write_at(&c->file, bytes_of(none, CACHE_HEADER_BYTES + left), slot, NULL);
+            err_ignore(e, "the cache may be removed");
+        }
+    }
+}
+
 /* --- ranges ----------------------------------------------------------------------------------- */
 
 static bool

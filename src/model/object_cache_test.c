@@ -125,6 +125,23 @@ UNIT_TEST(test_a_small_cache_keeps_below_its_size)
     assert_in_range(facts.size_bytes, 0, 1 << 20);
 }
 
+UNIT_TEST(test_a_forgotten_object_is_overwritten)
+{
+    struct env *env = sim_env_env(machine);
+    struct file file;
+    static uint8_t whole[64 * (CHUNK + 32)];
+    size_t size;
+    (void)requests_of(0, OBJECT_BYTES);
+    object_cache_forget(cache, "parts/1", OBJECT_BYTES);
+    assert_int_equal(file_open(env, "/cache/chunks", FILE_READ, &file, NULL), OK);
+    assert_int_equal(file_read_some(&file, whole, sizeof whole, 0, &size, NULL), OK);
+    assert_int_equal(file_close(&file), OK);
+    assert_true(size > OBJECT_BYTES);
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(whole[i], 0);
+    assert_int_equal(requests_of(0, OBJECT_BYTES), 1);
+}
+
 UNIT_TEST(test_a_removed_file_is_made_again)
 {
     assert_int_equal(requests_of(0, CHUNK), 1);
@@ -143,6 +160,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_only_what_is_not_there_is_requested, begin, end),
         cmocka_unit_test_setup_teardown(test_damage_in_any_byte_is_not_returned, begin, end),
         cmocka_unit_test_setup_teardown(test_a_small_cache_keeps_below_its_size, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_forgotten_object_is_overwritten, begin, end),
         cmocka_unit_test_setup_teardown(test_a_removed_file_is_made_again, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,7 @@ struct object_facts {
     int64_t now_ms;     /* the clock of the bucket at its response; INT64_MIN: not known */
     bool has_digest;    /* the bucket keeps digests */
     bool is_archived;   /* it has to be restored before it can be read */
+    bool has_versions;  /* the bucket keeps what is removed, as a version */
     struct object_digest digest;
 };
 
@@ -134,6 +135,8 @@ MUST_CHECK enum err object_cache_open(struct env *env, const char *dir, uint64_t
                                       struct budget *memory, _Atomic uint64_t *hits,
                                       struct object_cache **ret_cache, struct why *why);
 void object_cache_close(struct object_cache *cache); /* accepts NULL */
+/* Overwrites what the cache has of an object of `size` bytes. Accepts NULL. */
+void object_cache_forget(struct object_cache *cache, const char *key, uint64_t size);
 /* As the operation `read`, with the cache; at most OBJECT_RANGES_MAX. Gives the requests and bytes
  * that the bucket is asked for, and counts them for `control`. ERR_LIMIT: more than it allows. */
 enum { OBJECT_RANGES_MAX = 64 };

@@ -290,6 +290,10 @@ UNIT_TEST(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are
     assert_int_equal(deletion_state(final), BUCKET_HIDES);
     bucket_rig_pass(&rig, DAY_MS);
     assert_int_equal(deletion_state(final), BUCKET_DONE);
+    sim.has_versions = true;
+    send_part("__name__=m,x=3", T0, 3);
+    bucket_rig_run_all(&rig);
+    assert_int_equal(deletion_state(final), BUCKET_VERSIONS);
     end_bucket();
 }
 

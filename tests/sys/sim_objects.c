@@ -172,6 +172,7 @@ sim_look(struct objects *objects, const char *key, struct object_facts *ret, str
     *ret = (struct object_facts){.size = is->size,
                                  .written_ms = is->written_ms,
                                  .now_ms = b->now_ms,
+                                 .has_versions = b->has_versions,
                                  .has_digest = !b->no_digests};
     return digest_of(bytes_of(is->at, is->size), &ret->digest);
 }

@@ -48,6 +48,7 @@ struct sim_objects {
     bool no_conditions; /* an object is replaced in any case, and the answer says so */
     bool is_away;       /* every request fails before it has an effect */
     bool no_digests;
+    bool has_versions;
     const char *refused;  /* writing objects fails whose keys begin so; NULL: none */
     const char *vanishes; /* after the next list of these they are removed; NULL: none */
     const char *rule;     /* of the bucket; NULL: none */

@@ -29,6 +29,7 @@ static const char *const in_bucket[] = {
     [BUCKET_PENDING] = "pending",
     [BUCKET_HIDES] = "hides",
     [BUCKET_DONE] = "done",
+    [BUCKET_VERSIONS] = "versions",
 };
 
 struct alone {

@@ -36,10 +36,12 @@ enum object_wanted {
     OBJECT_WANTED_CLASS,
     OBJECT_WANTED_ETAG,
     OBJECT_WANTED_RESTORE,
+    OBJECT_WANTED_VERSION,
 };
 static const char *const object_bucket_wanted[] = {
-    "x-amzn-ErrorType",    "Content-Length", "Last-Modified", "x-amz-checksum-sha256",
-    "x-amz-storage-class", "ETag",           "x-amz-restore", NULL};
+    "x-amzn-ErrorType",      "Content-Length",      "Last-Modified",
+    "x-amz-checksum-sha256", "x-amz-storage-class", "ETag",
+    "x-amz-restore",         "x-amz-version-id",    NULL};
 
 struct object_bucket {
     struct objects objects; /* first: it is handed out */
@@ -404,6 +406,8 @@ bucket_look(struct objects *objects, const char *key, struct object_facts *ret, 
             .is_archived = (strcmp(storage_class, "GLACIER") == 0 ||
                             strcmp(storage_class, "DEEP_ARCHIVE") == 0) &&
                            strstr(x.answer->wanted[OBJECT_WANTED_RESTORE], "\"false\"") == NULL,
+            .has_versions = x.answer->wanted[OBJECT_WANTED_VERSION][0] != '\0' &&
+                            strcmp(x.answer->wanted[OBJECT_WANTED_VERSION], "null") != 0,
         };
         ret->has_digest =
             read_digest(x.answer->wanted[OBJECT_WANTED_DIGEST], b->memory, &ret->digest);

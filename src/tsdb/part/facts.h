@@ -54,7 +54,8 @@ enum deletion_in_bucket {
     BUCKET_NONE,    /* there is no bucket */
     BUCKET_PENDING, /* its catalog does not have the deletion yet */
     BUCKET_HIDES,   /* it has, and objects may still have the samples */
-    BUCKET_DONE,    /* no object has them, but for versions that a bucket keeps */
+    BUCKET_DONE,    /* no object has them */
+    BUCKET_VERSIONS /* nor that; but the bucket keeps versions of what was removed */
 };
 /* The receipt of a deletion. MANIFEST does not have the members from `state` on. */
 struct tsdb_receipt {

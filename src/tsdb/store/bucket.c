@@ -447,25 +447,6 @@ describe_ledgers(struct tsdb_bucket *b, uint32_t named, struct arena *arena, str
     return l.e;
 }
 
-/* Leaves out tenants whose totals the catalog has. */
-static void
-keep_changed_tenants(const struct catalog *base, struct manifest *m)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < m->tenant_count; i++) {
-        const struct tenant_totals *t = &m->tenants[i];
-        bool same = false;
-        for (uint32_t k = 0; k < base->state.tenant_count && !same; k++) {
-            const struct tenant_totals *is = &base->state.tenants[k];
-            same = bytes_equal(is->name, t->name) &&
-                   memcmp(is->totals.count, t->totals.count, sizeof t->totals.count) == 0 &&
-                   memcmp(is->totals.stored, t->totals.stored, sizeof t->totals.stored) == 0;
-        }
-        if (!same) m->tenants[count++] = *t;
-    }
-    m->tenant_count = count;
-}
-
 /* Describes what the catalog lacks, under the edit lock. *ret_changes: there is something, and
  * *ret_at_once: it is a change of deletions or rules. */
 static enum err
@@ -494,11 +475,8 @@ describe(struct tsdb_bucket *b, struct arena *arena, struct catalog *delta,
     delta->complete_ms =
         advances && reach.newest_ms > b->base.complete_ms ? reach.newest_ms : b->base.complete_ms;
     delta->state.tenant_count = 0;
-    if (advances) {
-        e = describe_ledgers(b, reach.count, arena, &delta->state);
-        if (e) return e;
-        keep_changed_tenants(&b->base, &delta->state);
-    }
+    if (advances && *ret_changes) e = describe_ledgers(b, reach.count, arena, &delta->state);
+    if (e) return e;
     wal_stats(b->db->wal, &wal);
     delta->top_pos = b->base.top_pos;
     if (wal.next_pos > delta->top_pos) delta->top_pos = wal.next_pos;
@@ -796,9 +774,12 @@ bucket_deletion(struct tsdb_bucket *b, uint64_t id)
         hides |= m->tombstones[i].id == id;
     for (uint32_t i = 0; i < b->left_count; i++)
         hides |= b->left[i].id == id;
-    bool is_known = id <= m->last_tombstone;
+    bool is_known = id <= m->last_tombstone, stays = b->has_versions;
     lock_drop(&b->lock);
-    return !is_known ? BUCKET_PENDING : hides ? BUCKET_HIDES : BUCKET_DONE;
+    return !is_known ? BUCKET_PENDING
+           : hides   ? BUCKET_HIDES
+           : stays   ? BUCKET_VERSIONS
+                     : BUCKET_DONE;
 }
 
 static enum err
@@ -806,12 +787,18 @@ settle(struct tsdb_bucket *b, struct why *why)
 {
     struct arena arena;
     struct catalog delta, next = b->base;
+    struct object_facts facts;
+    char key[OBJECT_KEY_BYTES];
     uint64_t checksum = 0;
     assert(b->intent_number == b->base.number + 1); /* invariants 1, 2 */
     enum err e = put_intent(b, why);
     if (e) return e;
     arena_init(&arena, b->options.memory, 0, 0);
-    e = catalog_read(buf_bytes(&b->intent), STORAGE_CATALOG, &arena, &delta, &checksum, why);
+    catalog_delta_key(b->intent_number, key);
+    e = b->objects->ops->look(b->objects, key, &facts, why);
+    if (e == ERR_MISSING) e = ERR_AGAIN;
+    if (e == OK)
+        e = catalog_read(buf_bytes(&b->intent), STORAGE_CATALOG, &arena, &delta, &checksum, why);
     if (e == OK) e = catalog_apply(&next, &delta, &arena, why);
     next.before = checksum;
     if (e == OK) keep_left(b, &next);
@@ -829,6 +816,9 @@ settle(struct tsdb_bucket *b, struct why *why)
     forget_uploads(b);
     note_state(b);
     publish_stats(b);
+    lock_take(&b->lock);
+    b->has_versions = facts.has_versions;
+    lock_drop(&b->lock);
     return OK;
 }
 

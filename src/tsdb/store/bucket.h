@@ -50,6 +50,7 @@ struct tsdb_bucket {
     uint32_t left_count;
     struct tsdb_bucket_stats stats;
     uint64_t state_hash; /* of the deletions and rules that the catalog has */
+    bool has_versions;   /* the bucket keeps what is removed */
 };
 
 /* The last delta is there, unchanged, and there is no later one. ERR_INPUT: someone else writes. */

@@ -58,6 +58,15 @@ sweep_listed(void *context, const struct object_listed *object)
     return OK;
 }
 
+static enum err
+remove_object(struct objects *o, const char *key, struct why *why)
+{
+    struct object_facts facts;
+    enum err e = o->ops->look(o, key, &facts, why);
+    if (e == OK) object_cache_forget(o->cache, key, facts.size);
+    return e && e != ERR_MISSING ? e : o->ops->remove(o, key, why);
+}
+
 /* Removes what is due, and leaves the rest in the list. */
 static enum err
 sweep_due(struct sweep *s, struct why *why)
@@ -71,7 +80,7 @@ sweep_due(struct sweep *s, struct why *why)
         struct catalog_part p = {.entry.number = u->number, .session = u->session, .tag = u->tag};
         catalog_part_key(&p, key);
         bool is_due = s->now_ms - u->since_ms >= b->options.grace_ms;
-        if (is_due && e == OK) e = b->objects->ops->remove(b->objects, key, why);
+        if (is_due && e == OK) e = remove_object(b->objects, key, why);
         if (!is_due || e) {
             s->found[count++] = *u;
             continue;

@@ -164,34 +164,11 @@ apply_parts(struct catalog *base, const struct catalog *delta, struct arena *are
     return OK;
 }
 
-/* Totals of tenants that the delta names replace those of before. */
-static enum err
-apply_tenants(struct catalog *base, const struct catalog *delta, struct arena *arena)
-{
-    const struct manifest *more = &delta->state;
-    uint32_t count = base->state.tenant_count;
-    if (more->tenant_count == 0) return OK;
-    struct tenant_totals *all = arena_alloc(arena, (count + more->tenant_count) * sizeof *all);
-    if (all == NULL) return ERR_NOMEM;
-    if (count > 0) memcpy(all, base->state.tenants, count * sizeof *all);
-    for (uint32_t i = 0; i < more->tenant_count; i++) {
-        uint32_t at = 0;
-        while (at < base->state.tenant_count && !bytes_equal(all[at].name, more->tenants[i].name))
-            at++;
-        if (at == base->state.tenant_count) at = count++;
-        all[at] = more->tenants[i];
-    }
-    base->state.tenants = all;
-    base->state.tenant_count = count;
-    return OK;
-}
-
 enum err
 catalog_apply(struct catalog *base, const struct catalog *delta, struct arena *arena,
               struct why *why)
 {
     enum err e = apply_parts(base, delta, arena);
-    if (e == OK) e = apply_tenants(base, delta, arena);
     if (e == ERR_CORRUPT)
         return why_set(why, e, "delta %" PRIu64 " does not follow the one before", delta->number);
     if (e) return catalog_no_memory(why);
@@ -203,8 +180,9 @@ catalog_apply(struct catalog *base, const struct catalog *delta, struct arena *a
     next.removed_count = 0;
     next.has_state = true;
     if (!delta->has_state) next.state = base->state;
-    next.state.tenants = base->state.tenants;
-    next.state.tenant_count = base->state.tenant_count;
+    const struct manifest *totals = delta->state.tenant_count > 0 ? &delta->state : &base->state;
+    next.state.tenants = totals->tenants;
+    next.state.tenant_count = totals->tenant_count;
     *base = next;
     return OK;
 }

@@ -48,8 +48,8 @@ struct catalog {
     uint64_t *removed; /* numbers of parts */
     uint32_t removed_count;
     bool has_state;        /* deletions and rules have changed, and are all there */
-    struct manifest state; /* these, and the tenants whose ledgers have changed, of which only what
-                              the parts have counts as stored */
+    struct manifest state; /* these, and the ledgers of all tenants, or none if they are as before,
+                              of which only what the parts have counts as stored */
 };
 
 /* Says that there is not enough memory: ERR_NOMEM. */
