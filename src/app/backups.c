@@ -125,7 +125,7 @@ store(struct backups *b, struct backup_repository *r, struct backup_report *ret_
     char name[SNAPSHOT_NAME_BYTES] = "";
     struct why removing = {""};
     enum err e = remove_left(b, r->id, why);
-    if (e == OK) e = tsdb_snapshot(o->tsdb, r->id, o->flush, o->context, name, why);
+    if (e == OK) e = tsdb_snapshot(o->tsdb, r->id, false, o->flush, o->context, name, why);
     if (e) return e;
     e = store_snapshot(b, r, name, ret_report, why);
     enum err removed = tsdb_snapshot_delete(o->tsdb, name, &removing);

@@ -219,7 +219,7 @@ live_until_restored(struct world *w)
         if (rng_below(&w->rng, 20) == 0) machine_flush(&w->m);
         if (rng_below(&w->rng, 8) == 0) w->fails_each = (uint32_t)rng_below(&w->rng, 2);
     }
-    must(tsdb_snapshot(w->m.db, NULL, flush_later, w, name, &w->m.why));
+    must(tsdb_snapshot(w->m.db, NULL, false, flush_later, w, name, &w->m.why));
     world_turn(w, (uint32_t)rng_below(&w->rng, 2) * 40);
     world_remove(w);
     machine_close(&w->m);

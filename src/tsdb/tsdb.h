@@ -344,9 +344,11 @@ bool tsdb_is_snapshot_suffix(const char *text);
  * DIR/rules. Any thread; writing, flushing and merging go on. `flush` waits until all acknowledged
  * samples are in parts (NULL: they are); DIR/rules/state is linked before that, so that the parts
  * contain everything that the state counts as recorded. `suffix` ends the name, by which a program
- * finds its own snapshots; NULL: it is random. `ret_name` has SNAPSHOT_NAME_BYTES. ERR_AGAIN: there
- * is one of this name, which was made in the same second; errors of `flush`, too. */
-MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb, const char *suffix,
+ * finds its own snapshots; NULL: it is random. Parts that are only in a bucket are named, or with
+ * `with_bucket` fetched, which takes as much of the disk. `ret_name` has SNAPSHOT_NAME_BYTES.
+ * ERR_AGAIN: there is one of this name, which was made in the same second; errors of `flush`, too.
+ */
+MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb, const char *suffix, bool with_bucket,
                                   enum err (*flush)(void *context, struct why *why), void *context,
                                   char *ret_name, struct why *why);
 

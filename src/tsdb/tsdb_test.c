@@ -211,7 +211,7 @@ UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
             env_listdir(machine.env, STORE_DIR "/snapshots", look_at_snapshot, &before, NULL);
         assert_true(e == OK || e == ERR_MISSING);
         fault_env_arm(machine.fe, (struct fault){FAULT_EIO, nth, nth % 2 == 0});
-        e = tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why);
+        e = tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why);
         fired = fault_env_fired(machine.fe);
         fault_env_disarm(machine.fe);
         lacked_name |= e && strstr(machine.why.text, "random bytes for a snapshot name") != NULL;
@@ -262,7 +262,7 @@ UNIT_TEST(test_snapshots_are_listed_with_what_they_alone_hold)
         machine_commit(&machine);
         machine_flush(&machine);
     }
-    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why));
     must(env_mkdir(machine.env, STORE_DIR "/snapshots/mine", &machine.why));
     tsdb_stats(machine.db, &stats);
     struct listed l = list_snapshots();
@@ -293,7 +293,7 @@ UNIT_TEST(test_only_a_snapshot_without_readers_is_deleted)
     must(send_float("anonymous", "__name__=up", T0, 1));
     machine_commit(&machine);
     machine_flush(&machine);
-    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_int_equal(tsdb_snapshot_delete(machine.db, names[i], &machine.why), ERR_MISSING);
         assert_string_equal(machine.why.text, "no snapshot has this name");
@@ -323,7 +323,7 @@ UNIT_TEST(test_a_deleted_snapshot_is_whole_or_gone)
     for (uint64_t nth = 1; fired; nth++) {
         char name[SNAPSHOT_NAME_BYTES];
         struct file_facts facts;
-        must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+        must(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why));
         fault_env_arm(machine.fe, (struct fault){FAULT_EIO, nth, nth % 2 == 0});
         enum err e = tsdb_snapshot_delete(machine.db, name, &machine.why);
         fired = fault_env_fired(machine.fe);
@@ -374,9 +374,9 @@ UNIT_TEST(test_a_snapshot_has_the_state_of_rules_from_before_its_flush)
     static char first[] = "first", second[] = "second";
     char name[SNAPSHOT_NAME_BYTES], dir[200];
     struct tsdb_report report;
-    must(tsdb_snapshot(machine.db, NULL, flush_and_replace_state, first, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, flush_and_replace_state, first, name, &machine.why));
     check_state(name, ""); /* the file is missing */
-    must(tsdb_snapshot(machine.db, NULL, flush_and_replace_state, second, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, flush_and_replace_state, second, name, &machine.why));
     check_state(name, "first");
     sim_env_power_loss(machine.sim);
     check_state(name, "first");
@@ -392,7 +392,7 @@ UNIT_TEST(test_no_snapshot_is_made_when_its_flush_fails)
     struct snapshots found = {0};
     char name[SNAPSHOT_NAME_BYTES];
     assert_int_equal(
-        tsdb_snapshot(machine.db, NULL, flush_and_replace_state, NULL, name, &machine.why),
+        tsdb_snapshot(machine.db, NULL, false, flush_and_replace_state, NULL, name, &machine.why),
         ERR_FULL);
     assert_string_equal(machine.why.text, "snapshot: no space");
     must(env_listdir(machine.env, STORE_DIR "/snapshots", look_at_snapshot, &found, NULL));
@@ -406,9 +406,9 @@ UNIT_TEST(test_a_snapshot_ends_with_the_suffix_once_in_a_second)
     assert_false(tsdb_is_snapshot_suffix("0123456789ABCDEF"));
     assert_false(tsdb_is_snapshot_suffix("0123456789abcde"));
     assert_false(tsdb_is_snapshot_suffix("0123456789abcdef0"));
-    must(tsdb_snapshot(machine.db, "0123456789abcdef", NULL, NULL, name, &machine.why));
+    must(tsdb_snapshot(machine.db, "0123456789abcdef", false, NULL, NULL, name, &machine.why));
     assert_string_equal(strchr(name, '-'), "-0123456789abcdef");
-    assert_int_equal(tsdb_snapshot(machine.db, "0123456789abcdef", NULL, NULL, name, &machine.why),
+    assert_int_equal(tsdb_snapshot(machine.db, "0123456789abcdef", false, NULL, NULL, name, &machine.why),
                      ERR_AGAIN);
     must(tsdb_snapshot_delete(machine.db, name, &machine.why));
 }
@@ -418,7 +418,7 @@ UNIT_TEST(test_snapshots_omit_a_directory_in_place_of_the_state_of_rules)
     char name[SNAPSHOT_NAME_BYTES];
     must(env_mkdir(machine.env, STORE_DIR "/rules", NULL));
     must(env_mkdir(machine.env, STORE_DIR "/rules/state", NULL));
-    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why));
     check_state(name, "");
 }
 
@@ -462,7 +462,7 @@ UNIT_TEST(test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them)
     rules_guard.guarded = *machine.env->ops;
     rules_guard.guarded.listdir = list_guarded;
     machine.env->ops = &rules_guard.guarded;
-    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why));
     machine.env->ops = rules_guard.ops;
     assert_int_equal(rules_guard.listed, 1);
     assert_int_equal(rules_guard.unguarded, 0);

@@ -69,6 +69,9 @@ round() { # NAME KEYS ADDRESS
     claim "$name: of two metrics" imports second 7
     claim "$name: they become a part" flushes "$url"
     claim "$name: it is in the bucket" within 30 shows "$url" parts '$2 == 1'
+    for metric in $(grep -oh 'firekeep_bucket_[a-z_]*' docs/firekeep.rules.yml | sort -u); do
+        claim "$name: $metric, which an alert names, exists" says "$metric " 0 curl -s "$url/metrics"
+    done
     claim "$name: it is removed from the directory" within 60 shows "$url" remote_parts '$2 == 1'
     claim "$name: and still answers" exports "$url" remote.jsonl
     claim "$name: with all samples" test "$(wc -l <"$work/remote.jsonl")" == 4000
@@ -81,6 +84,12 @@ round() { # NAME KEYS ADDRESS
     claim "$name: it is listed" says "parts/" 0 "$firekeep" bucket ls --config.file="$work/config.yml"
     claim "$name: it is intact" says "1 part, 0 missing or damaged" 0 "$firekeep" bucket verify --read-all "$address"
     claim "$name: samples of the server are exported" exports "$url" now.jsonl
+    claim "$name: a backup has what is in the bucket, too" "$firekeep" backup --url="$url" --create --with-bucket "$work/whole"
+    claim "$name: it is restored" "$firekeep" restore "$work/whole" "$work/restored"
+    claim "$name: all parts are in the directory" says "1 part" 0 "$firekeep" verify "$work/restored"
+    "$firekeep" export --storage.path="$work/restored" -o "$work/whole.jsonl" 2>/dev/null
+    claim "$name: it has all samples" cmp "$work/whole.jsonl" "$work/now.jsonl"
+    rm -rf "$work/whole" "$work/restored"
     if [ "$name" == directory ]; then
         claim "a backup is made" "$firekeep" backup --url="$url" --create "$work/backups"
         cp -r "$work/bucket" "$work/copy"

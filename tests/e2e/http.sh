@@ -99,7 +99,7 @@ bad_limits() {
 alerts_know_metrics() {
     local name page
     page=$'\n'$(metrics) || return
-    for name in $(grep -oh 'firekeep_[a-z_]*' docs/firekeep.rules.yml docs/firekeep.dashboard.json | sort -u); do
+    for name in $(grep -oh 'firekeep_[a-z_]*' docs/firekeep.rules.yml docs/firekeep.dashboard.json | grep -v firekeep_bucket_ | sort -u); do
         [[ $page == *$'\n'"$name"[{\ ]* ]] || {
             echo "$name"
             return 1

@@ -117,13 +117,15 @@ snapshot_run(struct api *api, struct http_request *request)
     struct tsdb_stats before;
     char name[SNAPSHOT_NAME_BYTES] = "";
     const char *suffix = http_argument(request, "suffix");
+    const char *whole = http_argument(request, "with_bucket");
     tsdb_stats(api->options.tsdb, &before);
     enum err e = suffix == NULL || tsdb_is_snapshot_suffix(suffix)
                      ? OK
                      : why_set(&why, ERR_INPUT, "suffix: expected 16 hexadecimal digits");
     if (e == OK) {
-        e = tsdb_snapshot(api->options.tsdb, suffix, api->options.flush_now, api->options.context,
-                          name, &why);
+        e = tsdb_snapshot(api->options.tsdb, suffix,
+                          whole != NULL && strcasecmp(whole, "true") == 0, api->options.flush_now,
+                          api->options.context, name, &why);
     }
     if (e == OK) log_info("snapshot created", KV("name", name));
     reply_done(api, request, e, &why, &before, name, NULL);

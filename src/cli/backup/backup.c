@@ -27,7 +27,7 @@ static const char *const verbs[VERB_COUNT] = {"", "list", "verify", "prune"};
 struct backup_command {
     /* Command line. */
     const char *url, *http_config_file, *storage, *id;
-    bool create, dry_run;
+    bool create, dry_run, with_bucket;
     uint64_t threads, rate_mib;
     struct kept_policy keep;
     int form; /* -1: not given */
@@ -49,6 +49,9 @@ static const struct flag flags[] = {
      "storage directory of a stopped server; with --url, where that of the server is here"},
     {"create", 0, FLAG_SWITCH, offsetof(struct backup_command, create), NULL,
      "make DIR a directory of backups, if it is empty or missing"},
+    {"with-bucket", 0, FLAG_SWITCH, offsetof(struct backup_command, with_bucket), NULL,
+     "with --url: copy also the parts that are only in the server's bucket; they take space on its "
+     "disk meanwhile"},
     {"id", 0, FLAG_TEXT, offsetof(struct backup_command, id), "ID",
      "verify: only this backup (default: all)"},
     {"keep", 0, FLAG_COUNT, offsetof(struct backup_command, keep.newest), "N",
@@ -191,6 +194,7 @@ store_server(struct backup_command *a, struct why *why)
         .http_config_file = a->http_config_file,
         .storage = a->storage,
         .suffix = a->repository.id,
+        .with_bucket = a->with_bucket,
         .memory = &a->memory,
     };
     struct why removing = {""};
@@ -403,11 +407,12 @@ check_verb(const struct backup_command *a, enum backup_verb verb, struct why *wh
 {
     const struct kept_policy *k = &a->keep;
     bool keeps = k->newest || k->daily || k->weekly || k->monthly;
-    bool source = a->url != NULL || a->http_config_file != NULL || a->storage != NULL || a->create;
+    bool source = a->url != NULL || a->http_config_file != NULL || a->storage != NULL ||
+                  a->create || a->with_bucket;
     if (verb != VERB_STORE && source) {
         return why_set(why, ERR_INPUT,
-                       "--url, --http.config.file, --storage.path and --create are not valid with "
-                       "%s",
+                       "--url, --http.config.file, --storage.path, --create and --with-bucket are "
+                       "not valid with %s",
                        verbs[verb]);
     }
     if (verb != VERB_VERIFY && a->id != NULL)
@@ -454,6 +459,8 @@ run_backup(int argc, char **argv)
     if (e == OK) e = check_numbers(&a, &why);
     if (e == OK) e = check_verb(&a, verb, &why);
     bool of_server = verb == VERB_STORE && (a.url != NULL || a.storage == NULL);
+    if (e == OK && a.with_bucket && !of_server)
+        e = why_set(&why, ERR_INPUT, "--with-bucket requires --url, and a running server");
     if (e == OK && of_server) e = target_settle_url(&a.url, &why);
     if (e) return cli_usage_error("backup", "%s", why.text);
     a.dir = argv[count];

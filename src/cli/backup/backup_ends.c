@@ -15,6 +15,7 @@
 /* --- a snapshot ------------------------------------------------------------------------------- */
 
 #define ANSWER_BYTES_MAX ((size_t)1 << 20)
+#define WITH_BUCKET_NS   (86400 * NS_PER_S)
 
 struct snapshot_request {
     const struct server_snapshot_options *options;
@@ -30,6 +31,7 @@ fetch(struct snapshot_request *a, const char *method, const char *page, json_t *
     struct buf text;
     struct client_call call = {.access = a->access, .method = method, .path = page};
     if (strcmp(method, "POST") == 0) call.body = bytes_of("", 0);
+    if (a->options->with_bucket) call.timeout_ns = WITH_BUCKET_NS;
     buf_init(&text, a->options->memory, ANSWER_BYTES_MAX);
     enum err e = client_call(&call, &text, why);
     bool has_answer = e == OK && text.size > 0;
@@ -129,7 +131,8 @@ take(struct snapshot_request *a, struct why *why)
     struct file_facts facts;
     json_t *answer = NULL;
     char page[80];
-    snprintf(page, sizeof page, "/api/v1/admin/tsdb/snapshot?suffix=%.16s", a->options->suffix);
+    snprintf(page, sizeof page, "/api/v1/admin/tsdb/snapshot?suffix=%.16s%s", a->options->suffix,
+             a->options->with_bucket ? "&with_bucket=true" : "");
     struct leftovers l = {a, why}; /* snapshots that a killed process left */
     enum err e = env_listdir(env_real(), a->snapshot->all, remove_left, &l, why);
     if (e == ERR_MISSING) e = OK;

@@ -18,6 +18,7 @@ struct server_snapshot_options {
                             the server */
     const char *suffix;  /* ends the names of the caller's snapshots: those that a killed process
                             left are removed first */
+    bool with_bucket;    /* parts that are only in the server's bucket are fetched into it */
     struct budget *memory;
 };
 

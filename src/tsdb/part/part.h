@@ -216,6 +216,7 @@ MUST_CHECK enum err part_reopen(struct part *part, struct budget *budget, struct
                                 struct part **ret_part, struct why *why);
 /* True if the file of the part is not here. Any thread. */
 bool part_is_remote(const struct part *part);
+const char *part_key(const struct part *part); /* of its object, if it is remote */
 /* A part may be used by any thread that has a reference. The last one closes the file;
  * part_unref() accepts NULL. */
 void part_ref(struct part *part);

@@ -450,6 +450,12 @@ part_reopen(struct part *of, struct budget *budget, struct page_cache *cache,
     return e;
 }
 
+const char *
+part_key(const struct part *part)
+{
+    return part->source.file.path;
+}
+
 bool
 part_is_remote(const struct part *part)
 {

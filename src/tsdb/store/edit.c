@@ -262,13 +262,16 @@ edit_fill_manifest(struct tsdb *db, struct arena *arena, struct manifest *ret)
 
 static enum err
 write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const struct version *v,
-               const struct saved *next, const struct store_edit *edit, struct why *why)
+               const struct saved *next, const struct store_edit *edit, bool all_here,
+               struct why *why)
 {
     struct arena arena;
     struct manifest m;
     arena_init(&arena, &db->flush_budget, 0, 0);
     uint32_t aside_count = dir == db->dir ? db->live.aside_count : 0; /* snapshots have none */
     enum err e = fill_manifest(db, log_id, v, aside_count, next, edit, &arena, &m);
+    for (uint32_t i = 0; e == OK && all_here && i < m.part_count; i++)
+        m.parts[i].remote = false;
     if (e == OK && edit != NULL) e = list_removed(db, edit, &arena, &m);
     if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
     if (e == OK && edit != NULL) keep_removed(db, &m);
@@ -286,10 +289,10 @@ edit_note_manifest(struct tsdb *db)
 }
 
 enum err
-edit_write_manifest(struct tsdb *db, const char *dir, struct why *why)
+edit_write_manifest(struct tsdb *db, const char *dir, bool all_here, struct why *why)
 {
     assert(lock_is_mine(&db->edit_lock));
-    return write_manifest(db, dir, NULL, db->live.version, &db->saved, NULL, why);
+    return write_manifest(db, dir, NULL, db->live.version, &db->saved, NULL, all_here, why);
 }
 
 /* --- publishing ------------------------------------------------------------------------------- */
@@ -427,7 +430,7 @@ store_edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *wh
     enum err e = tsdb_look_before_write(db, why);
     if (e == OK) e = next_version(db, edit, &version);
     if (e == OK) e = next_totals(db, edit, &next);
-    if (e == OK) e = write_manifest(db, db->dir, tsdb_log_id(db), version, &next, edit, why);
+    if (e == OK) e = write_manifest(db, db->dir, tsdb_log_id(db), version, &next, edit, false, why);
     if (e) {
         /* The manifest may name the added parts: their files stay. Without memory they stay until
          * the next start. */

@@ -29,6 +29,7 @@ struct snapshot {
     struct tsdb *db;
     char dir[300]; /* NAME.tmp, where it is built */
     char parts[320];
+    bool with_bucket; /* parts in the bucket are fetched */
     struct why *why;
 };
 
@@ -105,6 +106,54 @@ link_rules(struct snapshot *x)
 
 /* --- the snapshot ----------------------------------------------------------------------------- */
 
+struct fetched_file {
+    struct file file;
+    uint64_t size;
+    struct why *why;
+};
+
+static enum err
+take_fetched(void *context, struct bytes piece)
+{
+    struct fetched_file *f = context;
+    enum err e = file_write_at(&f->file, piece, f->size, f->why);
+    f->size += piece.size;
+    return e;
+}
+
+/* Copies a part from the bucket. */
+static enum err
+fetch_part(struct snapshot *x, const struct part *part)
+{
+    struct env *env = x->db->env;
+    struct objects *o = x->db->remote.objects;
+    struct fetched_file f = {FILE_CLOSED, 0, x->why};
+    char dir[360], path[400];
+    enum err e =
+        storage_part_path(dir, sizeof dir, x->parts, part_info(part)->number, STORAGE_PART);
+    if (e == OK) e = path_join(path, sizeof path, dir, "part");
+    if (e == OK) e = env_mkdir(env, dir, x->why);
+    if (e == OK) e = file_open(env, path, FILE_CREATE, &f.file, x->why);
+    if (e == OK) e = o->ops->get(o, part_key(part), take_fetched, &f, x->why);
+    if (e == OK && f.size != part_info(part)->file_bytes) e = ERR_MISSING;
+    if (e == ERR_MISSING)
+        e = why_set(x->why, ERR_IO, "the bucket %s lacks %s, or has another", o->shown,
+                    part_key(part));
+    if (e == OK) e = file_sync(&f.file, x->why);
+    e = err_first(e, file_close(&f.file));
+    return e ? e : env_syncdir(env, dir, x->why);
+}
+
+/* Copies those in the bucket, which stay there for its grace, while the store goes on. */
+static enum err
+fetch_parts(struct snapshot *x, const struct version *v)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < v->part_count && e == OK; i++)
+        if (part_is_remote(v->parts[i])) e = fetch_part(x, v->parts[i]);
+    return e ? e : env_syncdir(x->db->env, x->parts, x->why);
+}
+
 /* Links the parts, and writes the positions and totals, of one moment. */
 static enum err
 link_parts(struct snapshot *x)
@@ -131,9 +180,13 @@ link_parts(struct snapshot *x)
     }
     if (e == ERR_MISSING) e = ERR_CORRUPT; /* the file of a live part was removed */
     if (e == OK) e = env_syncdir(env, x->parts, x->why);
-    if (e == OK && has_remote) e = link_file(x, db->dir, x->dir, STORAGE_CATALOG);
-    if (e == OK) e = edit_write_manifest(db, x->dir, x->why);
+    if (e == OK && has_remote && !x->with_bucket)
+        e = link_file(x, db->dir, x->dir, STORAGE_CATALOG);
+    if (e == OK) e = edit_write_manifest(db, x->dir, x->with_bucket, x->why);
+    struct version *v = live_pin(&db->live);
     lock_drop(&db->edit_lock);
+    if (e == OK && has_remote && x->with_bucket) e = fetch_parts(x, v);
+    version_unref(v);
     return e;
 }
 
@@ -179,11 +232,11 @@ make_name(struct tsdb *db, const char *suffix, char *to)
 }
 
 enum err
-tsdb_snapshot(struct tsdb *db, const char *suffix,
+tsdb_snapshot(struct tsdb *db, const char *suffix, bool with_bucket,
               enum err (*flush)(void *context, struct why *why), void *context, char *ret_name,
               struct why *why)
 {
-    struct snapshot x = {.db = db, .why = why};
+    struct snapshot x = {.db = db, .with_bucket = with_bucket, .why = why};
     struct file_facts facts;
     char all[256], whole[300], name[SNAPSHOT_NAME_BYTES], building[SNAPSHOT_NAME_BYTES + 4];
     enum err e = tsdb_look_before_write(db, why);

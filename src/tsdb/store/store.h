@@ -300,9 +300,10 @@ MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct part_entry *pa
  * Under the edit lock. ERR_NOMEM. */
 MUST_CHECK enum err edit_fill_manifest(struct tsdb *db, struct arena *arena,
                                        struct manifest *ret_manifest);
-/* Writes a manifest of the live parts into another directory, which has no log. Under the edit
- * lock. */
-MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
+/* Writes a manifest of the live parts into another directory, which has no log; `all_here`: it gets
+ * those in a bucket, too. Under the edit lock. */
+MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, bool all_here,
+                                        struct why *why);
 
 /* --- the directory (store.c) ------------------------------------------------------------------ */
 

@@ -1,0 +1,1 @@
+import"./chunk-VDN57YZZ.js";
