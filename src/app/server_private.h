@@ -63,8 +63,8 @@ struct objects *uploader_objects(struct uploader *uploader);
 /* Begins to copy parts of the store, which uploader_end() has to precede the end of. Accepts NULL.
  * ERR_NOMEM; ERR_AGAIN: the thread cannot be started; errors of tsdb_bucket_open(). */
 MUST_CHECK enum err uploader_start(struct uploader *uploader, struct tsdb *tsdb, struct why *why);
-/* Waits until the catalog has the merges and deletions of before, or that has failed. Accepts NULL.
- * Any thread. */
+/* Waits until the catalog has no deleted samples, or nothing is due, or that has failed. Accepts
+ * NULL. Any thread. */
 void uploader_settle(struct uploader *uploader);
 /* True if these are the settings that it has; NULL is for none. Any thread. */
 bool uploader_is_for(const struct uploader *uploader, const struct object_storage *storage);

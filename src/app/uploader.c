@@ -79,10 +79,11 @@ upload_pause_ns(const struct uploader *u, uint64_t before)
     return (int64_t)(seconds * (double)NS_PER_S);
 }
 
-/* Does all that is due. *ret_wait_ns is the time until the next look; ERR_AGAIN without a sentence:
- * the limit of the rate makes the rest wait. */
+/* Does all that is due, or, if it is asked, until the catalog has no deleted samples. *ret_wait_ns
+ * is the time until the next look; ERR_AGAIN without a sentence: the limit of the rate makes the
+ * rest wait. */
 static enum err
-uploader_work(struct uploader *u, int64_t *ret_wait_ns, struct why *why)
+uploader_work(struct uploader *u, bool is_asked, int64_t *ret_wait_ns, struct why *why)
 {
     enum tsdb_bucket_did did = TSDB_BUCKET_OPENED;
     enum err e = OK;
@@ -94,9 +95,11 @@ uploader_work(struct uploader *u, int64_t *ret_wait_ns, struct why *why)
         e = tsdb_bucket_step(u->bucket, &did, why);
         if (e == OK) log_step(u, did);
         int64_t pause_ns = upload_pause_ns(u, before.upload_bytes_total);
-        if (e == OK && pause_ns > 0) {
+        bool is_clean = e == OK && (is_asked || worker_has_request(&u->worker)) &&
+                        tsdb_bucket_is_clean(u->bucket);
+        if (e == OK && (pause_ns > 0 || is_clean)) {
             *ret_wait_ns = pause_ns;
-            return ERR_AGAIN;
+            return is_clean ? OK : ERR_AGAIN;
         }
     }
     if (e == OK || e == ERR_CANCELED) {
@@ -134,7 +137,7 @@ uploader_run(void *context)
         is_asked |= worker_take(&u->worker, &what);
         bool is_due = u->pause_ns == 0 && tsdb_bucket_is_due(u->bucket);
         if (now_ns < until_ns && !is_asked && !is_due) continue;
-        enum err e = uploader_work(u, &rest_ns, &why);
+        enum err e = uploader_work(u, is_asked, &rest_ns, &why);
         now_ns = env_monotonic_ns(u->options.env);
         until_ns = now_ns + rest_ns;
         if (rest_ns > NS_PER_S) rest_ns = NS_PER_S;

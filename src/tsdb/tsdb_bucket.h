@@ -46,6 +46,8 @@ MUST_CHECK enum err tsdb_bucket_step(struct tsdb_bucket *bucket, enum tsdb_bucke
                                      struct why *why);
 /* True if a deletion or a change of rules waits for the next step. Any thread. */
 bool tsdb_bucket_is_due(struct tsdb_bucket *bucket);
+/* True if the parts that the catalog names have no deleted samples. Any thread. */
+bool tsdb_bucket_is_clean(struct tsdb_bucket *bucket);
 
 struct tsdb_bucket_stats {
     uint64_t number;       /* of the newest delta; 0: none */

@@ -253,7 +253,8 @@ UNIT_TEST(test_a_part_whose_file_is_removed_meanwhile_is_damaged)
     }
     part_name(2, path, sizeof path);
     must(env_unlink(machine.env, path, NULL));
-    assert_int_equal(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why), ERR_CORRUPT);
+    assert_int_equal(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why),
+                     ERR_CORRUPT);
     assert_int_equal(tsdb_merge(machine.db, &options, &r, &machine.why), ERR_CORRUPT);
     assert_non_null(strstr(machine.why.text, path));
     tsdb_stats(machine.db, &stats);

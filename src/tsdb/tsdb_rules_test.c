@@ -338,7 +338,7 @@ UNIT_TEST(test_a_snapshot_keeps_rules_with_their_grace_and_counts)
     merge_all(&machine);
     machine.limits.retention_grace_ms = DAY_MS;
     set_rules(&machine, web_2d, 1);
-    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why));
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
     struct tsdb_options options = machine.options;
     options.dir = dir;

@@ -566,7 +566,7 @@ step_snapshot(struct life *l)
     struct buf said;
     soak_flush(x);
     if (x->doubt) return;
-    soak_must(x, tsdb_snapshot(live, NULL, NULL, NULL, name, &x->m.why), "snapshot");
+    soak_must(x, tsdb_snapshot(live, NULL, false, NULL, NULL, name, &x->m.why), "snapshot");
     if (one_in(l, 2)) step_scrape(l); /* the store is used meanwhile */
     soak_flush(x);
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
@@ -738,7 +738,8 @@ step_crash(struct life *l)
     if (what == 1) try_flush(l);
     if (what == 2) e = merge_until_done(l, (enum tsdb_merge_mode)below(l, 3));
     if (what == 3) e = step(&x->m, tsdb_expire(x->m.db, &result, &x->m.why));
-    if (what == 5) e = step(&x->m, tsdb_snapshot(x->m.db, NULL, NULL, NULL, name, &x->m.why));
+    if (what == 5)
+        e = step(&x->m, tsdb_snapshot(x->m.db, NULL, false, NULL, NULL, name, &x->m.why));
     err_ignore(e, "it is dying");
     die(l);
     come_back(l, one_in(l, 2));

@@ -374,9 +374,11 @@ UNIT_TEST(test_a_snapshot_has_the_state_of_rules_from_before_its_flush)
     static char first[] = "first", second[] = "second";
     char name[SNAPSHOT_NAME_BYTES], dir[200];
     struct tsdb_report report;
-    must(tsdb_snapshot(machine.db, NULL, false, flush_and_replace_state, first, name, &machine.why));
+    must(
+        tsdb_snapshot(machine.db, NULL, false, flush_and_replace_state, first, name, &machine.why));
     check_state(name, ""); /* the file is missing */
-    must(tsdb_snapshot(machine.db, NULL, false, flush_and_replace_state, second, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, flush_and_replace_state, second, name,
+                       &machine.why));
     check_state(name, "first");
     sim_env_power_loss(machine.sim);
     check_state(name, "first");
@@ -408,8 +410,9 @@ UNIT_TEST(test_a_snapshot_ends_with_the_suffix_once_in_a_second)
     assert_false(tsdb_is_snapshot_suffix("0123456789abcdef0"));
     must(tsdb_snapshot(machine.db, "0123456789abcdef", false, NULL, NULL, name, &machine.why));
     assert_string_equal(strchr(name, '-'), "-0123456789abcdef");
-    assert_int_equal(tsdb_snapshot(machine.db, "0123456789abcdef", false, NULL, NULL, name, &machine.why),
-                     ERR_AGAIN);
+    assert_int_equal(
+        tsdb_snapshot(machine.db, "0123456789abcdef", false, NULL, NULL, name, &machine.why),
+        ERR_AGAIN);
     must(tsdb_snapshot_delete(machine.db, name, &machine.why));
 }
 

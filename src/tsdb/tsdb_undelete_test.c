@@ -296,7 +296,7 @@ UNIT_TEST(test_a_snapshot_keeps_what_a_deletion_hides)
 {
     char name[SNAPSHOT_NAME_BYTES];
     send_part("__name__=m,x=1", T0, 0);
-    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why));
     struct tsdb_deletion d = delete_series("m", INT64_MIN, INT64_MAX);
     merge_all(TSDB_MERGE_CLEAN);
     assert_int_equal(receipt(d.id).parts, 0);
@@ -310,7 +310,7 @@ UNIT_TEST(test_a_damaged_snapshot_may_have_what_a_deletion_hides)
     char name[SNAPSHOT_NAME_BYTES], path[300];
     struct file file;
     send_part("__name__=m,x=1", T0, 0);
-    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why));
     struct tsdb_deletion d = delete_series("m", T0 + 1000, INT64_MAX);
     d = delete_series("m", T0, T0 + 1000);
     snprintf(path, sizeof path, STORE_DIR "/snapshots/%s/MANIFEST", name);
@@ -612,7 +612,7 @@ step_snapshot(struct life *l)
 {
     char name[SNAPSHOT_NAME_BYTES];
     machine_flush(&machine);
-    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    must(tsdb_snapshot(machine.db, NULL, false, NULL, NULL, name, &machine.why));
     if (below(l, 2) == 0) must(tsdb_snapshot_delete(machine.db, name, &machine.why));
 }
 

@@ -110,25 +110,39 @@ merge_run(struct api *api, struct http_request *request)
 }
 
 /* Takes a snapshot with all samples acknowledged before: flushes the head first. */
-void
-snapshot_run(struct api *api, struct http_request *request)
+static void
+take_snapshot(struct api *api, struct http_request *request, bool with_bucket)
 {
     struct why why = {""};
     struct tsdb_stats before;
     char name[SNAPSHOT_NAME_BYTES] = "";
     const char *suffix = http_argument(request, "suffix");
-    const char *whole = http_argument(request, "with_bucket");
     tsdb_stats(api->options.tsdb, &before);
     enum err e = suffix == NULL || tsdb_is_snapshot_suffix(suffix)
                      ? OK
                      : why_set(&why, ERR_INPUT, "suffix: expected 16 hexadecimal digits");
     if (e == OK) {
-        e = tsdb_snapshot(api->options.tsdb, suffix,
-                          whole != NULL && strcasecmp(whole, "true") == 0, api->options.flush_now,
+        e = tsdb_snapshot(api->options.tsdb, suffix, with_bucket, api->options.flush_now,
                           api->options.context, name, &why);
     }
     if (e == OK) log_info("snapshot created", KV("name", name));
     reply_done(api, request, e, &why, &before, name, NULL);
+}
+
+static void
+snapshot_with_bucket(struct api *api, struct http_request *request)
+{
+    take_snapshot(api, request, true);
+}
+
+void
+snapshot_run(struct api *api, struct http_request *request)
+{
+    const char *with_bucket = http_argument(request, "with_bucket");
+    if (with_bucket != NULL && strcasecmp(with_bucket, "true") == 0)
+        run_later(api, QUEUE_MERGES, request, snapshot_with_bucket, NULL); /* it may take hours */
+    else
+        take_snapshot(api, request, false);
 }
 
 struct snapshot_list {

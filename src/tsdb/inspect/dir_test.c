@@ -190,7 +190,7 @@ UNIT_TEST(test_unnamed_entries_are_listed)
     machine_init(&m, 2);
     machine_must_open(&m);
     fill(&m);
-    must(tsdb_snapshot(m.db, NULL, NULL, NULL, name, &m.why));
+    must(tsdb_snapshot(m.db, NULL, false, NULL, NULL, name, &m.why));
     struct selector selector;
     struct tsdb_deletion gone;
     must(selector_parse(text("m1{job!=\"b\",instance=~\"i.*\"}"), &selector, NULL));

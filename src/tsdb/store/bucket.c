@@ -1050,6 +1050,15 @@ tsdb_bucket_is_due(struct tsdb_bucket *b)
     return is_due && !bucket_is_stopped(b);
 }
 
+bool
+tsdb_bucket_is_clean(struct tsdb_bucket *b)
+{
+    lock_take(&b->lock);
+    bool is_clean = b->base.state.tombstone_count == 0;
+    lock_drop(&b->lock);
+    return is_clean && !tsdb_bucket_is_due(b);
+}
+
 static uint64_t
 count_remote(struct tsdb *db)
 {
