@@ -297,6 +297,58 @@ UNIT_TEST(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are
     end_bucket();
 }
 
+static enum err
+take_snapshot(char name[SNAPSHOT_NAME_BYTES])
+{
+    return tsdb_snapshot(machine.db, NULL, true, NULL, NULL, name, &machine.why);
+}
+
+UNIT_TEST(test_a_snapshot_with_the_bucket_has_all_parts_or_fails)
+{
+    char name[SNAPSHOT_NAME_BYTES], path[300];
+    struct file_facts facts;
+    begin();
+    begin_keeping(1);
+    send_part("__name__=m,x=1", T0, 1);
+    bucket_rig_run_all(&rig);
+    assert_int_equal(count_remote_parts(), 1);
+    const struct part_info *info = part_info(machine.db->live.version->parts[0]);
+    must(take_snapshot(name));
+    snprintf(path, sizeof path, STORE_DIR "/snapshots/%s/parts/%016" PRIx64 "/part", name,
+             info->number);
+    must(env_facts(machine.env, path, &facts, &machine.why));
+    assert_int_equal(facts.size_bytes, info->file_bytes);
+    snprintf(path, sizeof path, STORE_DIR "/snapshots/%s/CATALOG", name);
+    assert_int_equal(env_facts(machine.env, path, &facts, NULL), ERR_MISSING);
+    sim.is_away = true;
+    assert_int_equal(take_snapshot(name), ERR_AGAIN);
+    sim.is_away = false;
+    const char *key = part_key(machine.db->live.version->parts[0]);
+    must(sim.objects.ops->remove(&sim.objects, key, &machine.why));
+    assert_int_equal(take_snapshot(name), ERR_IO);
+    assert_non_null(strstr(machine.why.text, "lacks parts/"));
+    end_bucket();
+}
+
+UNIT_TEST(test_cleaning_of_parts_in_the_bucket_leaves_room_on_the_disk)
+{
+    begin();
+    begin_keeping(1);
+    send_part("__name__=m,x=1", T0, 1);
+    bucket_rig_run_all(&rig);
+    (void)bucket_rig_delete(&rig, "m{x='1'}");
+    bucket_rig_run_all(&rig);
+    fault_env_set_free(machine.fe, machine.options.min_free_bytes + 1);
+    assert_int_equal(bucket_rig_merge(&rig, TSDB_MERGE_CLEAN), ERR_AGAIN);
+    assert_non_null(strstr(machine.why.text, "no room"));
+    assert_int_equal(count_remote_parts(), 1);
+    fault_env_set_free(machine.fe, UINT64_MAX);
+    merge_all(TSDB_MERGE_CLEAN);
+    bucket_rig_run_all(&rig);
+    bucket_rig_expect_catalog(&rig);
+    end_bucket();
+}
+
 UNIT_TEST(test_clocks_that_differ_suspend_retention_and_the_sweep)
 {
     struct tsdb_stats stats;
@@ -719,6 +771,8 @@ main(void)
         claim(test_a_rule_that_removes_objects_keeps_parts_in_the_directory),
         claim(test_objects_go_when_they_were_unnamed_for_the_grace),
         claim(test_a_deletion_is_in_the_catalog_at_once_and_as_long_as_its_parts_are),
+        claim(test_a_snapshot_with_the_bucket_has_all_parts_or_fails),
+        claim(test_cleaning_of_parts_in_the_bucket_leaves_room_on_the_disk),
         claim(test_clocks_that_differ_suspend_retention_and_the_sweep),
         claim(test_no_failed_request_makes_the_catalog_differ_from_the_store),
         claim(test_someone_elses_delta_stops_the_writer),

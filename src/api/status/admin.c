@@ -24,7 +24,7 @@ enum {
     SNAPSHOTS_BYTES_MAX = 1024 * 1024, /* of more than ten thousand snapshots */
 };
 
-/* What the bucket has of a deletion. */
+/* Names what the bucket has of a deletion, as docs/deletion.md explains. */
 static const char *const in_bucket[] = {
     [BUCKET_PENDING] = "pending",
     [BUCKET_HIDES] = "hides",

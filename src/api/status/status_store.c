@@ -156,7 +156,7 @@ put_merges(struct json *j, const struct tsdb_merge_now *m)
     json_array_close(j);
 }
 
-/* What is in the bucket of object_storage. */
+/* Prints what the bucket of object_storage has. */
 static void
 put_bucket(struct json *j, struct tsdb *tsdb)
 {

@@ -37,13 +37,13 @@ object_folder_of(struct objects *objects)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Turns ERR_MISSING into ERR_AGAIN if all of it is missing. */
+/* Turns ERR_MISSING into ERR_AGAIN if DIR itself is missing. */
 static enum err
 of_object(struct object_folder *f, enum err e, struct why *why)
 {
     struct file_facts facts;
     if (e != ERR_MISSING || env_facts(f->env, f->dir, &facts, NULL) != ERR_MISSING) return e;
-    return why_set(why, ERR_AGAIN, "the directory %s is missing", f->dir);
+    return why_set(why, ERR_AGAIN, "the directory %s is missing; is it mounted?", f->dir);
 }
 
 /* Makes a directory below DIR and those above it, durably. */

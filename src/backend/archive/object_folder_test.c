@@ -161,7 +161,7 @@ UNIT_TEST(test_a_directory_that_is_missing_is_not_made)
     must(put(&rig, "a/1", "content", true, NULL));
     must(env_rename(rig.env, "/bucket", "/other", &rig.why));
     assert_int_equal(rig.objects->ops->look(rig.objects, "a/1", &facts, &rig.why), ERR_AGAIN);
-    assert_string_equal(rig.why.text, "the directory /bucket is missing");
+    assert_string_equal(rig.why.text, "the directory /bucket is missing; is it mounted?");
     assert_int_equal(put(&rig, "a/1", "content", true, NULL), ERR_AGAIN);
     assert_int_equal(put(&rig, "b/2", "content", false, NULL), ERR_AGAIN);
     assert_int_equal(rig.objects->ops->list(rig.objects, "a/", refuse_each, NULL, &rig.why),

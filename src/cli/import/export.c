@@ -63,9 +63,9 @@ static const struct flag flags[] = {
     {"end", 0, FLAG_TIME, offsetof(struct exporting, end), "TIME",
      "end time, inclusive (default: the newest sample)"},
     {"after", 0, FLAG_COUNT, offsetof(struct exporting, target_options.after_pos), "POSITION",
-     "with --storage.path: only what was written after this position of the log, such as the one "
-     "up "
-     "to which a bucket is complete"},
+     "with --storage.path: only what was written after this position of the log, such as that up "
+     "to "
+     "which a bucket is complete"},
     {"format", 0, FLAG_TEXT, offsetof(struct exporting, format_word), "FORM",
      "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by the suffix of the file, "
      "else jsonl)"},

@@ -61,8 +61,8 @@ sweep_listed(void *context, const struct object_listed *object)
 static enum err
 remove_object(struct objects *o, const char *key, struct why *why)
 {
-    struct object_facts facts;
-    enum err e = o->ops->look(o, key, &facts, why);
+    struct object_facts facts = {.size = 0};
+    enum err e = o->cache == NULL ? OK : o->ops->look(o, key, &facts, why);
     if (e == OK) object_cache_forget(o->cache, key, facts.size);
     return e && e != ERR_MISSING ? e : o->ops->remove(o, key, why);
 }

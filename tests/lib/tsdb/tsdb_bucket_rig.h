@@ -51,7 +51,7 @@ void bucket_rig_run_all(struct bucket_rig *rig);
 void bucket_rig_pass(struct bucket_rig *rig, int64_t ms);
 
 struct tsdb_bucket_stats bucket_rig_stats(struct bucket_rig *rig);
-/* What the bucket says is what the store has, and each object is the part's file. */
+/* Expects the catalog to name what the store has, and each object to be the part's file. */
 void bucket_rig_expect_catalog(struct bucket_rig *rig);
 /* Returns the number of objects whose keys begin so. */
 size_t bucket_rig_count(const struct sim_objects *objects, const char *begin);
