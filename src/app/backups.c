@@ -103,7 +103,7 @@ store_snapshot(struct backups *b, struct backup_repository *r, const char *name,
     if (e == OK) e = backup_store(r, dir, id, THREADS, ret_report, why);
     tsdb_reading_lock_drop(&lock);
     if (e == OK) {
-        log_info("backed up", KV("to", r->place->shown), KV("id", id),
+        log_info("backed up", KV("to", r->place.shown), KV("id", id),
                  KV("files", ret_report->files), KV("bytes", ret_report->bytes),
                  KV("new_bytes", ret_report->new_bytes));
     }
@@ -199,7 +199,7 @@ static enum err
 look(struct backups *b, struct why *why)
 {
     struct place_needs needs = {.stop = &b->stop};
-    struct backup_place *place;
+    struct backup_place place;
     struct backup_report report = {0};
     struct backup_repository r = {.env = b->options.env,
                                   .memory = b->options.memory,
@@ -207,7 +207,7 @@ look(struct backups *b, struct why *why)
                                   .rate_bytes = b->now.rate_bytes};
     int64_t began_ns = env_monotonic_ns(b->options.env);
     enum err e = repository_place(b->now.to, b->options.memory, &needs, &place, why);
-    if (e == OK) e = backup_open(&r, place, BACKUP_CHANGE, why);
+    if (e == OK) e = backup_open(&r, &place, BACKUP_CHANGE, why);
     if (e == OK) e = find_last(b, &r, why);
     if (e == OK && left_ms(b) <= 0) {
         e = store(b, &r, &report, why);

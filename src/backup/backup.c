@@ -144,8 +144,7 @@ is_unchanged(struct storing *s, struct backup_file *file)
     if (strncmp(file->path, STORAGE_PARTS "/", sizeof STORAGE_PARTS) != 0) return false;
     const struct backup_file *before = backup_record_find(&s->earlier, file->path);
     if (before == NULL || before->size_bytes != file->size_bytes ||
-        before->modified_ns != file->modified_ns ||
-        !s->repository->place->ops->has(s->repository->place, before))
+        before->modified_ns != file->modified_ns || !place_has(&s->repository->place, before))
         return false;
     memcpy(file->digest, before->digest, sizeof file->digest);
     return true;
@@ -159,8 +158,7 @@ store_file(void *context, size_t i, struct why *why)
     char path[BACKUP_BACKUP_PATH_BYTES];
     bool is_new = false, unchanged = is_unchanged(s, file);
     enum err e = path_in(path, sizeof path, s->dir, file->path, why);
-    struct backup_place *place = s->repository->place;
-    if (e == OK && !unchanged) e = place->ops->put(place, s->repository, path, file, &is_new, why);
+    if (e == OK && !unchanged) e = place_put(s->repository, path, file, &is_new, why);
     if (e) return e;
     lock_take(&s->lock);
     s->report->files++;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/archive/store.h"
 #include "backup/backup.h"
 #include "backup/repository.h"
 #include "base/text/hex.h"
@@ -21,6 +22,7 @@ struct rig {
     struct fault_env *fe;
     struct env *env;
     struct budget memory;
+    struct objects *objects; /* of the repository */
     struct backup_repository repository;
     struct backup_report report;
     struct why why;
@@ -43,6 +45,8 @@ static int
 teardown(void **state)
 {
     (void)state;
+    if (rig.objects != NULL) rig.objects->ops->free(rig.objects);
+    rig.objects = NULL;
     assert_int_equal(budget_used(&rig.memory), 0);
     fault_env_free(rig.fe);
     sim_env_free(rig.sim);
@@ -107,10 +111,11 @@ add_part(void)
 static enum err
 open_place(struct backup_repository *repository, enum backup_use use)
 {
-    struct backup_place *place;
+    if (rig.objects == NULL) must(objects_folder(rig.env, NULL, "/b", &rig.objects, &rig.why));
+    const struct backup_place place = {
+        .env = rig.env, .objects = rig.objects, .dir = "/b", .shown = "/b"};
     *repository = (struct backup_repository){.env = rig.env, .memory = &rig.memory};
-    enum err e = backup_place_dir(rig.env, &rig.memory, "/b", &place, &rig.why);
-    return e ? e : backup_open(repository, place, use, &rig.why);
+    return backup_open(repository, &place, use, &rig.why);
 }
 
 static enum err
@@ -267,6 +272,32 @@ UNIT_TEST(test_a_part_of_the_same_name_and_another_time_is_read_again)
     expect_same("/new/parts/1/part", "/db/parts/1/part");
 }
 
+static void
+change_part(void *context)
+{
+    struct file file;
+    (void)context;
+    sim_env_advance_ns(rig.sim, NS_PER_S);
+    must(file_open(rig.env, "/db/parts/1/part", FILE_UPDATE, &file, NULL));
+    must(file_write_at(&file, bytes_of_text("another begin"), 0, NULL));
+    must(file_close(&file));
+}
+
+UNIT_TEST(test_a_file_that_changes_while_it_is_read_is_not_stored)
+{
+    uint64_t wrong;
+    make_store();
+    must(open_for(BACKUP_MAKE));
+    rig.repository.step = change_part;
+    enum err e = backup_store(&rig.repository, "/db", FIRST, 1, &rig.report, &rig.why);
+    backup_close(&rig.repository);
+    assert_true(e != OK);
+    make_store();
+    must(back_up(SECOND));
+    must(verify(SECOND, &wrong));
+    assert_int_equal(wrong, 0);
+}
+
 UNIT_TEST(test_damage_of_an_object_is_found_and_never_restored)
 {
     char object[160];
@@ -330,6 +361,19 @@ UNIT_TEST(test_a_missing_object_is_found_and_stored_again)
     assert_int_equal(rig.report.new_objects, 1);
     must(verify(FIRST, &wrong));
     assert_int_equal(wrong, 0);
+}
+
+UNIT_TEST(test_unfinished_objects_of_a_killed_process_are_removed)
+{
+    make_store();
+    must(back_up(FIRST));
+    put_text("/b/tmp/0123456789abcdef", "half an object");
+    must(open_for(BACKUP_READ));
+    backup_close(&rig.repository);
+    assert_true(exists("/b/tmp/0123456789abcdef"));
+    must(open_for(BACKUP_CHANGE));
+    backup_close(&rig.repository);
+    assert_false(exists("/b/tmp/0123456789abcdef"));
 }
 
 UNIT_TEST(test_pruning_keeps_what_other_backups_have)
@@ -723,9 +767,11 @@ main(void)
         WITH_RIG(test_a_destination_may_have_the_name_of_an_unfinished_file),
         WITH_RIG(test_a_second_backup_adds_only_what_is_new),
         WITH_RIG(test_a_part_of_the_same_name_and_another_time_is_read_again),
+        WITH_RIG(test_a_file_that_changes_while_it_is_read_is_not_stored),
         WITH_RIG(test_damage_of_an_object_is_found_and_never_restored),
         WITH_RIG(test_verifying_backups_reads_a_whole_object_once),
         WITH_RIG(test_a_missing_object_is_found_and_stored_again),
+        WITH_RIG(test_unfinished_objects_of_a_killed_process_are_removed),
         WITH_RIG(test_pruning_keeps_what_other_backups_have),
         WITH_RIG(test_pruning_beside_a_damaged_record_removes_no_content),
         WITH_RIG(test_a_directory_with_other_files_is_not_touched),

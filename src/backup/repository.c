@@ -274,19 +274,19 @@ make_repository(struct backup_repository *r, struct why *why)
 {
     char format[FORMAT_BYTES];
     uint64_t random;
-    enum err e = r->place->ops->prepare(r->place, why);
+    enum err e = place_prepare(&r->place, why);
     if (e == OK) e = env_random(r->env, &random, sizeof random);
     if (e) return e;
     snprintf(r->id, sizeof r->id, "%016" PRIx64, random);
     int size = snprintf(format, sizeof format, "firekeep-backup %d %d %s\n", REPOSITORY_VERSION,
                         REPOSITORY_VERSION, r->id);
-    return r->place->ops->write(r->place, FORMAT_NAME, bytes_of(format, (size_t)size), why);
+    return place_write(&r->place, FORMAT_NAME, bytes_of(format, (size_t)size), why);
 }
 
 static enum err
 parse_format(struct backup_repository *r, const char *text, struct why *why)
 {
-    const char *shown = r->place->shown;
+    const char *shown = r->place.shown;
     int version, min_reader;
     if (sscanf(text, "firekeep-backup %d %d %16[0-9a-f]", &version, &min_reader, r->id) != 3 ||
         strlen(r->id) != sizeof r->id - 1)
@@ -303,7 +303,7 @@ check_format(struct backup_repository *r, enum backup_use use, struct why *why)
     struct why reason = {""};
     struct buf text;
     buf_init(&text, r->memory, FORMAT_BYTES);
-    enum err e = r->place->ops->read(r->place, FORMAT_NAME, &text, &reason);
+    enum err e = place_read(&r->place, FORMAT_NAME, &text, &reason);
     if (e == OK) buf_put_u8(&text, '\0');
     if (e == OK) e = buf_error(&text) ? ERR_LIMIT : OK;
     if (e == OK || e == ERR_LIMIT)
@@ -312,7 +312,7 @@ check_format(struct backup_repository *r, enum backup_use use, struct why *why)
         e = make_repository(r, why);
     else if (e == ERR_MISSING)
         e = why_set(why, e, "%s is not a directory of backups; firekeep backup --create makes one",
-                    r->place->shown);
+                    r->place.shown);
     else
         e = why_set(why, e, "%s", why_text(&reason, e));
     buf_fini(&text);
@@ -320,22 +320,23 @@ check_format(struct backup_repository *r, enum backup_use use, struct why *why)
 }
 
 enum err
-backup_open(struct backup_repository *r, struct backup_place *place, enum backup_use use,
+backup_open(struct backup_repository *r, const struct backup_place *place, enum backup_use use,
             struct why *why)
 {
-    r->place = place;
+    r->place = *place;
+    r->place.lock_file = FILE_CLOSED;
     lock_init(&r->lock, LOCK_RANK_LEAF);
     enum err e = check_format(r, use, why);
-    return e || place->ops->begin == NULL ? e : place->ops->begin(place, use, why);
+    return e ? e : place_begin(&r->place, use, why);
 }
 
 void
 backup_close(struct backup_repository *r)
 {
-    if (r->place == NULL) return;
-    r->place->ops->free(r->place);
+    if (r->place.objects == NULL) return;
+    place_end(&r->place);
     lock_fini(&r->lock);
-    r->place = NULL;
+    r->place.objects = NULL;
 }
 
 /* --- content ---------------------------------------------------------------------------------- */
@@ -439,15 +440,15 @@ backup_read(struct backup_repository *r, const struct backup_file *file, struct 
     struct backup_content got;
     enum err e = content_begin(&got, r, to, why);
     if (e) return e;
-    e = r->place->ops->get(r->place, file, &got, why);
+    e = place_get(&r->place, file, &got, why);
     e = content_end(&got, e);
     backup_object_name(file->digest, name);
     if (e == ERR_MISSING)
-        return why_set(why, e, "%s/%s is missing: the content of '%s'", r->place->shown, name,
+        return why_set(why, e, "%s/%s is missing: the content of '%s'", r->place.shown, name,
                        file->path);
     if (e || is_content(&got, file)) return e;
     return why_set(why, ERR_CORRUPT, "%s/%s is damaged: it is not the content of '%s'",
-                   r->place->shown, name, file->path);
+                   r->place.shown, name, file->path);
 }
 
 bool
@@ -513,7 +514,7 @@ enum err
 backup_ids(struct backup_repository *r, struct buf *to, struct why *why)
 {
     size_t begin = to->size;
-    enum err e = r->place->ops->records(r->place, note_id, to, why);
+    enum err e = place_records(&r->place, note_id, to, why);
     size_t size = to->size - begin;
     if (size > 0)
         qsort(to->at + begin, size / sizeof(struct backup_id), sizeof(struct backup_id), by_text);
@@ -574,11 +575,11 @@ backup_record_read(struct backup_repository *r, const char *id, struct backup_re
     enum err e = record_name(id, name, why);
     if (e) return e;
     buf_init(&text, r->memory, BACKUP_RECORD_BYTES_MAX);
-    e = r->place->ops->read(r->place, name, &text, &reason);
+    e = place_read(&r->place, name, &text, &reason);
     if (e == OK) e = backup_record_parse(record, buf_bytes(&text), &reason);
     buf_fini(&text);
     if (e == ERR_MISSING) return why_set(why, e, "there is no backup '%s'", id);
-    return e ? why_set(why, e, "%s/%s: %s", r->place->shown, name, why_text(&reason, e)) : OK;
+    return e ? why_set(why, e, "%s/%s: %s", r->place.shown, name, why_text(&reason, e)) : OK;
 }
 
 enum err
@@ -594,7 +595,7 @@ backup_record_write(struct backup_repository *r, const char *id, const struct ba
     if (e)
         e = why_set(why, e, "not enough memory for the record of the backup");
     else
-        e = r->place->ops->write(r->place, name, buf_bytes(&text), why);
+        e = place_write(&r->place, name, buf_bytes(&text), why);
     buf_fini(&text);
     return e;
 }
@@ -604,7 +605,7 @@ backup_record_remove(struct backup_repository *r, const char *id, struct why *wh
 {
     char name[NAME_BYTES];
     enum err e = record_name(id, name, why);
-    return e ? e : r->place->ops->remove(r->place, name, why);
+    return e ? e : place_remove(&r->place, name, why);
 }
 
 /* --- pruning ---------------------------------------------------------------------------------- */
@@ -645,7 +646,7 @@ prune_object(void *context, const char *name, uint64_t size_bytes)
     if (p->count > 0 &&
         bsearch(&digest, p->named, p->count, sizeof digest, backup_digest_order) != NULL)
         return OK; /* invariant 3 */
-    enum err e = p->repository->place->ops->remove(p->repository->place, name, p->why);
+    enum err e = place_remove(&p->repository->place, name, p->why);
     if (e) return e;
     p->pruned->objects += strchr(slash, '.') == NULL;
     p->pruned->bytes += size_bytes;
@@ -665,7 +666,7 @@ backup_prune_objects(struct backup_repository *r, struct backup_pruned *ret_prun
         e = note_record(&p, id[i].text);
     buf_fini(&ids);
     if (p.count > 0) qsort(p.named, p.count, sizeof *p.named, backup_digest_order);
-    if (e == OK) e = r->place->ops->objects(r->place, prune_object, &p, why);
+    if (e == OK) e = place_objects(&r->place, prune_object, &p, why);
     array_free(r->memory, p.named, p.capacity);
     return e;
 }

@@ -11,17 +11,16 @@
  * So a process that is killed at any moment leaves all earlier backups whole, and at most objects
  * and unfinished files that the next backup uses or removes.
  *
- * Threads: any for backup_get(), backup_read() and the place's has() and put(); one for the others.
+ * Threads: any for backup_get(), backup_read() and place_has() and place_put(); one for the others.
  */
 #ifndef BACKUP_REPOSITORY_H
 #define BACKUP_REPOSITORY_H
 
 #include <stdatomic.h>
 
-#include "backend/source_settings.h"
 #include "base/buf.h"
 #include "base/lock.h"
-#include "net/http_pull.h"
+#include "model/objects.h"
 #include "sys/env.h"
 
 /* --- the record of a backup ------------------------------------------------------------------- */
@@ -75,7 +74,7 @@ MUST_CHECK enum err backup_record_print(const struct backup_record *record, stru
 MUST_CHECK enum err backup_record_parse(struct backup_record *record, struct bytes text,
                                         struct why *why);
 
-enum { BACKUP_ID_BYTES = 24, BACKUP_DIR_BYTES = 200, BACKUP_REPOSITORY_ID_BYTES = 17 };
+enum { BACKUP_ID_BYTES = 24, BACKUP_REPOSITORY_ID_BYTES = 17 };
 
 #define BACKUP_FORMAT "BACKUP" /* name of the file that makes a directory a repository */
 
@@ -85,8 +84,16 @@ enum backup_use {
     BACKUP_MAKE,   /* as BACKUP_CHANGE; an empty or missing directory becomes a repository */
 };
 
-struct backup_place;
 struct backup_content;
+
+/* Where a repository keeps its objects and records: a directory, or a bucket. */
+struct backup_place {
+    struct env *env;
+    struct objects *objects; /* borrowed */
+    const char *dir;         /* the directory that they are in, borrowed; NULL: a bucket */
+    const char *shown;       /* its name in messages, borrowed */
+    struct file lock_file;
+};
 
 /* In the owner's memory. */
 struct backup_repository {
@@ -96,7 +103,7 @@ struct backup_repository {
     void (*step)(void *context); /* called while content is read, on any thread; may be NULL */
     void *context;
     uint64_t rate_bytes; /* limits the bytes read per second; 0: unlimited */
-    struct backup_place *place;
+    struct backup_place place;
     char id[BACKUP_REPOSITORY_ID_BYTES]; /* 16 hexadecimal digits, random */
     struct lock lock;                    /* LOCK_RANK_LEAF; of the next field */
     int64_t free_ns;        /* monotonic time at which the rate allows the next bytes */
@@ -104,14 +111,15 @@ struct backup_repository {
 };
 
 /*
- * `env`, `memory`, `stop`, `step` and `rate_bytes` are set; the rest is zero. Takes the place, also
- * on an error.
+ * `env`, `memory`, `stop`, `step` and `rate_bytes` are set; the rest is zero. `place` is copied,
+ * without a lock.
  *
  * ERR_MISSING: the directory is not a repository, and is not empty or is not to be made; ERR_AGAIN:
  * another process uses it; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_LIMIT.
  */
-MUST_CHECK enum err backup_open(struct backup_repository *repository, struct backup_place *place,
-                                enum backup_use use, struct why *why);
+MUST_CHECK enum err backup_open(struct backup_repository *repository,
+                                const struct backup_place *place, enum backup_use use,
+                                struct why *why);
 /* Accepts a repository that could not be opened. */
 void backup_close(struct backup_repository *repository);
 
@@ -167,69 +175,46 @@ MUST_CHECK enum err backup_record_remove(struct backup_repository *repository, c
 MUST_CHECK enum err backup_prune_objects(struct backup_repository *repository,
                                          struct backup_pruned *ret_pruned, struct why *why);
 
-/* --- places ----------------------------------------------------------------------------------- */
+/* --- place.c: names are those of docs/format/backup.md -----------------------------------------
+ */
 
-/* Where a repository keeps its objects and records: a directory, or a bucket. Names are those of
- * docs/format/backup.md. Threads: any for has, put and get; one for the others. */
-struct backup_place_ops {
-    /* Prepares a place for a new repository. ERR_MISSING: it has something else. */
-    enum err (*prepare)(struct backup_place *place, struct why *why);
-    /* Called once there is a repository; may be NULL. ERR_AGAIN: another process uses it. */
-    enum err (*begin)(struct backup_place *place, enum backup_use use, struct why *why);
-    /* Appends a small file. ERR_MISSING. */
-    enum err (*read)(struct backup_place *place, const char *name, struct buf *to, struct why *why);
-    /* Writes one, which is durable then, or not there at all. */
-    enum err (*write)(struct backup_place *place, const char *name, struct bytes content,
-                      struct why *why);
-    /* Removes a small file, or an object of objects(). */
-    enum err (*remove)(struct backup_place *place, const char *name, struct why *why);
-    /* Calls `each`, as env_listdir() does, with the names of all records, without their
-     * directory. */
-    enum err (*records)(struct backup_place *place,
-                        enum err (*each)(void *context, const char *name, bool is_dir),
-                        void *context, struct why *why);
-    /* Calls `each` with the names of objects that may be removed, those of a digest perhaps in
-     * pieces: after "objects/AB/" come its digits, and '.' and a number. */
-    enum err (*objects)(struct backup_place *place,
-                        enum err (*each)(void *context, const char *name, uint64_t size_bytes),
-                        void *context, struct why *why);
-    /* Returns true if an object of this digest and size exists; its content is not read. */
-    bool (*has)(struct backup_place *place, const struct backup_file *file);
-    /* Stores the content of a file, sets size and digest, and *ret_new if it was new. Errors of
-     * reading and writing; ERR_FULL; ERR_CANCELED. */
-    enum err (*put)(struct backup_place *place, struct backup_repository *repository,
-                    const char *path, struct backup_file *file, bool *ret_new, struct why *why);
-    /* Gives the content of an object to content_take(). ERR_MISSING. */
-    enum err (*get)(struct backup_place *place, const struct backup_file *file,
-                    struct backup_content *to, struct why *why);
-    void (*free)(struct backup_place *place);
-};
-
-struct backup_place {
-    const struct backup_place_ops *ops;
-    const char *shown; /* its name in messages */
-};
-
-/* Memory that storing a file takes at most: two pieces of an object in a bucket. */
+/* Memory that storing a file takes at most: two pieces of an object. */
 enum { BACKUP_PIECE_BYTES = 16 << 20, BACKUP_FILE_MEMORY = 2 * BACKUP_PIECE_BYTES };
 
-/* `dir` is borrowed. ERR_NOMEM, ERR_LIMIT: the path is too long. */
-MUST_CHECK enum err backup_place_dir(struct env *env, struct budget *memory, const char *dir,
-                                     struct backup_place **ret_place, struct why *why);
+/* Prepares a place for a new repository. ERR_MISSING: it has something else. */
+MUST_CHECK enum err place_prepare(struct backup_place *place, struct why *why);
+/* Called once there is a repository. ERR_AGAIN: another process uses it. */
+MUST_CHECK enum err place_begin(struct backup_place *place, enum backup_use use, struct why *why);
+void place_end(struct backup_place *place);
+/* Appends a small file. ERR_MISSING. */
+MUST_CHECK enum err place_read(struct backup_place *place, const char *name, struct buf *to,
+                               struct why *why);
+/* Writes one, which is durable then, or not there at all. */
+MUST_CHECK enum err place_write(struct backup_place *place, const char *name, struct bytes content,
+                                struct why *why);
+/* Removes a small file, or an object of place_objects(). */
+MUST_CHECK enum err place_remove(struct backup_place *place, const char *name, struct why *why);
+/* Calls `each`, as env_listdir() does, with the names of all records, without their directory. */
+MUST_CHECK enum err place_records(struct backup_place *place,
+                                  enum err (*each)(void *context, const char *name, bool is_dir),
+                                  void *context, struct why *why);
+/* Calls `each` with the names of objects that may be removed, those of a digest perhaps in pieces:
+ * after "objects/AB/" come its digits, and '.' and a number. */
+MUST_CHECK enum err place_objects(struct backup_place *place,
+                                  enum err (*each)(void *context, const char *name,
+                                                   uint64_t size_bytes),
+                                  void *context, struct why *why);
+/* Returns true if an object of this digest and size exists; its content is not read. */
+bool place_has(struct backup_place *place, const struct backup_file *file);
+/* Stores the content of a file, sets size and digest, and *ret_new if it was new. Errors of reading
+ * and writing; ERR_FULL; ERR_CANCELED. */
+MUST_CHECK enum err place_put(struct backup_repository *repository, const char *path,
+                              struct backup_file *file, bool *ret_new, struct why *why);
+/* Gives the content of an object to content_take(). ERR_MISSING. */
+MUST_CHECK enum err place_get(struct backup_place *place, const struct backup_file *file,
+                              struct backup_content *to, struct why *why);
 
-struct backup_bucket_options {
-    struct env *env;
-    struct budget *memory;
-    struct http_puller *puller;
-    const struct source_settings *settings; /* of an archive in a bucket */
-    const char *shown;
-    const atomic_bool *stop; /* as of objects_bucket() */
-};
-/* Options are copied, and what they point to is borrowed. Errors of objects_bucket(). */
-MUST_CHECK enum err backup_place_bucket(const struct backup_bucket_options *options,
-                                        struct backup_place **ret_place, struct why *why);
-
-/* --- for places ------------------------------------------------------------------------------- */
+/* --- for place.c ------------------------------------------------------------------------------ */
 
 /* Content that is read: counted, limited in its rate, hashed, and written to a file. */
 struct backup_content {

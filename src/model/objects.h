@@ -79,7 +79,8 @@ struct objects_ops {
      * there is one of that key; a bucket may also fail to obey that: see objects_probe(). */
     enum err (*put)(struct objects *objects, const char *key, struct bytes content, bool only_new,
                     bool *ret_written, struct why *why);
-    /* Writes the first `size` bytes of a file, and gives their digest. Errors of file_read_at(). */
+    /* Writes the first `size` bytes of a file, and gives their digest; in a directory it may be
+     * NULL. Errors of file_read_at(). */
     enum err (*put_file)(struct objects *objects, const char *key, struct file *from, uint64_t size,
                          struct object_digest *ret_digest, struct why *why);
     /* ERR_MISSING: there is no such object; the facts have `now_ms` then, too. */

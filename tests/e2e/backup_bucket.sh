@@ -84,7 +84,7 @@ round() { # NAME URL
 if has s3 && can_read_aws && claim "s3rver starts" start_s3 && claim "s3rver: a bucket is made" client "$(url_of s3)" make-bucket backups; then
     round s3rver "$(url_of s3)"
     object=$(find "$work/s3/backups" -path '*objects*' -name '*_object' -size +8M | head -n 1)
-    printf 'x' | dd of="$object" bs=1 seek=1000 conv=notrunc status=none
+    printf 'not what was written' | dd of="$object" bs=1 seek=1000 conv=notrunc status=none
     claim "s3rver: a damaged object is found" says "is damaged" 1 "$firekeep" backup verify "$store"
     rm "$object"
     claim "s3rver: a missing object is found" says "is missing" 1 "$firekeep" backup verify "$store"
@@ -114,5 +114,5 @@ claim "it sends a request" within 20 test -e "$work/asked"
 claim "it stops without waiting for the response" stop waiting
 stop silent
 claim "an address that is none is refused" says "s3://BUCKET/PREFIX?KEY=VALUE" 1 "$firekeep" backup list 's3://'
-claim "an unknown key is refused" says "colour" 1 "$firekeep" backup list 's3://b?colour=red'
+claim "an unknown key is refused" says "colour" 1 "$firekeep" backup list 's3://backups?colour=red'
 done_testing

@@ -1,8 +1,8 @@
 /*
  * object_folder.c - objects in a directory, each in a file. An object is written as DIR/tmp/RANDOM
  * and gets its name when it is durable, by link(), which fails if there is an object of that name.
- * What a killed process left in DIR/tmp is removed by no one: it may be another process's now. DIR
- * itself is never made: if it is missing, it may be not mounted.
+ * What a killed process left in DIR/tmp stays: it may be another process's now. DIR itself is never
+ * made: if it is missing, it may be not mounted.
  */
 #include "backend/archive/store.h"
 
@@ -16,11 +16,10 @@
 
 enum {
     OBJECT_PATH_BYTES = FILE_PATH_BYTES,
+    OBJECT_NAME_ROOM = 100, /* of the longest key that is used, and of unfinished files */
     COPY_BYTES = 256 * 1024,
     OBJECT_NAMES_BYTES_MAX = 256 << 20
 };
-
-static const char UNFINISHED[] = "tmp";
 
 struct object_folder {
     struct objects objects; /* first: it is handed out */
@@ -46,6 +45,13 @@ of_object(struct object_folder *f, enum err e, struct why *why)
     return why_set(why, ERR_AGAIN, "the directory %s is missing; is it mounted?", f->dir);
 }
 
+/* Splits a path at its last slash, which it has. */
+static void
+parent_of(const char *path, char to[OBJECT_PATH_BYTES])
+{
+    snprintf(to, OBJECT_PATH_BYTES, "%.*s", (int)(strrchr(path, '/') - path), path);
+}
+
 /* Makes a directory below DIR and those above it, durably. */
 static enum err
 make_dirs(struct object_folder *f, const char *dir, struct why *why)
@@ -54,7 +60,7 @@ make_dirs(struct object_folder *f, const char *dir, struct why *why)
     struct file_facts facts;
     enum err e = env_facts(f->env, dir, &facts, why);
     if (e != ERR_MISSING || strcmp(dir, f->dir) == 0) return of_object(f, e, why);
-    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(dir, '/') - dir), dir);
+    parent_of(dir, parent);
     e = make_dirs(f, parent, why);
     if (e == OK) e = env_mkdir(f->env, dir, why);
     return e ? e : env_syncdir(f->env, parent, why);
@@ -64,17 +70,17 @@ make_dirs(struct object_folder *f, const char *dir, struct why *why)
 static enum err
 begin_file(struct object_folder *f, const char *key, struct file *ret_file, struct why *why)
 {
-    char path[OBJECT_PATH_BYTES], name[sizeof UNFINISHED + 20];
+    char path[OBJECT_PATH_BYTES], name[sizeof OBJECTS_UNFINISHED + 20];
     uint64_t number;
     enum err e = path_in(path, sizeof path, f->dir, key, why);
     if (e) return e;
     *strrchr(path, '/') = '\0';
     e = make_dirs(f, path, why);
-    if (e == OK) e = path_in(path, sizeof path, f->dir, UNFINISHED, why);
+    if (e == OK) e = path_in(path, sizeof path, f->dir, OBJECTS_UNFINISHED, why);
     if (e == OK) e = make_dirs(f, path, why);
     if (e == OK) e = env_random(f->env, &number, sizeof number);
     if (e) return e;
-    snprintf(name, sizeof name, "%s/%016" PRIx64, UNFINISHED, number);
+    snprintf(name, sizeof name, OBJECTS_UNFINISHED "/%016" PRIx64, number);
     e = path_in(path, sizeof path, f->dir, name, why);
     return e ? e : file_open(f->env, path, FILE_CREATE, ret_file, why);
 }
@@ -92,7 +98,7 @@ end_file(struct object_folder *f, struct file *file, const char *key, bool only_
     e = err_first(e, file_close(file));
     if (e == OK) e = path_in(to, sizeof to, f->dir, key, why);
     if (e == OK) {
-        snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(to, '/') - to), to);
+        parent_of(to, dir);
         e = only_new ? env_link(f->env, file->path, to, why)
                      : env_rename(f->env, file->path, to, why);
         bool exists = e && only_new && env_facts(f->env, to, &facts, NULL) == OK;
@@ -136,21 +142,24 @@ object_folder_put_file(struct objects *objects, const char *key, struct file *fr
     struct object_folder *f = object_folder_of(objects);
     struct file file = FILE_CLOSED;
     struct object_digester digester;
-    bool written;
+    bool written, digests = ret_digest != NULL;
     uint8_t *chunk = mem_alloc(f->memory, COPY_BYTES);
-    if (chunk == NULL || object_digester_begin(&digester)) {
+    if (chunk == NULL || (digests && object_digester_begin(&digester))) {
         mem_free(f->memory, chunk, COPY_BYTES);
         return why_set(why, ERR_NOMEM, "not enough memory to read %s", from->path);
     }
     enum err e = begin_file(f, key, &file, why);
+    if (e == OK) e = file_truncate(&file, size, why);
     for (uint64_t at = 0; e == OK && at < size;) {
         size_t more = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
         e = file_read_at(from, chunk, more, at, why);
-        if (e == OK) e = object_digester_take(&digester, bytes_of(chunk, more));
-        if (e == OK) e = file_write_at(&file, bytes_of(chunk, more), at, why);
+        if (e == OK && digests) e = object_digester_take(&digester, bytes_of(chunk, more));
+        /* Zeros become holes: a log that is mostly free space takes none. */
+        if (e == OK && (chunk[0] != 0 || memcmp(chunk, chunk + 1, more - 1) != 0))
+            e = file_write_at(&file, bytes_of(chunk, more), at, why);
         at += more;
     }
-    e = object_digester_end(&digester, e, ret_digest);
+    if (digests) e = object_digester_end(&digester, e, ret_digest);
     if (e == OK)
         e = end_file(f, &file, key, false, &written, why);
     else
@@ -163,9 +172,12 @@ static enum err
 object_folder_remove(struct objects *objects, const char *key, struct why *why)
 {
     struct object_folder *f = object_folder_of(objects);
-    char path[OBJECT_PATH_BYTES];
+    char path[OBJECT_PATH_BYTES], dir[OBJECT_PATH_BYTES];
     enum err e = path_in(path, sizeof path, f->dir, key, why);
-    return e ? e : env_unlink(f->env, path, why);
+    if (e == OK) e = env_unlink(f->env, path, why);
+    if (e) return e;
+    parent_of(path, dir);
+    return env_syncdir(f->env, dir, why);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -298,7 +310,7 @@ walk(struct object_folder_walk *w, const char *above, struct why *why)
     }
     for (uint32_t i = 0; e == OK && i < found.count; i++) {
         int n = snprintf(key, sizeof key, "%s%s", above, list[i]);
-        if (n < 0 || (size_t)n >= sizeof key || strcmp(key, "tmp/") == 0) continue;
+        if (n < 0 || (size_t)n >= sizeof key || strcmp(key, OBJECTS_UNFINISHED "/") == 0) continue;
         size_t shared = strlen(w->begin) < (size_t)n ? strlen(w->begin) : (size_t)n;
         bool is_dir = key[n - 1] == '/';
         if (strncmp(key, w->begin, is_dir ? shared : strlen(w->begin)) != 0) continue;
@@ -348,7 +360,7 @@ objects_folder(struct env *env, struct budget *memory, const char *dir,
     size_t size = strlen(dir);
     while (size > 1 && dir[size - 1] == '/')
         size--;
-    if (size == 0 || size + OBJECT_KEY_BYTES > OBJECT_PATH_BYTES)
+    if (size == 0 || size + OBJECT_NAME_ROOM > OBJECT_PATH_BYTES)
         return why_set(why, ERR_LIMIT, "the path of the directory is empty or too long");
     struct object_folder *f = mem_new(memory, sizeof *f);
     if (f == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a bucket");

@@ -147,8 +147,10 @@ void etag_plain(const char *from, char to[LISTING_ETAG_BYTES]);
  */
 MUST_CHECK enum err objects_bucket(const struct reader_options *options, const atomic_bool *stop,
                                    struct objects **ret_objects, struct why *why);
-/* A directory that exists; else requests are ERR_AGAIN. ERR_NOMEM; ERR_LIMIT: the path is too
- * long. */
+/* A directory that exists; else requests are ERR_AGAIN. What a killed process has left in its
+ * directory OBJECTS_UNFINISHED may be removed by who locks it. ERR_NOMEM; ERR_LIMIT: the path is
+ * too long. */
+#define OBJECTS_UNFINISHED "tmp"
 MUST_CHECK enum err objects_folder(struct env *env, struct budget *memory, const char *dir,
                                    struct objects **ret_objects, struct why *why);
 

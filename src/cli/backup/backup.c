@@ -121,7 +121,7 @@ show_progress(void *context)
 static enum err
 open_repository(struct backup_command *a, enum backup_use use, struct why *why)
 {
-    struct backup_place *place;
+    struct backup_place place;
     a->needs.stop = interrupt_watch();
     enum err e = repository_place(a->dir, &a->memory, &a->needs, &place, why);
     if (e) return e;
@@ -132,7 +132,7 @@ open_repository(struct backup_command *a, enum backup_use use, struct why *why)
     a->repository.rate_bytes = a->rate_mib * MIB;
     a->repository.step = show_progress;
     a->repository.context = a;
-    return backup_open(&a->repository, place, use, why);
+    return backup_open(&a->repository, &place, use, why);
 }
 
 static enum err

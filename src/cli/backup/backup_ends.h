@@ -5,7 +5,7 @@
 
 #include "backup/repository.h"
 #include "base/buf.h"
-#include "config/lists/lists.h"
+#include "cli/bucket/bucket_link.h"
 #include "sys/env.h"
 
 /* --- a snapshot ------------------------------------------------------------------------------- */
@@ -43,31 +43,20 @@ MUST_CHECK enum err server_snapshot_remove(struct server_snapshot *snapshot, str
 
 /* --- the place -------------------------------------------------------------------------------- */
 
-/* Holds the settings and the connections of a bucket as long as its place is used; zeroed memory
- * before, but for `stop`. */
+/* Holds the settings and the connections of a place as long as it is used; zeroed memory before,
+ * but for `stop`. */
 struct place_needs {
     const atomic_bool *stop; /* as of objects_bucket() */
-    struct sources sources;
-    struct http_puller *puller;
+    struct object_storage storage;
+    struct bucket_link link;
 };
 
-/*
- * Finds the place of `text`, which is borrowed: a directory, or s3://BUCKET/PREFIX?KEY=VALUE&...
- * Keys of a bucket are those of a source of type archive, such as region, endpoint and path_style.
- * ERR_INPUT: not the address of a bucket; errors of backup_place_dir() and backup_place_bucket().
- */
+/* Finds the place of `text`, which is borrowed: a directory, or the address of a bucket, as of
+ * bucket_link_read(). Errors of that and of bucket_link_open(). */
 MUST_CHECK enum err repository_place(const char *text, struct budget *memory,
-                                     struct place_needs *needs, struct backup_place **ret_place,
+                                     struct place_needs *needs, struct backup_place *ret_place,
                                      struct why *why);
-/* Reads the settings of the address of a bucket, as the only source of a list, for sources_free().
- * Errors as repository_place(). */
-MUST_CHECK enum err repository_place_read(const char *address, struct budget *memory,
-                                          struct sources *ret_sources, struct why *why);
-/* Appends an address, which begins with s3://, as keys of a mapping in YAML, between `begin`, which
- * has other keys, and `end`. ERR_INPUT: not the address of a bucket; ERR_LIMIT, ERR_NOMEM. */
-MUST_CHECK enum err bucket_address_yaml(const char *begin, const char *address, const char *end,
-                                        struct buf *to, struct why *why);
-/* After the place was freed. */
+/* After the repository was closed. */
 void place_needs_fini(struct place_needs *needs);
 
 #endif

@@ -1,9 +1,9 @@
-/* repository_place_fuzz.c - any text as the place of backups: it is a directory, or the address of
- * a bucket, or refused with a reason. What it says of a bucket cannot be more than one source. */
+/* repository_place_fuzz.c - any text after s3:// as the address of a bucket: it is one, or refused
+ * with a reason. What it says cannot be more than the keys of one bucket. */
 #include <assert.h>
 #include <stdlib.h>
 
-#include "cli/backup/backup_ends.h"
+#include "cli/bucket/bucket_link.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -12,24 +12,22 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char scheme[] = "s3://";
     struct why why = {""};
-    struct sources sources = {0};
+    struct object_storage storage = {.given = false};
     if (size > 1 << 14) return 0;
     char *text = malloc(sizeof scheme + size);
     assert(text != NULL);
     memcpy(text, scheme, sizeof scheme - 1);
     if (size > 0) memcpy(text + sizeof scheme - 1, data, size);
     text[sizeof scheme - 1 + size] = '\0';
-    enum err e = repository_place_read(text, NULL, &sources, &why);
+    enum err e = bucket_link_read(text, NULL, &storage, &why);
     if (e) {
         assert(why_text(&why, e)[0] != '\0');
     } else {
-        assert(sources.count == 1);
-        const struct archive_settings *archive = &sources.items[0].u.archive;
-        const char *bucket = archive->bucket;
-        assert(bucket != NULL && archive->path == NULL);
+        const char *bucket = storage.store.u.archive.bucket;
+        assert(bucket != NULL && storage.path == NULL && storage.type == OBJECTS_S3);
         assert(strncmp(bucket, text + sizeof scheme - 1, strlen(bucket)) == 0);
     }
-    sources_free(&sources);
+    object_storage_free(&storage);
     free(text);
     return 0;
 }

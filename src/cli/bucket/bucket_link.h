@@ -22,6 +22,8 @@ MUST_CHECK enum err bucket_link_open(struct env *env, const struct object_storag
                                      struct bucket_link *ret_place, struct why *why);
 void bucket_link_close(struct bucket_link *place);
 
+#define BUCKET_SCHEME "s3://"
+
 /* Reads the address of a bucket, a directory or s3://BUCKET/PREFIX?KEY=VALUE&..., of which the keys
  * are those of `object_storage`. For object_storage_free(). ERR_INPUT, ERR_NOMEM. */
 MUST_CHECK enum err bucket_link_read(const char *address, struct budget *memory,

@@ -1,4 +1,4 @@
-/* place_bucket_test.c - objects of a bucket and the repository in it, against a server that plays
+/* place_test.c - objects of a bucket and the repository in it, against a server that plays
  * scripted answers. */
 #include "lib/test.h"
 
@@ -21,7 +21,7 @@
 
 static struct fetch_rig rig;
 static struct objects *bucket;
-static struct backup_place *place;
+static struct backup_place place;
 static char endpoint[64];
 static atomic_bool stop;
 
@@ -44,15 +44,13 @@ begin(unsigned count, const char *const *answers)
     const struct reader_options options = {env_real(), &rig.memory, &rig.settings, rig.puller,
                                            &rig.counts};
     assert_int_equal(objects_bucket(&options, &stop, &bucket, &rig.why), OK);
-    const struct backup_bucket_options repository = {env_real(),    &rig.memory,      rig.puller,
-                                                     &rig.settings, "s3://stock/pre", &stop};
-    assert_int_equal(backup_place_bucket(&repository, &place, &rig.why), OK);
+    place = (struct backup_place){
+        .env = env_real(), .objects = bucket, .shown = "s3://stock/pre", .lock_file = FILE_CLOSED};
 }
 
 static void
 end(void)
 {
-    place->ops->free(place);
     bucket->ops->free(bucket);
     fetch_rig_stop(&rig);
 }
@@ -345,7 +343,7 @@ UNIT_TEST(test_a_bucket_with_other_objects_becomes_no_repository)
 {
     static const char *const answers[] = {LAST_PAGE(OBJECT("pre/x", "1", "T"))};
     begin(1, answers);
-    expect_error(place->ops->prepare(place, &rig.why), ERR_MISSING, "is not empty");
+    expect_error(place_prepare(&place, &rig.why), ERR_MISSING, "is not empty");
     end();
 }
 
@@ -370,7 +368,7 @@ UNIT_TEST(test_objects_of_the_last_day_may_not_be_removed)
     struct buf names;
     begin(2, answers);
     buf_init(&names, &rig.memory, 1000);
-    assert_int_equal(place->ops->objects(place, note_object, &names, &rig.why), OK);
+    assert_int_equal(place_objects(&place, note_object, &names, &rig.why), OK);
     buf_put_u8(&names, '\0');
     assert_string_equal((const char *)names.at, "objects/ab/ab0 1;objects/ff/ff0 5;");
     buf_fini(&names);
@@ -388,7 +386,7 @@ UNIT_TEST(test_a_clock_that_is_ahead_makes_no_object_of_a_bucket_old)
     struct buf names;
     begin(2, answers);
     buf_init(&names, &rig.memory, 1000);
-    assert_int_equal(place->ops->objects(place, note_object, &names, &rig.why), OK);
+    assert_int_equal(place_objects(&place, note_object, &names, &rig.why), OK);
     buf_put_u8(&names, '\0');
     assert_string_equal((const char *)names.at, "objects/ab/ab0 1;");
     buf_fini(&names);
@@ -402,9 +400,9 @@ UNIT_TEST(test_an_object_of_another_size_is_not_there)
                                           ANSWER("200 OK", "Content-Length: 16777216\r\n")};
     struct backup_file file = {.size_bytes = 6}, large = {.size_bytes = 40 << 20};
     begin(3, answers);
-    assert_false(place->ops->has(place, &file));
-    assert_true(place->ops->has(place, &file));
-    assert_true(place->ops->has(place, &large)); /* by its first piece */
+    assert_false(place_has(&place, &file));
+    assert_true(place_has(&place, &file));
+    assert_true(place_has(&place, &large)); /* by its first piece */
     end();
 }
 
