@@ -298,6 +298,30 @@ UNIT_TEST(test_a_file_that_changes_while_it_is_read_is_not_stored)
     assert_int_equal(wrong, 0);
 }
 
+static void
+remove_other_name(void *context)
+{
+    (void)context;
+    sim_env_advance_ns(rig.sim, NS_PER_S);
+    if (rig.repository.bytes > LARGE_BYTES / 2) /* it is the part that is read */
+        err_ignore(env_unlink(rig.env, "/other", NULL), "it may be gone");
+}
+
+/* A snapshot has the parts of a server under second names. */
+UNIT_TEST(test_a_file_may_lose_another_name_while_it_is_read)
+{
+    uint64_t wrong;
+    make_store();
+    must(env_link(rig.env, "/db/parts/1/part", "/other", NULL));
+    must(open_for(BACKUP_MAKE));
+    rig.repository.step = remove_other_name;
+    enum err e = backup_store(&rig.repository, "/db", FIRST, 1, &rig.report, &rig.why);
+    backup_close(&rig.repository);
+    if (e) fail_msg("%s", rig.why.text);
+    must(verify(FIRST, &wrong));
+    assert_int_equal(wrong, 0);
+}
+
 UNIT_TEST(test_damage_of_an_object_is_found_and_never_restored)
 {
     char object[160];
@@ -768,6 +792,7 @@ main(void)
         WITH_RIG(test_a_second_backup_adds_only_what_is_new),
         WITH_RIG(test_a_part_of_the_same_name_and_another_time_is_read_again),
         WITH_RIG(test_a_file_that_changes_while_it_is_read_is_not_stored),
+        WITH_RIG(test_a_file_may_lose_another_name_while_it_is_read),
         WITH_RIG(test_damage_of_an_object_is_found_and_never_restored),
         WITH_RIG(test_verifying_backups_reads_a_whole_object_once),
         WITH_RIG(test_a_missing_object_is_found_and_stored_again),

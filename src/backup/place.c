@@ -308,7 +308,10 @@ put_whole(struct stored_file *s, const struct file_facts *before, struct why *wh
     enum err e =
         p->objects->ops->put_file(p->objects, key, &s->from, s->file->size_bytes, NULL, why);
     if (e == OK) e = env_facts(p->env, s->from.path, &after, why);
-    if (e == OK && memcmp(&after, before, sizeof after) == 0) return OK;
+    /* Not the time of its change: a server may remove its own name of a file in a snapshot. */
+    if (e == OK && after.modified_ns == before->modified_ns &&
+        after.size_bytes == before->size_bytes && after.number == before->number)
+        return OK;
     if (e == OK) e = changed(s, why);
     err_ignore(place_remove(p, key, NULL), "verifying finds it");
     return e;
