@@ -29,6 +29,10 @@ size_t number_print_sentence(uint64_t bits, char *to);
  * which has no minus zero: "-0.0", else as number_print(). */
 size_t number_print_json(uint64_t bits, char *to);
 
+/* Writes the number without an exponent, however long it is then. */
+enum { NUMBER_PLAIN_BYTES = 352 };
+size_t number_print_plain(uint64_t bits, char *to);
+
 /* Reads all of `text` as one decimal number, correctly rounded for any length: an optional sign,
  * digits with at most one point, an optional exponent; or inf, infinity (optional sign), nan in any
  * case. "nan" is Prometheus' ordinary NaN. False: not a number, or finite digits beyond the largest

@@ -25,6 +25,7 @@ struct layout {
 };
 constexpr layout OF_SAMPLES = {-6, 21, 9007199254740992.0};
 constexpr layout OF_SENTENCES = {-4, 6, 1e6};
+constexpr layout PLAIN = {-400, 400, 9007199254740992.0};
 
 /* 0.d1d2d3... * 10^point */
 struct shortest {
@@ -271,6 +272,12 @@ size_t
 number_print_sentence(uint64_t bits, char *to)
 {
     return print(bits, OF_SENTENCES, to);
+}
+
+size_t
+number_print_plain(uint64_t bits, char *to)
+{
+    return print(bits, PLAIN, to);
 }
 
 size_t

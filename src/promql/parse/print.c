@@ -306,31 +306,8 @@ enum { LINE_MAX_BYTES = 100 };
 void
 tree_print_number(double value, struct buf *to)
 {
-    char text[NUMBER_TEXT_BYTES + 1];
-    size_t size = number_print(double_bits(value), text);
-    text[size] = '\0';
-    const char *e = strchr(text, 'e');
-    if (e == NULL) {
-        buf_put(to, text, size);
-        return;
-    }
-    int exponent = atoi(e + 1);
-    const char *digits = text + (text[0] == '-');
-    if (text[0] == '-') buf_put_u8(to, '-');
-    char all[NUMBER_TEXT_BYTES];
-    assert((size_t)(e - digits) <= sizeof all);
-    int count = 0;
-    for (const char *c = digits; c < e; c++)
-        if (*c != '.') all[count++] = *c;
-    if (exponent < 0) {
-        buf_put_text(to, "0.");
-        for (int i = 1; i < -exponent; i++)
-            buf_put_u8(to, '0');
-        buf_put(to, all, (size_t)count);
-        return;
-    }
-    for (int i = 0; i <= exponent; i++)
-        buf_put_u8(to, i < count ? (uint8_t)all[i] : '0');
+    char text[NUMBER_PLAIN_BYTES];
+    buf_put(to, text, number_print_plain(double_bits(value), text));
 }
 
 static void
