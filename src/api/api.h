@@ -127,6 +127,7 @@ struct api_options {
     struct usage *usage;       /* counts the metrics that reads ask for */
     struct budget *memory;
     uint64_t decoded_bytes_max;
+    const struct otlp_settings *otlp; /* outlives the api */
     bool tenancy;
     bool stored; /* there is a store, not only the log */
     bool lifecycle;

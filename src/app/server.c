@@ -165,6 +165,8 @@ server_reload(void *server, struct why *why)
     if (e == OK) e = config_lists_check(&lists, &next, why);
     if (e == OK && !uploader_is_for(s->uploader, &lists.objects))
         e = why_set(why, ERR_INPUT, "object_storage has changed: restart to use the new values");
+    if (e == OK && !otlp_equal(&s->otlp, &lists.otlp))
+        e = why_set(why, ERR_INPUT, "otlp has changed: restart to use the new values");
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     uint32_t alertmanager_count = lists.alerting.count;
     bool has_users = lists.access.users.count > 0;
@@ -547,6 +549,7 @@ server_free(struct server *s)
     readers_free(s->readers);
     tsdb_free(s->tsdb);
     uploader_free(s->uploader);
+    otlp_free(&s->otlp);
     keeper_fini(&s->keeper);
     rule_settings_free(&s->rules);
     retention_rules_free(&s->retention);
@@ -692,6 +695,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     /* Before the store: a start that fails for these makes no directory. */
     if (e == OK) e = process_check_files(NEW_STORE_FILES, why);
     if (e == OK) e = http_places_check(env, places, place_count, why);
+    s->otlp = lists->otlp;
+    lists->otlp = (struct otlp_in_file){.given = false};
     if (e == OK && lists->objects.given) {
         const struct uploader_options options = {env, &s->memory.foreground};
         e = uploader_new(&options, &lists->objects, &s->uploader, why);

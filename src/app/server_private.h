@@ -212,6 +212,7 @@ struct server {
     struct metric_collector notifier_collector;
     struct backups *backups;   /* NULL: nothing is stored */
     struct uploader *uploader; /* NULL: there is no bucket */
+    struct otlp_in_file otlp;
     struct self_scrape *self_scrape;
     bool is_stored;            /* samples are stored, not only logged */
     _Atomic bool takes_writes; /* relaxed: a write during a change counts as before it */

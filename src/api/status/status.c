@@ -444,7 +444,7 @@ features_page(struct json_page *p)
     json_object_open(j);
     put_category(j, "api", {"admin", options->admin}, {"exclude_alerts", true},
                  {"label_values_match", true}, {"lifecycle", options->lifecycle},
-                 {"openapi_3.1", false}, {"openapi_3.2", false}, {"otlp_write_receiver", false},
+                 {"openapi_3.1", false}, {"openapi_3.2", false}, {"otlp_write_receiver", true},
                  {"query_stats", true}, {"query_warnings", true}, {"remote_write_receiver", true},
                  {"search", options->stored}, {"search_fuzz_alg_jarowinkler", true},
                  {"search_fuzz_alg_subsequence", true}, {"time_range_labels", true},

@@ -1,7 +1,8 @@
 /*
- * write.c - remote write 1.0 and 2.0: POST, judged at once, answered when durable.
+ * write.c - messages with samples, in the forms of forms.h: POST, judged at once, answered when
+ * durable.
  *
- *      body -> snappy -> decode -> tsdb_ingest_begin -> committing -> api_committed -> answer
+ *      body -> unpack -> decode -> tsdb_ingest_begin -> committing -> api_committed -> answer
  *                                           |                ^
  *                                           +- repeats thread: tsdb_ingest_end, if parts may hold
  *                                              samples that conflict with the head
@@ -25,7 +26,7 @@
  * 6. `handed_count` is the number of HANDED_OVER writes. Each keeps nothing of its request's
  *    memory, and may be answered from the moment when hand_over() is called.
  */
-#include "api/routes.h"
+#include "api/write/forms.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -126,11 +127,12 @@ struct pending_write {
     struct http_request *request;
     uint64_t epoch;
     enum tsdb_epoch state;
-    enum rw_version version;
+    const struct write_form *form;
     enum err error;   /* why the rest of the request was not taken */
     bool overwritten; /* series got labels of write_labels that were not sent */
     struct why why;
     struct ingest_result result;
+    struct input_outcome outcome;
     struct write_memory *memory;      /* kept while samples are undecided */
     struct tsdb_undecided *undecided; /* NULL: all samples are decided */
 };
@@ -173,11 +175,19 @@ static struct metric_histogram latency = {
     .help = "Time from the first byte of a remote write request to its response, in seconds.",
     METRIC_LATENCY};
 
+static void reply_remote(struct api *api, struct http_request *request,
+                         const struct write_form *form, const struct write_end *end);
+static const struct write_form form_v1 = {
+    .version = RW_V1, .encodings = "snappy", .requests = &requests_v1, .reply = reply_remote};
+static const struct write_form form_v2 = {
+    .version = RW_V2, .encodings = "snappy", .requests = &requests_v2, .reply = reply_remote};
+
 void
 write_metrics_register(void)
 {
     metric_register_counter(&requests_v1);
     metric_register_counter(&requests_v2);
+    inputs_metrics_register();
     metric_register_counter(&malformed);
     metric_register_counter(&unavailable);
     metric_register_histogram(&latency);
@@ -193,18 +203,20 @@ skip_blanks(const char *p)
     return p;
 }
 
-/* RFC 9110: names are case-insensitive, blanks around ';' are allowed, values may be quoted. */
-static bool
-parse_content_type(const char *text, enum rw_version *ret_version)
+/* The form of remote write. NULL: the media type is none of its.
+ *
+ * RFC 9110: names are case-insensitive, blanks around ';' are allowed, values may be quoted. */
+static const struct write_form *
+parse_content_type(const char *text)
 {
     static const char media[] = "application/x-protobuf";
-    *ret_version = RW_V1;
-    if (text == NULL) return true;
+    const struct write_form *form = &form_v1;
+    if (text == NULL) return form;
     text = skip_blanks(text);
-    if (text[0] == '\0') return true;
-    if (strncasecmp(text, media, sizeof media - 1) != 0) return false;
+    if (text[0] == '\0') return form;
+    if (strncasecmp(text, media, sizeof media - 1) != 0) return NULL;
     for (const char *p = skip_blanks(text + sizeof media - 1); *p != '\0';) {
-        if (*p != ';') return false;
+        if (*p != ';') return NULL;
         p = skip_blanks(p + 1);
         size_t name = strcspn(p, "=; \t");
         bool is_proto = name == 5 && strncasecmp(p, "proto", 5) == 0;
@@ -215,25 +227,40 @@ parse_content_type(const char *text, enum rw_version *ret_version)
         if (quoted) p++;
         size_t size = strcspn(p, quoted ? "\"" : "; \t");
         if (is_proto && size == 23 && strncmp(p, "prometheus.WriteRequest", 23) == 0)
-            *ret_version = RW_V1;
+            form = &form_v1;
         else if (is_proto && size == 30 && strncmp(p, "io.prometheus.write.v2.Request", 30) == 0)
-            *ret_version = RW_V2;
+            form = &form_v2;
         else if (is_proto)
-            return false;
+            return NULL;
         p += size;
         if (quoted && *p == '"') p++;
         p = skip_blanks(p);
     }
-    return true;
+    return form;
+}
+
+/* The form of a message, by its path and Content-Type. NULL: it is of no known type. */
+static const struct write_form *
+form_of(const struct http_request *request)
+{
+    static const char otlp[] = "/v1/metrics";
+    const char *path = http_path(request);
+    size_t size = strlen(path);
+    if (size >= sizeof otlp - 1 && strcmp(path + size - (sizeof otlp - 1), otlp) == 0)
+        return otlp_form(request);
+    return parse_content_type(http_header(request, "Content-Type"));
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Answers. Each answer to a 2.0 request says how many samples of it were written. */
+/* Each answer to a 2.0 request says how many samples of it were written. */
 static void
-write_reply(struct api *api, struct http_request *request, enum rw_version version, unsigned status,
-            const struct why *why, const struct ingest_result *result)
+reply_remote(struct api *api, struct http_request *request, const struct write_form *form,
+             const struct write_end *end)
 {
+    const struct ingest_result *result = end->result;
+    const struct why *why = end->why;
+    const unsigned status = end->status;
     static const struct {
         const char *header;
         enum ledger_kind kind;
@@ -255,25 +282,33 @@ write_reply(struct api *api, struct http_request *request, enum rw_version versi
         answer.content_type = "text/plain; charset=utf-8";
         answer.body = bytes_of(text, (size_t)n);
     }
-    if (answer.status == 503) {
-        metric_inc(&unavailable);
+    (void)api;
+    if (answer.status == 503)
         answer.headers[headers++] = (struct http_answer_header){"Retry-After", RETRY_AFTER_S};
-    }
-    for (unsigned i = 0; version == RW_V2 && i < 3; i++) {
+    for (unsigned i = 0; form->version == RW_V2 && i < 3; i++) {
         snprintf(written[i], sizeof written[i], "%" PRIu64, result->written[counts[i].kind]);
         answer.headers[headers++] = (struct http_answer_header){counts[i].header, written[i]};
     }
-    metric_record(&latency,
-                  (uint64_t)(env_monotonic_ns(api->options.env) - http_began_ns(request)));
     http_reply(request, &answer);
 }
 
 static void
-reply_nothing_written(struct api *api, struct http_request *request, enum rw_version version,
+write_reply(struct api *api, struct http_request *request, const struct write_form *form,
+            const struct write_end *end)
+{
+    if (end->status == 503) metric_inc(&unavailable);
+    metric_record(&latency,
+                  (uint64_t)(env_monotonic_ns(api->options.env) - http_began_ns(request)));
+    form->reply(api, request, form, end);
+}
+
+static void
+reply_nothing_written(struct api *api, struct http_request *request, const struct write_form *form,
                       unsigned status, const struct why *why)
 {
-    struct ingest_result nothing = {0};
-    write_reply(api, request, version, status, why, &nothing);
+    static const struct ingest_result nothing;
+    static const struct input_outcome none;
+    write_reply(api, request, form, &(struct write_end){status, why, &nothing, &none});
 }
 
 /* --- waiting for the commit ------------------------------------------------------------------- */
@@ -287,10 +322,12 @@ pending_answer(struct api *api, struct pending_write *w)
     assert(w->undecided == NULL);           /* invariant 3 */
     if (w->state == TSDB_EPOCH_VOID) {
         why_set(&down, ERR_AGAIN, "cannot write to the write-ahead log");
-        reply_nothing_written(api, w->request, w->version, 503, &down);
+        reply_nothing_written(api, w->request, w->form, 503, &down);
         return;
     }
-    write_reply(api, w->request, w->version, status_of(FOR_WRITE, w->error), &w->why, &w->result);
+    unsigned status = status_of(FOR_WRITE, w->error);
+    write_reply(api, w->request, w->form,
+                &(struct write_end){status, &w->why, &w->result, &w->outcome});
 }
 
 /* Makes answered writes, from first to last, spare. */
@@ -475,11 +512,21 @@ decode_message(struct api *api, const struct http_request *request, enum rw_vers
 }
 
 static enum err
-write_decode(struct api *api, struct http_request *request, enum rw_version version,
-             struct write_memory *w, struct why *why)
+decode_other(struct api *api, struct http_request *request, const struct write_form *form,
+             struct write_memory *w, struct input_outcome *ret, struct why *why)
+{
+    const struct user *user = gate_user(request);
+    w->overwritten = 0;
+    enum err e = form->decode(api, request, form, &w->message, &w->request, ret, why);
+    if (e || user == NULL || user->write_labels.size == 0) return e;
+    return rw_overwrite_labels(&w->request, user->write_labels, &w->overwritten, why);
+}
+
+static enum err
+decode_remote(struct api *api, struct http_request *request, enum rw_version version,
+              struct write_memory *w, struct why *why)
 {
     size_t size;
-    atomic_store_explicit(&w->budget.peak_bytes, 0, memory_order_relaxed); /* for write_unfit() */
     enum err e = snappy_size(http_body(request), api->options.decoded_bytes_max, &size);
     if (e == ERR_INPUT) return why_set(why, e, "the body is not a snappy block");
     if (e == ERR_LIMIT) {
@@ -487,28 +534,37 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
                        api->options.decoded_bytes_max);
     }
     e = snappy_unpack(http_body(request), &w->message, why);
-    if (e == ERR_NOMEM) return write_unfit(api, w, why);
     if (e) return e;
     http_body_release(request);
     e = decode_message(api, request, version, api->options.hand_over != NULL, w, why);
     if (e == OK)
         types_missing_log(env_monotonic_ns(api->options.env), http_header(request, "User-Agent"),
                           http_peer(request), &w->request);
+    return e;
+}
+
+static enum err
+write_decode(struct api *api, struct http_request *request, const struct write_form *form,
+             struct write_memory *w, struct input_outcome *ret, struct why *why)
+{
+    atomic_store_explicit(&w->budget.peak_bytes, 0, memory_order_relaxed); /* for write_unfit() */
+    enum err e = form->decode == NULL ? decode_remote(api, request, form->version, w, why)
+                                      : decode_other(api, request, form, w, ret, why);
     return e == ERR_NOMEM ? write_unfit(api, w, why) : e;
 }
 
 /* Ingests a message that was decoded without checks, which suffices for known series; otherwise
  * decodes it again with all checks. */
 static enum err
-write_ingest(struct api *api, enum rw_version version, struct bytes tenant, struct write_memory *w,
+write_ingest(struct api *api, struct bytes tenant, struct write_memory *w,
              struct pending_write *wait, struct why *why)
 {
     struct tsdb *tsdb = api->options.tsdb;
     struct ingest_result *result = &wait->result;
     enum err e = tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->undecided, why);
-    if (e != ERR_INPUT) return e;
+    if (e != ERR_INPUT || wait->form->decode != NULL) return e;
     why->text[0] = '\0';
-    e = decode_message(api, wait->request, version, true, w, why);
+    e = decode_message(api, wait->request, wait->form->version, true, w, why);
     if (e == ERR_INPUT) metric_inc(&malformed);
     return e ? e : tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->undecided, why);
 }
@@ -701,17 +757,30 @@ write_look_later(struct api *api, struct pending_write *wait)
 
 /* --- judging ---------------------------------------------------------------------------------- */
 
+/* True if `words`, with ", " between them, has the word, in any case. */
+static bool
+has_word(const char *words, const char *word)
+{
+    size_t size = strlen(word);
+    for (;; words += 2) {
+        size_t this_size = strcspn(words, ",");
+        if (this_size == size && strncasecmp(words, word, size) == 0) return true;
+        words += this_size;
+        if (*words == '\0') return false;
+    }
+}
+
 /* Returns 0, or the status to refuse the request with before its body is read. */
 static unsigned
-write_refusal(struct api *api, struct http_request *request, enum rw_version version,
+write_refusal(struct api *api, struct http_request *request, const struct write_form *form,
               struct bytes *ret_tenant, struct why *why)
 {
     const char *encoding = http_header(request, "Content-Encoding");
-    if (encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "snappy") != 0) {
-        why_set(why, ERR_INPUT, "unsupported content encoding: expected snappy");
+    if (encoding != NULL && encoding[0] != '\0' && !has_word(form->encodings, encoding)) {
+        why_set(why, ERR_INPUT, "unsupported content encoding: expected %s", form->encodings);
         return 415;
     }
-    metric_inc(version == RW_V1 ? &requests_v1 : &requests_v2);
+    metric_inc(form->requests);
     unsigned refused = one_tenant_named(api, request, ret_tenant, why);
     if (refused != 0) return refused;
     if (!api->options.takes_writes(api->options.context)) {
@@ -731,24 +800,27 @@ write_refusal(struct api *api, struct http_request *request, enum rw_version ver
 static void
 write_judge(struct api *api, struct http_request *request)
 {
-    enum rw_version version;
+    const struct write_form *form = form_of(request);
+    struct input_outcome outcome = {0};
     struct bytes tenant;
     struct why why = {""};
-    if (!parse_content_type(http_header(request, "Content-Type"), &version)) {
+    if (form == NULL) {
         http_reply_text(request, 415,
-                        "unsupported content type: expected application/x-protobuf with "
-                        "proto=prometheus.WriteRequest or proto=io.prometheus.write.v2.Request\n");
+                        "unsupported content type: expected application/x-protobuf, for remote "
+                        "write with proto=prometheus.WriteRequest or "
+                        "proto=io.prometheus.write.v2.Request, or for OTLP also "
+                        "application/json\n");
         return;
     }
-    unsigned refused = write_refusal(api, request, version, &tenant, &why);
+    unsigned refused = write_refusal(api, request, form, &tenant, &why);
     if (refused != 0) {
-        reply_nothing_written(api, request, version, refused, &why);
+        reply_nothing_written(api, request, form, refused, &why);
         return;
     }
     struct write_memory *w = write_memory_take(api);
     struct pending_write *wait = NULL;
     enum err e = OK;
-    if (w != NULL) e = write_decode(api, request, version, w, &why);
+    if (w != NULL) e = write_decode(api, request, form, w, &outcome, &why);
     if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
     if (w != NULL && e == OK) {
         lock_take(&api->lock);
@@ -761,16 +833,16 @@ write_judge(struct api *api, struct http_request *request)
     if (e == OK && wait == NULL) e = why_set(&why, ERR_NOMEM, "not enough memory for the request");
     if (e) {
         if (w != NULL) write_memory_put(api, w);
-        reply_nothing_written(api, request, version, status_of(FOR_WRITE, e), &why);
+        reply_nothing_written(api, request, form, status_of(FOR_WRITE, e), &why);
         return;
     }
     *wait = (struct pending_write){
-        .stage = WRITE_JUDGED, .request = request, .version = version, .memory = w};
+        .stage = WRITE_JUDGED, .request = request, .form = form, .memory = w, .outcome = outcome};
     if (api->options.hand_over != NULL) {
         write_hand_over(api, tenant, w, wait);
         return;
     }
-    wait->error = write_ingest(api, version, tenant, w, wait, &wait->why);
+    wait->error = write_ingest(api, tenant, w, wait, &wait->why);
     wait->overwritten = w->overwritten > 0;
     if (wait->undecided != NULL) {
         write_look_later(api, wait);
@@ -784,9 +856,8 @@ static void
 write_refuse(struct api *api, struct http_request *request, enum err e, const struct why *why)
 {
     (void)e;
-    enum rw_version version = RW_V1;
-    (void)parse_content_type(http_header(request, "Content-Type"), &version);
-    reply_nothing_written(api, request, version, 503, why);
+    const struct write_form *form = form_of(request);
+    reply_nothing_written(api, request, form == NULL ? &form_v1 : form, 503, why);
 }
 
 void

@@ -13,6 +13,7 @@ config_lists_free(struct config_lists *lists)
     retention_rules_free(&lists->retention);
     downsampling_rules_free(&lists->downsampling);
     object_storage_free(&lists->objects);
+    otlp_free(&lists->otlp);
     access_settings_free(&lists->access);
 }
 
@@ -50,6 +51,8 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
             e, downsampling_rules_yaml(file_name, text, settings, &lists.downsampling, why), &in);
     if (reader_goes_on(e))
         e = after_pass(e, object_storage_yaml(file_name, text, settings, &lists.objects, why), &in);
+    if (reader_goes_on(e))
+        e = after_pass(e, otlp_yaml(file_name, text, settings, &lists.otlp, why), &in);
     if (reader_goes_on(e))
         e = after_pass(e, access_settings_yaml(file_name, text, settings, &lists.access, why), &in);
     if (e)

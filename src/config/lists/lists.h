@@ -22,6 +22,7 @@
 #include "base/text/texts.h"
 #include "config/config.h"
 #include "config/schema/schema.h"
+#include "inputs/otlp/otlp.h"
 #include "model/series_rules.h"
 #include "notify/settings.h"
 
@@ -265,6 +266,24 @@ extern const struct schema object_cache_schema;
 extern const struct schema object_storage_schema;
 extern const struct schema object_storage_root_schema;
 
+/* --- `otlp`: otlp.c --------------------------------------------------------------------------- */
+
+/* Zeroed, the section is not there. */
+struct otlp_in_file {
+    bool given;
+    struct otlp_settings settings;
+    struct arena *arena;
+};
+void otlp_free(struct otlp_in_file *otlp);
+MUST_CHECK enum err otlp_yaml(const char *file_name, struct bytes text,
+                              const struct settings *settings, struct otlp_in_file *ret_otlp,
+                              struct why *why);
+bool otlp_equal(const struct otlp_in_file *a, const struct otlp_in_file *b);
+void otlp_print_yaml(const struct otlp_in_file *otlp, struct buf *to);
+
+/* For the reference. */
+extern const struct schema otlp_root_schema;
+
 /* --- keys for rules that are not settings: rules/ --------------------------------------------- */
 
 /* Rules of one tenant. */
@@ -336,6 +355,7 @@ struct config_lists {
     struct retention_rules retention;
     struct downsampling_rules downsampling;
     struct object_storage objects;
+    struct otlp_in_file otlp;
     struct access_settings access; /* access_settings_complete() has to follow */
 };
 void config_lists_free(struct config_lists *lists);

@@ -7,6 +7,7 @@
  */
 #include "lib/api/api_rig.h"
 
+#include "inputs/otlp/otlp.h"
 #include "model/usage.h"
 
 /* --- the whole -------------------------------------------------------------------------------- */
@@ -441,6 +442,7 @@ api_rig_new(void)
         .usage = rig->usage,
         .memory = &rig->m.memory,
         .decoded_bytes_max = 1 << 20,
+        .otlp = &otlp_settings_default,
         .stored = true,
         .lifecycle = true,
         .admin = true,

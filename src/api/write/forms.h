@@ -1,0 +1,40 @@
+/*
+ * forms.h - private to write/: the forms of messages that write.c takes, each with its decoder and
+ * its responses. Remote write has both in write.c.
+ */
+#ifndef API_WRITE_FORMS_H
+#define API_WRITE_FORMS_H
+
+#include "api/routes.h"
+#include "inputs/input.h"
+#include "wire/remote/remote_write.h"
+
+/* What became of a message. */
+struct write_end {
+    unsigned status;       /* 204: it was taken, but for what the next two say; else `why` */
+    const struct why *why; /* of another status */
+    const struct ingest_result *result;
+    const struct input_outcome *outcome;
+};
+
+struct write_form {
+    enum rw_version version; /* of remote write; 0: another form */
+    bool is_json;
+    const char *encodings; /* what Content-Encoding may be, with ", " between them */
+    struct metric_counter *requests;
+    /* Reads the body, whose unpacked bytes may be in `unpacked`: views of both stay in the request.
+     * NULL: remote write. Errors as write.c answers them. */
+    enum err (*decode)(struct api *api, struct http_request *request, const struct write_form *form,
+                       struct buf *unpacked, struct rw_request *to,
+                       struct input_outcome *ret_outcome, struct why *why);
+    void (*reply)(struct api *api, struct http_request *request, const struct write_form *form,
+                  const struct write_end *end);
+};
+
+/* --- inputs.c --------------------------------------------------------------------------------- */
+
+/* Finds the form of an OTLP message by its Content-Type. NULL: it is of another type. */
+const struct write_form *otlp_form(const struct http_request *request);
+void inputs_metrics_register(void);
+
+#endif

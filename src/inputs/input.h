@@ -1,0 +1,25 @@
+/*
+ * input.h - what decoders of inputs/ have in common: each reads the message of another protocol
+ * into a struct rw_request (wire/remote/remote_write_fill.h). A point that cannot be a sample is
+ * refused, and those beside it are taken.
+ */
+#ifndef INPUTS_INPUT_H
+#define INPUTS_INPUT_H
+
+#include "base/err.h"
+
+struct input_outcome {
+    uint64_t points;  /* of the message */
+    uint64_t refused; /* of these */
+    struct why first; /* why the first was */
+};
+
+/* Counts refused points, for the reason that was set in `why`. */
+static inline void
+input_refuse(struct input_outcome *outcome, uint64_t points, const struct why *why)
+{
+    if (outcome->refused == 0) outcome->first = *why;
+    outcome->refused += points;
+}
+
+#endif

@@ -1,0 +1,101 @@
+#!/bin/bash
+# otlp.sh - metrics that arrive by OTLP: responses, compression, what is refused; and the series that a
+# real Prometheus makes of the same requests, by each strategy of translation.
+
+. tests/lib.sh
+read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
+url=http://127.0.0.1:$port
+peer_url=http://127.0.0.1:$peer_port
+program=$PEERS/prometheus/usr/bin/prometheus
+requests=$([[ ${LONG-0} == 1 ]] && echo 5000 || echo 250)
+
+# message [NAME [POINT]]: a gauge
+message() {
+    printf '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"%s","gauge":{"dataPoints":[{"timeUnixNano":"%s000000","asDouble":1.5}%s]}}]}]}]}' \
+        "${1:-a.b}" "$(now_ms)" "${2-}"
+}
+
+# post PATH FILE [CURL-ARGUMENT...]: prints the response, then its status and type. TYPE is that of the message.
+post() {
+    curl -s --noproxy '*' -w '\n%{http_code} %{content_type}' -H "Content-Type: ${TYPE-application/json}" --data-binary "@$2" "${@:3}" "$url$1"
+}
+
+answered() { # STATUS TEXT PATH FILE [CURL-ARGUMENT...]
+    local said
+    said=$(post "${@:3}" 2>&1)
+    echo "$said"
+    [[ ${said##*$'\n'} == "$1 "* && $said == *"$2"* ]]
+}
+
+has() { # SERIES
+    local said
+    said=$(curl -s --noproxy '*' -G "$url/api/v1/query" --data-urlencode "query=$1")
+    echo "$said"
+    [[ $said == *'"1.5"'* ]]
+}
+
+taken_by_all_paths() {
+    local path
+    for path in /api/v1/otlp/v1/metrics /v1/metrics /otlp/v1/metrics /opentelemetry/v1/metrics; do
+        message "path${path//\//_}" >"$work/message"
+        answered 200 '{}' "$path" "$work/message" || return 1
+        has "path${path//\//_}" || return 1
+    done
+}
+
+asks() {
+    claim "all paths take metrics" taken_by_all_paths
+    message zipped | gzip >"$work/zipped"
+    claim "gzip is unpacked" answered 200 '{}' /v1/metrics "$work/zipped" -H 'Content-Encoding: gzip'
+    claim "the sample is there" has zipped
+    message zstd | zstd -q >"$work/zstd"
+    claim "zstd is unpacked" answered 200 '{}' /v1/metrics "$work/zstd" -H 'Content-Encoding: zstd'
+    claim "its sample is there" has zstd
+    head -c 10 "$work/zipped" >"$work/cut"
+    claim "a body that is cut is refused" answered 400 '"code":3' /v1/metrics "$work/cut" -H 'Content-Encoding: gzip'
+    claim "a body without the compression that it names is refused" \
+        answered 400 'not compressed' /v1/metrics "$work/message" -H 'Content-Encoding: gzip'
+    claim "another compression is refused" answered 415 'gzip, zstd' /v1/metrics "$work/message" -H 'Content-Encoding: br'
+    head -c 100000000 /dev/zero | gzip >"$work/bomb"
+    claim "a body that unpacks to too much is refused" answered 413 '"code":8' /v1/metrics "$work/bomb" -H 'Content-Encoding: gzip'
+    echo '{"resourceMetrics":[}' >"$work/wrong"
+    claim "what is no message is refused" answered 400 '"code":3' /v1/metrics "$work/wrong"
+    TYPE=application/xml claim "another type is refused" answered 415 'application/json' /v1/metrics "$work/wrong"
+    message partial ',{"asInt":1}' >"$work/partial"
+    claim "points that are refused are counted, and named" \
+        answered 200 '"rejectedDataPoints":"1","errorMessage":"1 of 2 points refused' /v1/metrics "$work/partial"
+    claim "those beside them are taken" has partial
+    message refused | sed 's/"timeUnixNano":"[0-9]*",//' >"$work/refused"
+    claim "a request of which nothing can be taken is refused" answered 400 'without time' /v1/metrics "$work/refused"
+    TYPE=application/x-protobuf claim "a protobuf message that is empty is taken" \
+        answered 200 'application/x-protobuf' /v1/metrics /dev/null
+}
+
+begin_peer() { # STRATEGY
+    printf 'storage: {tsdb: {out_of_order_time_window: 30d}}\n' >"$work/prometheus.yml"
+    printf 'otlp: {translation_strategy: %s, promote_resource_attributes: [host.name, k8s.pod.name]}\n' "$1" |
+        tee "$work/firekeep.yml" >>"$work/prometheus.yml"
+    start "peer-$1" "$program" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/peer-$1" \
+        --web.listen-address="127.0.0.1:$peer_port" --log.level=warn --web.enable-otlp-receiver \
+        --enable-feature=native-histograms
+    wait_ready "peer-$1" "$peer_url/-/ready"
+}
+
+compares() { # STRATEGY
+    claim "$1: Prometheus starts" begin_peer "$1" || return
+    claim "$1: a server starts" start_firekeep "server-$1" "$work/data-$1" "$port" "--config.file=$work/firekeep.yml"
+    claim "$1: the series are those of Prometheus" tests/api/compare_otlp.py "$url" "$peer_url" "$requests" 1
+    stop "server-$1"
+    stop "peer-$1"
+}
+
+claim "a server starts" start_firekeep server "$work/data" "$port" && asks
+stop server
+if "$program" --help 2>&1 | grep -q otlp-receiver; then
+    for strategy in UnderscoreEscapingWithSuffixes NoUTF8EscapingWithSuffixes NoTranslation; do
+        compares "$strategy"
+    done
+else
+    skip "the series of Prometheus" "the one here has no receiver of OTLP"
+fi
+done_testing
