@@ -334,12 +334,15 @@ REQUESTS["/assets/*"] = [("licences.txt", []), ("none", []), ("", [])]
 REQUESTS["/-/reload"] = [("", [])]
 WRITES = ("/api/v1/write", "/write", "/receive", "/api/v1/receive", "/api/v1/push", "/api/v1/prom/write", "/api/v1/prom/remote/write")
 READS = ("/api/v1/read", "/read", "/api/v1/prom/read", "/api/v1/prom/remote/read")
-for name in WRITES + READS:
+OTLP = ("/api/v1/otlp/v1/metrics", "/v1/metrics", "/otlp/v1/metrics", "/opentelemetry/v1/metrics")
+for name in WRITES + READS + OTLP:
     REQUESTS[name] = []  # of_messages() has them
 PROTOBUF = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 ACCEPTS = ("text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0",
            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
+OTLP_WITHOUT_TIME = (b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"hidden_metric","gauge":{"dataPoints":['
+                     b'{"asInt":1}]}}]}]}]}')
 READ_MATCHERS = [[(0, "__name__", "up")], [(2, "__name__", ".+")], [(0, "team", "b")], [(1, "team", "a"), (1, "job", "")],
                  [(0, "__name__", "hidden_metric")], [(0, "__name__", "native")]]
 
@@ -358,6 +361,9 @@ def of_messages(route, end_ms):
         for matchers in READ_MATCHERS:
             for streamed in (False, True):
                 yield PROTOBUF, read_message(matchers, end_ms - 5000000, end_ms, streamed)
+    if route.path in OTLP:
+        for body in (b"{}", b"{", OTLP_WITHOUT_TIME):
+            yield {"Content-Type": "application/json"}, body
     for body in (b"", b"x", b"\x01\x00"):
         yield PROTOBUF, body
         yield {"Content-Type": "text/plain"}, body
@@ -402,7 +408,7 @@ def requests_of(route, now, end_ms):
     for method in ("HEAD", "OPTIONS", "PATCH"):
         yield Request(method, begin + suffix, given)
     yield Request("GET", begin + suffix, given, {"Origin": "http://page.example", "Accept-Encoding": "gzip"})
-    if route.path in WRITES + READS:
+    if route.path in WRITES + READS + OTLP:
         for headers, body in of_messages(route, end_ms):
             yield Request("POST", begin, (), headers, body)
     if route.path == "/federate":

@@ -168,10 +168,10 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     const page = await visit('/query')
     await signIn(page, 'ann', 'hidden')
     await page.waitForFunction(() => document.querySelector('.expression > div')?.shadowRoot?.querySelector('.cm-content'))
-    await reload(process.env.OTHER_FILE)
     await page.evaluate(() => document.querySelector('.expression > div').shadowRoot.querySelector('.cm-content').focus())
     await page.keyboard.type('count(shop_metric)')
     await page.keyboard.press('Escape')
+    await reload(process.env.OTHER_FILE) // not while it is typed: completions would end the session there
     await page.keyboard.press('Enter')
     await shows(page, 'The session has ended')
     expect(!(await page.evaluate(() => document.querySelector('.frame').checkVisibility())), 'data are shown without a session')

@@ -50,7 +50,6 @@ put_json_text(struct buf *to, struct bytes text)
     buf_put_u8(to, '"');
 }
 
-static bool read_key_value(struct bytes message, struct attribute *ret);
 static int by_key(const void *a, const void *b);
 static bool put_value(struct buf *to, struct bytes value, bool is_json, unsigned depth);
 
@@ -82,7 +81,7 @@ put_map(struct buf *to, struct bytes map, unsigned depth)
     for (uint32_t tag; (tag = proto_tag(&c)) != 0;)
         if (tag != PROTO_TAG(1, PROTO_BYTES))
             proto_skip(&c, tag, PROTO_KNOWN(1));
-        else if (count == ATTRIBUTES_MAX || !read_key_value(proto_bytes(&c), &items[count++]))
+        else if (count == ATTRIBUTES_MAX || !otlp_read_attribute(proto_bytes(&c), &items[count++]))
             return false;
     if (count > 0) qsort(items, count, sizeof *items, by_key);
     buf_put_u8(to, '{');
@@ -143,8 +142,8 @@ put_value(struct buf *to, struct bytes value, bool is_json, unsigned depth)
 
 /* --- attributes ------------------------------------------------------------------------------- */
 
-static bool
-read_key_value(struct bytes message, struct attribute *ret)
+bool
+otlp_read_attribute(struct bytes message, struct attribute *ret)
 {
     struct cursor c = cursor_of(message);
     *ret = (struct attribute){{NULL, 0}, {NULL, 0}};
@@ -180,7 +179,7 @@ otlp_read_attributes(struct otlp *o, struct bytes message, uint32_t field, struc
         if (to->count == ATTRIBUTES_MAX)
             return refuse_point(o, "more than %d attributes", ATTRIBUTES_MAX) == OK;
         struct attribute *a = &to->items[to->count];
-        if (!read_key_value(proto_bytes(&c), a)) c.bad = true;
+        if (!otlp_read_attribute(proto_bytes(&c), a)) c.bad = true;
         if (c.bad) break;
         is_sorted = is_sorted && (to->count == 0 || bytes_compare(a[-1].key, a->key) <= 0);
         to->count++;
@@ -258,8 +257,8 @@ is_plain_name(const struct otlp *o, struct bytes key)
     return fits;
 }
 
-static enum err
-label_name(struct otlp *o, struct bytes key, struct bytes *ret)
+enum err
+otlp_name_label(struct otlp *o, struct bytes key, struct bytes *ret)
 {
     *ret = key;
     if (is_plain_name(o, key)) return OK;
@@ -277,13 +276,14 @@ otlp_add_label(struct otlp *o, const struct attribute *a, struct label_set *to)
 {
     struct bytes name, value;
     uint32_t at;
-    enum err e = label_name(o, a->key, &name);
+    enum err e = otlp_name_label(o, a->key, &name);
     if (e == OK) e = otlp_text_of(o, a->value, &value);
     if (e) return e;
     if (!otlp_find_label(to, name, &at)) {
         otlp_set_label(to, name, value);
         return OK;
     }
+    o->has_joined = true;
     struct bytes before = to->items[at].value;
     uint8_t *joined = rw_fill_alloc(o->to, before.size + 1 + value.size);
     if (joined == NULL) return rw_fill_error(o->to);

@@ -186,6 +186,7 @@ scope_labels(struct otlp *o, struct bytes scope, struct bytes schema_url)
         else
             proto_skip(&c, tag, PROTO_KNOWN(1) | PROTO_KNOWN(2));
     o->scope.count = 0;
+    o->remembered.is_valid = false;
     if (c.bad) return ERR_INPUT;
     if (!o->settings->promotes_scope || name.size == 0) return OK;
     enum err e = otlp_read_attributes(o, scope, 3, &o->attributes) ? OK : ERR_UNSUPPORTED;
@@ -358,6 +359,7 @@ otlp_decode(const struct otlp_settings *settings, struct bytes message, uint64_t
         o->to = to;
         o->outcome = ret;
         o->bound_texts = NULL;
+        o->remembered.misses = 0;
         o->reason.text[0] = '\0';
         buf_init(&o->text, NULL, TEXT_BYTES_MAX);
         for (uint32_t tag; e == OK && (tag = proto_tag(&c)) != 0;)

@@ -30,6 +30,19 @@ struct label_set {
     uint32_t count;
 };
 
+/* The labels of the last point, and the places in them of the values of its attributes, in the
+ * order sent: most points have the keys of the one before. */
+enum { REMEMBERED_MAX = 32 };
+struct remembered {
+    bool is_valid;
+    uint32_t misses; /* points in a row that had other keys */
+    uint32_t count;
+    struct bytes keys[REMEMBERED_MAX];
+    uint32_t places[REMEMBERED_MAX]; /* UINT32_MAX: the label has another value */
+    struct label labels[2 * REMEMBERED_MAX];
+    uint32_t label_count;
+};
+
 /* A metric whose points are read. */
 struct metric {
     struct bytes name, description, unit;
@@ -45,6 +58,8 @@ struct otlp {
     struct attributes attributes, resource;
     struct label_set promoted, scope, labels, exemplar;
     struct bytes job, instance;
+    bool has_joined;              /* keys of the point have made the same name */
+    struct remembered remembered; /* of this resource and scope */
     struct metric metric;
     bool has_points; /* of the resource; the next two are their times */
     int64_t first_ms, last_ms;
@@ -78,11 +93,15 @@ double_of(uint64_t bits)
  * many: o->reason. */
 bool otlp_read_attributes(struct otlp *o, struct bytes message, uint32_t field,
                           struct attributes *to);
+/* Reads a KeyValue. False: malformed. */
+bool otlp_read_attribute(struct bytes message, struct attribute *ret_attribute);
 /* Gives the text of a value, a view if it is a text, else in memory of the request. */
 MUST_CHECK enum err otlp_text_of(struct otlp *o, struct bytes value, struct bytes *ret_text);
 /* Adds the label of an attribute. If a key before it made the same name, the values are joined. */
 MUST_CHECK enum err otlp_add_label(struct otlp *o, const struct attribute *attribute,
                                    struct label_set *to);
+/* Gives the name of the label of a key. */
+MUST_CHECK enum err otlp_name_label(struct otlp *o, struct bytes key, struct bytes *ret_name);
 /* Finds the place of a name; true: it is there. */
 bool otlp_find_label(const struct label_set *set, struct bytes name, uint32_t *ret_at);
 /* Sets a label; an empty value removes it. */

@@ -179,6 +179,35 @@ UNIT_TEST(test_keys_that_make_one_name_join_their_values)
            "a{x_y=\"1;2\"} 1@1700000000123\n");
 }
 
+#define POINT(attributes) "{" T1 ",\"asInt\":1,\"attributes\":[" attributes "]}"
+
+UNIT_TEST(test_points_in_a_row_with_the_same_keys_have_their_own_values)
+{
+    expect(
+        METRICS(ATTRIBUTE("service.name", "shop"),
+                "{\"name\":\"a\",\"gauge\":{\"dataPoints\":[" POINT(ATTRIBUTE("z", "1") "," ATTRIBUTE("b.c", "2")) "," POINT(
+                    ATTRIBUTE("z", "3") "," ATTRIBUTE(
+                        "b.c",
+                        "4")) "," POINT(ATTRIBUTE("z",
+                                                  "5") "," ATTRIBUTE("b.c",
+                                                                     "")) "," POINT(ATTRIBUTE("z",
+                                                                                              "6") "," ATTRIBUTE("b.c", "7")) "," POINT(ATTRIBUTE("b.c", "8") "," ATTRIBUTE("z", "9")) "," POINT(ATTRIBUTE("z", "6")) "," POINT(ATTRIBUTE("job", "x") "," ATTRIBUTE("__name__", "n")) "," POINT(ATTRIBUTE("job",
+                                                                                                                                                                                                                                                                                                          "y") "," ATTRIBUTE("__name__", "m")) "," POINT(ATTRIBUTE("job",
+                                                                                                                                                                                                                                                                                                                                                                   "shop") "," ATTRIBUTE("__name__",
+                                                                                                                                                                                                                                                                                                                                                                                         "m")) "," POINT("") "," POINT("") "]}}"),
+        "a{b_c=\"2\", job=\"shop\", z=\"1\"} 1@1700000000123\n"
+        "a{b_c=\"4\", job=\"shop\", z=\"3\"} 1@1700000000123\n"
+        "a{job=\"shop\", z=\"5\"} 1@1700000000123\n"
+        "a{b_c=\"7\", job=\"shop\", z=\"6\"} 1@1700000000123\n"
+        "a{b_c=\"8\", job=\"shop\", z=\"9\"} 1@1700000000123\n"
+        "a{job=\"shop\", z=\"6\"} 1@1700000000123\n"
+        "a{job=\"shop\"} 1@1700000000123\n"
+        "a{job=\"shop\"} 1@1700000000123\n"
+        "a{job=\"shop\"} 1@1700000000123\n"
+        "a{job=\"shop\"} 1@1700000000123\n"
+        "a{job=\"shop\"} 1@1700000000123\n");
+}
+
 UNIT_TEST(test_values_of_attributes_become_text)
 {
     expect(METRICS("",
@@ -346,6 +375,7 @@ main(void)
         WITH_RIG(test_the_resource_makes_job_instance_and_target_info),
         WITH_RIG(test_attributes_of_resource_and_scope_are_promoted_if_wanted),
         WITH_RIG(test_keys_that_make_one_name_join_their_values),
+        WITH_RIG(test_points_in_a_row_with_the_same_keys_have_their_own_values),
         WITH_RIG(test_values_of_attributes_become_text),
         WITH_RIG(test_a_histogram_becomes_its_series),
         WITH_RIG(test_an_exponential_histogram_becomes_a_native_one),

@@ -39,13 +39,87 @@ struct point {
 
 /* --- labels of a point ------------------------------------------------------------------------ */
 
+/* Remembers the labels of a point that was read without joins. */
+static enum err
+remember(struct otlp *o, uint32_t field, struct bytes point)
+{
+    struct remembered *m = &o->remembered;
+    const struct label_set *set = &o->labels;
+    struct cursor c = cursor_of(point);
+    m->is_valid = false;
+    m->count = 0;
+    if (o->has_joined || set->count > 2 * REMEMBERED_MAX) return OK;
+    if (m->misses++ > 4 && m->misses % 16 != 0) return OK; /* it would be in vain */
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        struct attribute a;
+        struct bytes name, value;
+        uint32_t at;
+        if (tag != PROTO_TAG(field, PROTO_BYTES)) {
+            proto_skip(&c, tag, 0);
+            continue;
+        }
+        if (m->count == REMEMBERED_MAX || !otlp_read_attribute(proto_bytes(&c), &a)) return OK;
+        m->keys[m->count] = a.key;
+        m->places[m->count++] = UINT32_MAX;
+        if (bytes_equal_text(a.key, "__name__")) continue;
+        enum err e = otlp_name_label(o, a.key, &name);
+        if (e == OK) e = otlp_text_of(o, a.value, &value);
+        if (e) return e;
+        if (value.size == 0 || !otlp_find_label(set, name, &at)) return OK;
+        /* Another value is that of the resource or the scope, which replaces each. */
+        bool is_own =
+            set->items[at].value.at == value.at || bytes_equal(set->items[at].value, value);
+        bool may_be_theirs = bytes_equal_text(name, "job") || bytes_equal_text(name, "instance") ||
+                             otlp_find_label(&o->scope, name, &(uint32_t){0});
+        if (is_own && may_be_theirs) return OK;
+        if (is_own) m->places[m->count - 1] = at;
+    }
+    memcpy(m->labels, set->items, set->count * sizeof *m->labels);
+    m->label_count = set->count;
+    m->is_valid = true;
+    return OK;
+}
+
+/* Gives the labels of a point with the keys of the one before. False: it has others, or values that
+ * make no label. */
+static bool
+labels_as_before(struct otlp *o, uint32_t field, struct bytes point)
+{
+    struct remembered *m = &o->remembered;
+    struct cursor c = cursor_of(point);
+    uint32_t count = 0;
+    if (!m->is_valid) return false;
+    for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
+        struct attribute a;
+        struct bytes value;
+        if (tag != PROTO_TAG(field, PROTO_BYTES)) {
+            proto_skip(&c, tag, 0);
+            continue;
+        }
+        if (count == m->count || !otlp_read_attribute(proto_bytes(&c), &a) ||
+            !bytes_equal(a.key, m->keys[count]))
+            return false;
+        uint32_t at = m->places[count++];
+        if (at == UINT32_MAX) continue;
+        if (otlp_text_of(o, a.value, &value) || value.size == 0) return false;
+        m->labels[at].value = value;
+    }
+    if (c.bad || count != m->count) return false;
+    memcpy(o->labels.items, m->labels, m->label_count * sizeof *m->labels);
+    o->labels.count = m->label_count;
+    m->misses = 0;
+    return true;
+}
+
 /* The labels of all series of a point but their names. */
 static enum err
 point_labels(struct otlp *o, uint32_t field, struct bytes point)
 {
     struct label_set *to = &o->labels;
     uint32_t at;
+    if (labels_as_before(o, field, point)) return OK;
     to->count = 0;
+    o->has_joined = false;
     if (!otlp_read_attributes(o, point, field, &o->attributes)) return ERR_UNSUPPORTED;
     for (uint32_t i = 0; i < o->attributes.count; i++) {
         if (bytes_equal_text(o->attributes.items[i].key, "__name__")) continue;
@@ -59,7 +133,7 @@ point_labels(struct otlp *o, uint32_t field, struct bytes point)
     if (o->instance.size > 0) otlp_set_label(to, bytes_of_text("instance"), o->instance);
     for (uint32_t i = 0; i < o->scope.count; i++)
         otlp_set_label(to, o->scope.items[i].name, o->scope.items[i].value);
-    return OK;
+    return remember(o, field, point);
 }
 
 enum err
