@@ -9,7 +9,7 @@
 #include "inputs/input.h"
 #include "wire/remote/remote_write.h"
 
-/* What became of a message. */
+/* Says how a message ended. */
 struct write_end {
     unsigned status;       /* 204: it was taken, but for what the next two say; else `why` */
     const struct why *why; /* of another status */

@@ -81,7 +81,8 @@ decode_otlp(struct api *api, struct http_request *request, const struct write_fo
         body = buf_bytes(unpacked);
     }
     buf_fini(&text);
-    if (e == OK) e = otlp_decode(api->options.otlp, body, tsdb_hash_seed(api->options.tsdb), to, ret, why);
+    if (e == OK)
+        e = otlp_decode(api->options.otlp, body, tsdb_hash_seed(api->options.tsdb), to, ret, why);
     metric_add(&otlp_refused, ret->refused);
     return e;
 }

@@ -203,7 +203,7 @@ skip_blanks(const char *p)
     return p;
 }
 
-/* The form of remote write. NULL: the media type is none of its.
+/* Returns the version of remote write that a Content-Type names. NULL: it names another type.
  *
  * RFC 9110: names are case-insensitive, blanks around ';' are allowed, values may be quoted. */
 static const struct write_form *

@@ -309,8 +309,8 @@ put_info(struct otlp *o)
     if (o->instance.size > 0) otlp_set_label(&o->labels, bytes_of_text("instance"), o->instance);
     e = otlp_begin_series(o, bytes_of_text("target_info"));
     for (int64_t t_ms = o->first_ms; e == OK && t_ms < o->last_ms; t_ms += INFO_STEP_MS)
-        e = rw_fill_float(o->to, t_ms, bits_of(1), 0);
-    if (e == OK) e = rw_fill_float(o->to, o->last_ms, bits_of(1), 0);
+        e = rw_fill_float(o->to, t_ms, double_bits(1), 0);
+    if (e == OK) e = rw_fill_float(o->to, o->last_ms, double_bits(1), 0);
     const struct rw_metadata metadata = {.type = METRIC_GAUGE,
                                          .family = bytes_of_text("target_info"),
                                          .help = bytes_of_text("Target metadata")};

@@ -54,7 +54,7 @@ void otlp_status_put(struct buf *to, bool is_json, unsigned http_status, const c
 
 /* --- names.c: the names that Prometheus gives to metrics, labels and units -------------------- */
 
-/* What suffixes depend on. */
+/* The kind of a metric decides which suffix its name gets. */
 enum otlp_kind { OTLP_OTHER, OTLP_GAUGE, OTLP_MONOTONIC };
 
 /* Appends the name of a metric. False: nothing, or only underscores, would be left. */

@@ -5,8 +5,6 @@
 #ifndef INPUTS_OTLP_OTLP_PRIVATE_H
 #define INPUTS_OTLP_OTLP_PRIVATE_H
 
-#include <string.h>
-
 #include "inputs/otlp/otlp.h"
 #include "wire/remote/remote_write_fill.h"
 
@@ -70,22 +68,6 @@ struct otlp {
 
 /* ERR_UNSUPPORTED: the point is refused, for o->reason; other errors end the reading. */
 #define refuse_point(o, ...) why_set(&(o)->reason, ERR_UNSUPPORTED, __VA_ARGS__)
-
-static inline uint64_t
-bits_of(double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static inline double
-double_of(uint64_t bits)
-{
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 /* --- attributes.c ----------------------------------------------------------------------------- */
 

@@ -164,7 +164,7 @@ read_exemplar(struct bytes message, struct otlp_exemplar *ret)
         else if (tag == PROTO_TAG(3, PROTO_FIXED64))
             ret->bits = cursor_le64(&c);
         else if (tag == PROTO_TAG(6, PROTO_FIXED64))
-            ret->bits = bits_of((double)(int64_t)cursor_le64(&c));
+            ret->bits = double_bits((double)(int64_t)cursor_le64(&c));
         else if (tag == PROTO_TAG(4, PROTO_BYTES))
             ret->span = proto_bytes(&c);
         else if (tag == PROTO_TAG(5, PROTO_BYTES))
@@ -228,7 +228,7 @@ put_exemplars(struct otlp *o, struct point *p, double up_to)
     enum err e = OK;
     for (; e == OK && p->exemplar_next < p->exemplar_count; p->exemplar_next++) {
         const struct otlp_exemplar *x = &p->exemplars[p->exemplar_next];
-        if (!(double_of(x->bits) <= up_to) && !isinf(up_to)) break;
+        if (!(bits_double(x->bits) <= up_to) && !isinf(up_to)) break;
         e = put_exemplar(o, x);
     }
     return e;
@@ -237,8 +237,8 @@ put_exemplars(struct otlp *o, struct point *p, double up_to)
 static int
 by_exemplar_value(const void *a, const void *b)
 {
-    double x = double_of(((const struct otlp_exemplar *)a)->bits);
-    double y = double_of(((const struct otlp_exemplar *)b)->bits);
+    double x = bits_double(((const struct otlp_exemplar *)a)->bits);
+    double y = bits_double(((const struct otlp_exemplar *)b)->bits);
     if (isnan(x) || isnan(y)) return isnan(x) - isnan(y);
     return (x > y) - (x < y);
 }
@@ -347,7 +347,7 @@ read_point(struct otlp *o, const struct point_fields *f, struct bytes message, s
         } else if (tag == PROTO_TAG(4, PROTO_FIXED64)) {
             p->count = cursor_le64(&c);
         } else if (is_number && tag == PROTO_TAG(6, PROTO_FIXED64)) {
-            p->bits = bits_of((double)(int64_t)cursor_le64(&c));
+            p->bits = double_bits((double)(int64_t)cursor_le64(&c));
             p->has_value = true;
         } else if (!is_number && tag == PROTO_TAG(5, PROTO_FIXED64)) {
             p->bits = cursor_le64(&c);
@@ -407,7 +407,7 @@ otlp_summary_point(struct otlp *o, struct bytes message)
     struct point p;
     enum err e = read_point(o, &summary_fields, message, &p);
     if (e == OK) e = one_float(o, o->metric.sum, &p, p.bits);
-    if (e == OK) e = one_float(o, o->metric.count, &p, bits_of((double)p.count));
+    if (e == OK) e = one_float(o, o->metric.count, &p, double_bits((double)p.count));
     struct cursor c = cursor_of(message);
     p.start_ms = 0;
     for (uint32_t tag; e == OK && (tag = proto_tag(&c)) != 0;) {
@@ -460,7 +460,7 @@ static enum err
 one_bucket(struct otlp *o, struct point *p, struct bytes le, uint64_t count, double bound)
 {
     otlp_set_label(&o->labels, bytes_of_text("le"), le);
-    enum err e = one_float(o, o->metric.bucket, p, bits_of((double)count));
+    enum err e = one_float(o, o->metric.bucket, p, double_bits((double)count));
     return e ? e : put_exemplars(o, p, bound);
 }
 
@@ -471,9 +471,9 @@ classic_series(struct otlp *o, struct point *p, const struct numbers *counts,
     uint64_t count = 0;
     enum err e = print_bounds(o, bounds);
     if (e == OK && p->has_sum) e = one_float(o, o->metric.sum, p, p->bits);
-    if (e == OK) e = one_float(o, o->metric.count, p, bits_of((double)p->count));
+    if (e == OK) e = one_float(o, o->metric.count, p, double_bits((double)p->count));
     for (uint32_t i = 0; e == OK && i < bounds->count && i < counts->count; i++) {
-        double bound = double_of(bounds->at[i]);
+        double bound = bits_double(bounds->at[i]);
         count += counts->at[i];
         if (isinf(bound) && bound > 0) break; /* the one below */
         e = one_bucket(o, p, o->bound_texts[i], count, bound);
@@ -521,7 +521,7 @@ custom_series(struct otlp *o, struct point *p, const struct numbers *counts,
     uint32_t first = 0, filled = 0;
     uint64_t before = 0;
     h.custom_count = bounds->count;
-    if (h.custom_count > 0 && isinf(double_of(bounds->at[h.custom_count - 1]))) h.custom_count--;
+    if (h.custom_count > 0 && isinf(bits_double(bounds->at[h.custom_count - 1]))) h.custom_count--;
     while (first < counts->count && counts->at[first] == 0)
         first++;
     for (uint32_t i = first; i < counts->count; i++)
@@ -604,8 +604,8 @@ otlp_exponential_point(struct otlp *o, struct bytes message)
     if (p.scale < SCALE_MIN) return refuse_point(o, "scale %d is below %d", p.scale, SCALE_MIN);
     int32_t down = p.scale > SCALE_MAX ? p.scale - SCALE_MAX : 0;
     struct histogram h = {.schema = p.scale - down, .zero_count = p.zero_count};
-    double zero = double_of(p.zero_bits);
-    h.zero_threshold_bits = zero > 0 && isfinite(zero) ? p.zero_bits : bits_of(ZERO_THRESHOLD);
+    double zero = bits_double(p.zero_bits);
+    h.zero_threshold_bits = zero > 0 && isfinite(zero) ? p.zero_bits : double_bits(ZERO_THRESHOLD);
     unsigned shift = down > 62 ? 62 : (unsigned)down;
     e = read_buckets(o, p.positive, shift, &h.positive);
     if (e == OK) e = read_buckets(o, p.negative, shift, &h.negative);
