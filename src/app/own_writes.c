@@ -319,7 +319,7 @@ write_text(struct self_scrape *s, struct bytes text, int64_t t_ms, struct kept_s
 static void
 scrape(struct self_scrape *s, int64_t t_ms, int64_t interval_ms)
 {
-    assert(t_ms % interval_ms == 0); /* invariant 3 */
+    assert(t_ms % interval_ms == 0); /* invariant 2 */
     struct buf text;
     struct kept_series seen;
     struct why why = {""};
@@ -359,6 +359,7 @@ scrape_loop(void *context)
                 next_ms = now_ms / interval_ms * interval_ms + interval_ms;
             }
             wait_ms = next_ms - env_realtime_ms(env);
+            if (wait_ms > interval_ms) wait_ms = interval_ms; /* it was set back just now */
         }
         int64_t until_ns =
             interval_ms == 0 ? INT64_MAX : env_monotonic_ns(env) + wait_ms * NS_PER_MS;

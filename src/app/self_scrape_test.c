@@ -1,6 +1,10 @@
 /* self_scrape_test.c - the lines of /metrics become samples. */
 #include "lib/test.h"
 
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <time.h>
+
 #include "app/own_writes.h"
 #include "rules/group/kept_series.h"
 #include "wire/number.h"
@@ -146,6 +150,72 @@ UNIT_TEST(test_an_instance_is_host_and_port_an_ipv6_address_in_brackets)
     }
 }
 
+/* A clock that is years ahead the next time it is read, and right from then on. */
+static atomic_bool is_ahead_once;
+static sem_t clock_reads;
+
+static int64_t
+realtime_ms(struct env *env)
+{
+    (void)env;
+    bool is_ahead = atomic_exchange(&is_ahead_once, false);
+    sem_post(&clock_reads);
+    return env_realtime_ms(env_real()) + (is_ahead ? 3 * 365 * 86400000LL : 0);
+}
+
+static bool
+comes(sem_t *what)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 60;
+    return sem_timedwait(what, &until) == 0;
+}
+
+static const char *
+holds_no_writes(void *context)
+{
+    (void)context;
+    return NULL;
+}
+
+/* Each scrape comes here. */
+static bool
+counts_and_takes_no_writes(void *context)
+{
+    sem_post(context);
+    return false;
+}
+
+UNIT_TEST(test_scrapes_go_on_if_the_clock_is_set_back_as_it_is_read)
+{
+    struct env_ops ops = *env_real()->ops;
+    struct env env = {&ops};
+    sem_t scrapes;
+    struct own_writes_options options = {
+        .env = &env,
+        .holds_writes = holds_no_writes,
+        .takes_writes = counts_and_takes_no_writes,
+        .context = &scrapes,
+    };
+    struct self_scrape_options scrape_options = {.env = &env, .instance = "h:1"};
+    struct self_scrape *scrapes_itself;
+    struct why why;
+    ops.realtime_ms = realtime_ms;
+    sem_init(&scrapes, 0, 0);
+    sem_init(&clock_reads, 0, 0);
+    assert_int_equal(own_writes_new(&options, &scrape_options.writes), OK);
+    assert_int_equal(self_scrape_start(&scrape_options, &scrapes_itself, &why), OK);
+    assert_true(comes(&clock_reads)); /* it rests now, with interval 0 */
+    is_ahead_once = true;
+    self_scrape_set(scrapes_itself, 20);
+    assert_true(comes(&scrapes));
+    self_scrape_free(scrapes_itself);
+    own_writes_free(scrape_options.writes);
+    sem_destroy(&scrapes);
+    sem_destroy(&clock_reads);
+}
+
 int
 main(void)
 {
@@ -155,6 +225,7 @@ main(void)
         cmocka_unit_test(test_malformed_text_is_refused),
         cmocka_unit_test(test_a_refused_allocation_is_an_error),
         cmocka_unit_test(test_an_instance_is_host_and_port_an_ipv6_address_in_brackets),
+        cmocka_unit_test(test_scrapes_go_on_if_the_clock_is_set_back_as_it_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
