@@ -107,6 +107,9 @@ struct rw_request {
     uint32_t *refs;           /* 2.0: label references of all series */
     struct label *labels;     /* labels of exemplars */
     struct rw_memory *memory; /* private: capacities, arena, budget */
+    /* The metadata says what series with such names are: another text that is known for one by then
+     * refuses the request. */
+    bool claims_metadata;
     /* Keys for fingerprints; borrowed. Set after init, and kept; NULL: no fingerprints. */
     const struct fingerprint_keys *keys;
 };

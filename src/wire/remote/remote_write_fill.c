@@ -62,27 +62,35 @@ label_size(const struct label *label)
            label->value.size;
 }
 
-enum err
-rw_fill_series(struct rw_request *request, const struct label *labels, uint32_t count)
+/* Encodes labels; `at` is NULL on an error. */
+static struct bytes
+put_labels(struct rw_memory *m, const struct label *labels, uint32_t count)
 {
-    struct rw_memory *m = request->memory;
     size_t size = 0;
     for (uint32_t i = 0; i < count; i++) {
         size_t inner = label_size(&labels[i]);
         size += 1 + varint_size(inner) + inner;
     }
     uint8_t *const begin = rw_arena_alloc(m, size + 1);
-    struct rw_series *series = begin == NULL ? NULL : rw_push(m, RW_SERIES, sizeof *series);
-    if (series == NULL) return m->refused;
     uint8_t *to = begin;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && begin != NULL; i++) {
         *to++ = (uint8_t)PROTO_TAG(1, PROTO_BYTES);
         to = put_size(to, label_size(&labels[i]));
         to = put_text(to, 1, labels[i].name);
         to = put_text(to, 2, labels[i].value);
     }
+    return bytes_of(begin, size);
+}
+
+static enum err
+begin_series(struct rw_request *request, struct bytes label_bytes)
+{
+    struct rw_memory *m = request->memory;
+    struct rw_series *series =
+        label_bytes.at == NULL ? NULL : rw_push(m, RW_SERIES, sizeof *series);
+    if (series == NULL) return m->refused;
     *series = (struct rw_series){
-        .label_bytes = bytes_of(begin, size),
+        .label_bytes = label_bytes,
         .floats = {m->arrays[RW_FLOATS].count, 0},
         .histograms = {m->arrays[RW_HISTOGRAMS].count, 0},
         .exemplars = {m->arrays[RW_EXEMPLARS].count, 0},
@@ -90,6 +98,43 @@ rw_fill_series(struct rw_request *request, const struct label *labels, uint32_t 
     if (request->keys != NULL)
         series->print = fingerprint_of(&request->keys->texts, series->label_bytes);
     return OK;
+}
+
+enum err
+rw_fill_series(struct rw_request *request, const struct label *labels, uint32_t count)
+{
+    return begin_series(request, put_labels(request->memory, labels, count));
+}
+
+enum err
+rw_fill_labels(struct rw_request *request, const struct label *labels, uint32_t count,
+               struct rw_fill_labels *ret)
+{
+    uint32_t before = 0;
+    while (before < count && bytes_compare(labels[before].name, bytes_of_text("__name__")) < 0)
+        before++;
+    ret->before = put_labels(request->memory, labels, before);
+    ret->after = put_labels(request->memory, labels + before, count - before);
+    return ret->before.at == NULL || ret->after.at == NULL ? request->memory->refused : OK;
+}
+
+enum err
+rw_fill_named_series(struct rw_request *request, const struct rw_fill_labels *labels,
+                     struct bytes name)
+{
+    const struct label label = {bytes_of_text("__name__"), name};
+    size_t inner = label_size(&label);
+    size_t size = labels->before.size + 1 + varint_size(inner) + inner + labels->after.size;
+    uint8_t *const begin = rw_arena_alloc(request->memory, size), *to = begin;
+    if (begin == NULL) return request->memory->refused;
+    memcpy(to, labels->before.at, labels->before.size);
+    to += labels->before.size;
+    *to++ = (uint8_t)PROTO_TAG(1, PROTO_BYTES);
+    to = put_size(to, inner);
+    to = put_text(to, 1, label.name);
+    to = put_text(to, 2, label.value);
+    memcpy(to, labels->after.at, labels->after.size);
+    return begin_series(request, bytes_of(begin, size));
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */

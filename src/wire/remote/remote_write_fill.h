@@ -25,6 +25,16 @@ enum err rw_fill_error(const struct rw_request *request);
 /* Begins a series. The labels are sorted by name, without repeats and empty values; copied. */
 MUST_CHECK enum err rw_fill_series(struct rw_request *request, const struct label *labels,
                                    uint32_t count);
+/* Encodes labels that several series share, but for their names. The labels are as above, without
+ * `__name__`. */
+struct rw_fill_labels {
+    struct bytes before, after; /* those sorted before the name, and after it */
+};
+MUST_CHECK enum err rw_fill_labels(struct rw_request *request, const struct label *labels,
+                                   uint32_t count, struct rw_fill_labels *ret);
+/* Begins a series with these labels and this name. */
+MUST_CHECK enum err rw_fill_named_series(struct rw_request *request,
+                                         const struct rw_fill_labels *labels, struct bytes name);
 /* Append to the series. `start_ms` is 0 if unknown. Arrays of a histogram, and texts of labels, are
  * borrowed. */
 MUST_CHECK enum err rw_fill_float(struct rw_request *request, int64_t t_ms, uint64_t bits,
