@@ -229,6 +229,11 @@ void tsdb_undecided_free(struct tsdb_undecided *undecided);
 uint64_t tsdb_hash_seed(const struct tsdb *tsdb);
 const struct fingerprint_keys *tsdb_fingerprint_keys(const struct tsdb *tsdb);
 
+/* Appends the newest help text of a metric family; nothing if none is known. The error of `to`. Any
+ * thread. */
+MUST_CHECK enum err tsdb_help(struct tsdb *tsdb, struct bytes tenant, struct bytes family,
+                              struct buf *to);
+
 /* Counts in the ledger of a tenant what passed by the store: it is neither stored nor logged, and
  * forgotten at the end of the process. ERR_INPUT: too many tenants; ERR_NOMEM. Any thread. */
 MUST_CHECK enum err tsdb_count_passed(struct tsdb *tsdb, struct bytes tenant,

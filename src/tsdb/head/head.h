@@ -303,6 +303,9 @@ void families_forget(struct head *head, struct tenant *tenant, uint64_t epoch);
 MUST_CHECK enum err family_set(struct head *head, struct tenant *tenant,
                                const struct metadata *metadata, uint64_t epoch, bool *ret_changed);
 
+/* Returns the newest text of a family; NULL without one. */
+const struct family_text *family_newest(const struct head *head, const struct tenant *tenant,
+                                        struct bytes name);
 /* Returns the newest text of this epoch or an earlier one; NULL without one. */
 const struct family_text *family_text_at(const struct family *family, uint64_t epoch);
 

@@ -222,15 +222,27 @@ tenants_undo(struct head *head, uint64_t durable_epoch)
 
 /* --- metadata --------------------------------------------------------------------------------- */
 
+static struct family *
+find_family(const struct tenant *t, uint64_t hash, struct bytes name)
+{
+    for (uint32_t at = TABLE_START, k; table_next(&t->family_table, hash, &at, &k);)
+        if (bytes_equal(t->families[k]->name, name)) return t->families[k];
+    return NULL;
+}
+
+const struct family_text *
+family_newest(const struct head *head, const struct tenant *t, struct bytes name)
+{
+    const struct family *f = find_family(t, hash_bytes(name, head->hash_seed), name);
+    return f == NULL ? NULL : f->text;
+}
+
 static enum err
 family_get(struct head *head, struct tenant *t, struct bytes name, struct family **ret)
 {
     uint64_t hash = hash_bytes(name, head->hash_seed);
-    for (uint32_t at = TABLE_START, k; table_next(&t->family_table, hash, &at, &k);) {
-        if (!bytes_equal(t->families[k]->name, name)) continue;
-        *ret = t->families[k];
-        return OK;
-    }
+    *ret = find_family(t, hash, name);
+    if (*ret != NULL) return OK;
     if (t->family_count >= FAMILIES_MAX) return ERR_LIMIT;
     struct budget *budget = &head->budget;
     if (!table_reserve(&t->family_table, budget, 1) ||

@@ -636,6 +636,18 @@ tsdb_fingerprint_keys(const struct tsdb *db)
     return &db->head.print_keys;
 }
 
+enum err
+tsdb_help(struct tsdb *db, struct bytes tenant, struct bytes family, struct buf *to)
+{
+    struct head *head = &db->head;
+    lock_take(&head->lock);
+    const struct tenant *t = tenant_find(head, tenant);
+    const struct family_text *text = t == NULL ? NULL : family_newest(head, t, family);
+    if (text != NULL) buf_put_bytes(to, text->help);
+    lock_drop(&head->lock);
+    return buf_error(to);
+}
+
 struct wal *
 tsdb_wal(struct tsdb *db)
 {

@@ -23,6 +23,7 @@
 #include "tsdb/head/ingest/ingest.h"
 #include "base/array.h"
 #include "base/hash/hash.h"
+#include "base/text/quote.h"
 #include "model/tenant_name.h"
 
 #include <assert.h>
@@ -711,6 +712,21 @@ metadata_slice(struct ingest *in)
     return OK;
 }
 
+/* Logs the metadata that the request claims, before any of its samples. Another request may have
+ * claimed a name since this one was decoded: its sender has to repeat it. */
+static enum err
+claim_names(struct ingest *in)
+{
+    for (uint32_t i = 0; i < in->request->metadata_count; i++) {
+        const struct rw_metadata *m = &in->request->metadata[i];
+        const struct family_text *known = family_newest(in->head, in->tenant, m->family);
+        if (known != NULL && !bytes_equal(known->help, m->help))
+            return why_set(in->why, ERR_AGAIN, "another request has just named the metric %s",
+                           shown_of(m->family).text);
+    }
+    return metadata_slice(in);
+}
+
 /* --- the request ------------------------------------------------------------------------------ */
 
 /*
@@ -812,6 +828,8 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
     if (e == ERR_LIMIT)
         e = why_set(why, ERR_INPUT, "too many tenants: tenancy.max-tenants is reached");
     if (e == OK) e = room_for_all(&in);
+    bool claims = request->claims_metadata;
+    if (e == OK && claims) e = claim_names(&in);
     while (e == OK && at.series < request->series_count) {
         int64_t began = env_monotonic_ns(head->env);
         e = slice(&in, &at);
@@ -827,7 +845,7 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
                     "not enough memory in the head for %u series: send fewer series per request",
                     request->series_count);
     }
-    if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
+    if (e == OK && request->metadata_count > 0 && !claims) e = metadata_slice(&in);
     if (e == OK && ret_result->rejected_for[REJECT_TOO_FAR_IN_FUTURE] > 0) {
         /* If our clock is before the newest stored sample, the fault is probably ours: the sender
          * may retry. The clock may have jumped since housekeeping looked at it. */
