@@ -295,6 +295,17 @@ note_failure(struct gate *g, const struct http_request *request, const char *rea
              KV("reason", reason), KV("failures", failures), KV("more_held_back", held_back));
 }
 
+/* Returns the password in the URL, which clients of InfluxDB send to these paths, with a user; NULL
+ * if there is none. */
+static const char *
+password_argument(const struct http_request *request)
+{
+    const char *path = http_path(request), *last = strrchr(path, '/');
+    bool is_influx = last != NULL && strstr(path, "/api/") == NULL &&
+                     (strcmp(last, "/write") == 0 || strcmp(last, "/query") == 0);
+    return is_influx && http_argument(request, "u") != NULL ? http_argument(request, "p") : NULL;
+}
+
 /* Refuses the request. `reason` is for the log; NULL if that is no failure of its address. */
 static enum http_entry
 refuse(struct gate *g, const struct http_request *request, enum gate_refusal refusal,
@@ -309,7 +320,9 @@ refuse(struct gate *g, const struct http_request *request, enum gate_refusal ref
     /* Browsers do not know the scheme, and leave it to the page to ask. */
     static const char page_challenge[] = "Session realm=\"Firekeep\"";
     atomic_fetch_add_explicit(&g->refused[refusal], 1, memory_order_relaxed);
-    if (reason != NULL && http_header(request, "Authorization") != NULL)
+    bool has_credentials =
+        http_header(request, "Authorization") != NULL || password_argument(request) != NULL;
+    if (reason != NULL && has_credentials)
         note_failure(g, request, reason); /* without credentials nothing was guessed */
     *ret_denial = denials[refusal];
     if (refusal == GATE_UNKNOWN && http_header(request, GATE_PAGE_HEADER) != NULL)
@@ -395,6 +408,8 @@ static enum http_entry
 check_password(struct gate *g, struct http_request *request, struct users *users, struct bytes name,
                struct bytes password, struct http_denial *ret_denial)
 {
+    if (users_dearest_password(users) == NULL)
+        return refuse(g, request, GATE_UNKNOWN, "no user has a password", ret_denial);
     const struct user *user = users_by_name(users, name);
     struct password_check *check = mem_new(g->memory, sizeof *check);
     struct verifier_caller caller = {on_checked, check, .is_barred = is_barred};
@@ -425,9 +440,7 @@ judge_basic(struct gate *g, struct http_request *request, struct users *users, c
     buf_init_secret(&decoded, g->memory, CREDENTIALS_BYTES_MAX);
     enum err e = base64_get(bytes_of_text(text), &decoded);
     struct bytes password = buf_bytes(&decoded), name = text_cut(&password, ':');
-    if (users_dearest_password(users) == NULL)
-        entry = refuse(g, request, GATE_UNKNOWN, "no user has a password", ret_denial);
-    else if (e == OK && password.at != NULL)
+    if (e == OK && password.at != NULL)
         entry = check_password(g, request, users, name, password, ret_denial);
     else
         entry = refuse(g, request, GATE_UNKNOWN, "malformed credentials", ret_denial);
@@ -780,14 +793,25 @@ judge_with(struct gate *g, struct http_request *request, struct users *users,
     }
     if (judge_signature(g, request, users, stage, &entry, ret_denial)) return entry;
     if (header == NULL && judge_session(g, request, users, &entry, ret_denial)) return entry;
+    const char *password = header == NULL ? password_argument(request) : NULL;
+    if (password != NULL)
+        return check_password(g, request, users, bytes_of_text(http_argument(request, "u")),
+                              bytes_of_text(password), ret_denial);
     if (header == NULL) return judge_certificate(g, request, users, ret_denial);
     if (http_header_count(request, "Authorization") > 1)
         return refuse(g, request, GATE_UNKNOWN, "Authorization was sent more than once",
                       ret_denial);
     if ((rest = after_scheme(header, "Basic")) != NULL)
         return judge_basic(g, request, users, rest, ret_denial);
-    if ((rest = after_scheme(header, "Bearer")) != NULL) {
+    /* InfluxDB has Token for Bearer, also with USER:PASSWORD. */
+    rest = after_scheme(header, "Bearer");
+    if (rest == NULL) rest = after_scheme(header, "Token");
+    if (rest != NULL) {
         struct bytes token = bytes_of_text(rest);
+        const char *colon = header[0] == 'B' || header[0] == 'b' ? NULL : strchr(rest, ':');
+        if (colon != NULL)
+            return check_password(g, request, users, bytes_of(rest, (size_t)(colon - rest)),
+                                  bytes_of_text(colon + 1), ret_denial);
         const struct user *user = users_by_token(users, token);
         if (user != NULL) return let_in(g, request, user, ret_denial);
         if (users_jwt(users) != NULL) return judge_jwt(g, request, users, token, ret_denial);
