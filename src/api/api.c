@@ -25,6 +25,7 @@ enum {
     RULER = 8 /* exists if the ruler API is on */,
     FENCED = 16 /* answers with permitted series only, or with nothing about series */,
     OWN = 32 /* answers with what the user itself has asked */,
+    UNTYPED = 64 /* takes bodies of all content types, also of forms: clients send lines so */,
 };
 
 /* dispatch() answers OPTIONS for all paths of the API, even if they do not exist. */
@@ -44,7 +45,12 @@ static const struct route {
     unsigned needs;
 } route_table[] = {
     {"/api/v1/write", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run},
-    {"/write", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run},
+    {"/write", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run, UNTYPED},
+    {"/api/v2/write", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run, UNTYPED},
+    {"/api/v3/write_lp", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run, UNTYPED},
+    {"/influx/write", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run, UNTYPED},
+    {"/influx/api/v2/write", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run, UNTYPED},
+    {"/influx/api/v3/write_lp", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run, UNTYPED},
     {"/receive", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run},
     {"/api/v1/receive", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run},
     {"/api/v1/push", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run},
@@ -280,8 +286,8 @@ static bool
 refused_as_foreign(const struct route_of_api *r, struct http_request *request)
 {
     const char *host = http_header(request, "Host");
-    bool has_form =
-        http_body(request).size > 0 && origin_type_is_form(http_header(request, "Content-Type"));
+    bool has_form = http_body(request).size > 0 && !(r->route->needs & UNTYPED) &&
+                    origin_type_is_form(http_header(request, "Content-Type"));
     if (!access_changes(r->route->access, http_method(request))) return false;
     if (http_header_count(request, "Origin") > 1 ||
         origin_is_foreign(http_header(request, "Origin"), host, r->api->options.external_url)) {

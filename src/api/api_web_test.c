@@ -135,6 +135,19 @@ UNIT_TEST(test_an_invalid_expression_for_origins_is_refused)
 
 /* --- requests that pages of other origins make a browser send --------------------------------- */
 
+/* Says whether a route takes bodies of all types: clients of InfluxDB send theirs as forms. */
+static bool
+takes_forms(const char *path)
+{
+    static const char *const paths[] = {
+        "/write",        "/api/v2/write",        "/api/v3/write_lp",
+        "/influx/write", "/influx/api/v2/write", "/influx/api/v3/write_lp",
+    };
+    for (unsigned i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (strcmp(paths[i], path) == 0) return true;
+    return false;
+}
+
 /* Sends a request with these headers to each route that changes something, by each method; all get
  * the status, or with 0 others than 403 and 415 for these reasons. */
 static void
@@ -154,6 +167,7 @@ change_all(const char *headers, struct bytes body, unsigned status, unsigned lea
         struct http_request r;
         char path[200];
         if (!(route->methods & method) || !access_changes(route->access, method)) continue;
+        if (status == 415 && takes_forms(route->path)) continue;
         snprintf(path, sizeof path, "%s", route->path);
         path[strcspn(path, "*")] = '\0';
         http_double_init(&r, method, path, headers, body);

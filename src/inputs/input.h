@@ -12,6 +12,8 @@ struct input_outcome {
     uint64_t points;  /* of the message */
     uint64_t refused; /* of these */
     struct why first; /* why the first was */
+    uint64_t line;    /* of lines: the number of that, from 1 */
+    char line_text[72];
 };
 
 /* Counts refused points, for the reason that was set in `why`. */

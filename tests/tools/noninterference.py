@@ -335,7 +335,8 @@ REQUESTS["/-/reload"] = [("", [])]
 WRITES = ("/api/v1/write", "/write", "/receive", "/api/v1/receive", "/api/v1/push", "/api/v1/prom/write", "/api/v1/prom/remote/write")
 READS = ("/api/v1/read", "/read", "/api/v1/prom/read", "/api/v1/prom/remote/read")
 OTLP = ("/api/v1/otlp/v1/metrics", "/v1/metrics", "/otlp/v1/metrics", "/opentelemetry/v1/metrics")
-for name in WRITES + READS + OTLP:
+LINES = ("/api/v2/write", "/api/v3/write_lp", "/influx/write", "/influx/api/v2/write", "/influx/api/v3/write_lp")
+for name in WRITES + READS + OTLP + LINES:
     REQUESTS[name] = []  # of_messages() has them
 PROTOBUF = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -364,6 +365,9 @@ def of_messages(route, end_ms):
     if route.path in OTLP:
         for body in (b"{}", b"{", OTLP_WITHOUT_TIME):
             yield {"Content-Type": "application/json"}, body
+    if route.path in LINES:
+        for body in (b"", b"x", b"hidden_metric value=x"):
+            yield {}, body
     for body in (b"", b"x", b"\x01\x00"):
         yield PROTOBUF, body
         yield {"Content-Type": "text/plain"}, body

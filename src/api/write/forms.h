@@ -20,6 +20,7 @@ struct write_end {
 struct write_form {
     enum rw_version version; /* of remote write; 0: another form */
     bool is_json;
+    unsigned dialect;      /* of InfluxDB's lines: the version of its API */
     const char *encodings; /* what Content-Encoding may be, with ", " between them */
     struct metric_counter *requests;
     /* Reads the body, whose unpacked bytes may be in `unpacked`: views of both stay in the request.
@@ -36,5 +37,20 @@ struct write_form {
 /* Finds the form of an OTLP message by its Content-Type. NULL: it is of another type. */
 const struct write_form *otlp_form(const struct http_request *request);
 void inputs_metrics_register(void);
+
+/* Gives the body as it was before its Content-Encoding; unpacked bytes are in `to`. ERR_INPUT: it
+ * is malformed; ERR_LIMIT: too large; ERR_NOMEM. */
+MUST_CHECK enum err unpack_body(struct api *api, struct http_request *request, struct buf *to,
+                                struct bytes *ret, struct why *why);
+/* Writes why points were refused, those of the decoder first. */
+void put_reasons(const struct write_end *end, char *to, size_t bytes);
+
+/* --- influx.c --------------------------------------------------------------------------------- */
+
+#define INFLUX_VERSION "1.8.10" /* whose behavior clients get */
+
+/* Finds the form of lines by the path of the request. NULL: they are not sent there. */
+const struct write_form *influx_form(const char *path);
+void influx_metrics_register(void);
 
 #endif

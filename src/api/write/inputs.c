@@ -23,6 +23,7 @@ inputs_metrics_register(void)
 {
     metric_register_counter(&otlp_requests);
     metric_register_counter(&otlp_refused);
+    influx_metrics_register();
 }
 
 /* --- the body --------------------------------------------------------------------------------- */
@@ -41,8 +42,7 @@ unpack_all(struct archive_unpacker *unpacker, struct bytes body, struct buf *to,
     return e ? e : archive_unpacker_end(unpacker, why);
 }
 
-/* Gives the body as it was before its Content-Encoding; unpacked bytes are in `to`. */
-static enum err
+enum err
 unpack_body(struct api *api, struct http_request *request, struct buf *to, struct bytes *ret,
             struct why *why)
 {
@@ -87,8 +87,7 @@ decode_otlp(struct api *api, struct http_request *request, const struct write_fo
     return e;
 }
 
-/* Writes why points were refused, those of the decoder first. */
-static void
+void
 put_reasons(const struct write_end *end, char *to, size_t bytes)
 {
     const struct input_outcome *o = end->outcome;

@@ -239,16 +239,22 @@ parse_content_type(const char *text)
     return form;
 }
 
-/* The form of a message, by its path and Content-Type. NULL: it is of no known type. */
+/* The form of a message, by its path and Content-Type. NULL: it is of no known type. On /write,
+ * which InfluxDB has too, remote write is known by its type or its compression. */
 static const struct write_form *
-form_of(const struct http_request *request)
+form_of(const struct api *api, const struct http_request *request)
 {
     static const char otlp[] = "/v1/metrics";
-    const char *path = http_path(request);
+    const char *path = api_path(api, request), *type = http_header(request, "Content-Type");
+    const char *encoding = http_header(request, "Content-Encoding");
     size_t size = strlen(path);
     if (size >= sizeof otlp - 1 && strcmp(path + size - (sizeof otlp - 1), otlp) == 0)
         return otlp_form(request);
-    return parse_content_type(http_header(request, "Content-Type"));
+    const struct write_form *form = parse_content_type(type), *lines = influx_form(path);
+    bool is_remote = strcmp(path, "/write") == 0 &&
+                     ((type != NULL && form != NULL && skip_blanks(type)[0] != '\0') ||
+                      (encoding != NULL && strcasecmp(encoding, "snappy") == 0));
+    return lines == NULL || is_remote ? form : lines;
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -800,7 +806,7 @@ write_refusal(struct api *api, struct http_request *request, const struct write_
 static void
 write_judge(struct api *api, struct http_request *request)
 {
-    const struct write_form *form = form_of(request);
+    const struct write_form *form = form_of(api, request);
     struct input_outcome outcome = {0};
     struct bytes tenant;
     struct why why = {""};
@@ -856,7 +862,7 @@ static void
 write_refuse(struct api *api, struct http_request *request, enum err e, const struct why *why)
 {
     (void)e;
-    const struct write_form *form = form_of(request);
+    const struct write_form *form = form_of(api, request);
     reply_nothing_written(api, request, form == NULL ? &form_v1 : form, 503, why);
 }
 
