@@ -198,8 +198,10 @@ async function keysReachAll(page) {
   await page.evaluate(() => (window.reached = new Set()))
   for (let i = 0, isRound = false; i < 600 && !isRound; i++) {
     await page.keyboard.press('Tab')
-    const f = await focused(page)
+    let f = await focused(page)
     isRound = f !== null && f.isAgain
+    // A page that is scrolled or styled anew takes a moment.
+    for (const until = Date.now() + 5000; f !== null && !f.isSeen && Date.now() < until; ) f = await focused(page)
     expect(f === null || f.isSeen, `the focus of ${f?.name} is not seen`)
   }
   const missing = await page.evaluate(() =>
