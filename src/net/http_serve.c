@@ -24,8 +24,8 @@ static const struct {
                {"OPTIONS", HTTP_OPTIONS}};
 
 static const struct http_route *
-route_find(const struct http_server *server, const char *path, unsigned method,
-           unsigned *ret_methods)
+route_find(const struct http_server *server, const struct http_request *request, const char *path,
+           unsigned method, unsigned *ret_methods)
 {
     const struct http_route *found = NULL;
     size_t best = 0;
@@ -37,7 +37,9 @@ route_find(const struct http_server *server, const char *path, unsigned method,
         size_t match = begins ? (strncmp(route->path, path, size - 1) == 0 ? size : 0)
                        : strcmp(route->path, path) == 0 ? SIZE_MAX
                                                         : 0; /* higher is better; 0: no match */
-        if (match == 0 || match < best) continue;
+        bool has_argument = route->argument == NULL || request == NULL ||
+                            http_argument(request, route->argument) != NULL;
+        if (match == 0 || match < best || !has_argument) continue;
         if (match > best) {
             best = match;
             methods = 0;
@@ -61,7 +63,7 @@ http_errors_in_json(const struct http_server *server, struct bytes target)
         size++;
     memcpy(path, target.at, size);
     path[size] = '\0';
-    const struct http_route *route = route_find(server, path, ~0u, &methods);
+    const struct http_route *route = route_find(server, NULL, path, ~0u, &methods);
     return route != NULL && route->errors_in_json;
 }
 
@@ -252,7 +254,7 @@ http_request_judge(struct http_request *request)
         if (strcmp(h->method, METHODS[i].name) == 0) bit = METHODS[i].method;
     if (request->is_head) bit = HTTP_GET;
     request->method = (enum http_method)bit;
-    request->route = route_find(request->server, h->path, bit, &request->methods);
+    request->route = route_find(request->server, request, h->path, bit, &request->methods);
     judge_framing(request);
     if (request->refusal.status == 0 && !judge_sender(request)) return false;
     if (request->refusal.status == 0 && !request->awaits_body) http_request_judge_route(request);

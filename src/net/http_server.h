@@ -50,6 +50,7 @@ struct http_request;
 
 struct http_route {
     const char *path;        /* exact, without query string; ending in "*": a prefix */
+    const char *argument;    /* NULL, or one that requests for the route have in the URL */
     unsigned methods;        /* set of enum http_method */
     uint64_t body_bytes_max; /* 0: the limit of the server */
     void (*handler)(void *context, struct http_request *request);
