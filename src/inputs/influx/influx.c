@@ -486,8 +486,8 @@ read_fields(struct line_decoder *d, const uint8_t **at, const uint8_t *end)
     const uint8_t *p = *at;
     for (;; p++) {
         struct bytes field = bytes_of(p, part_size(p, d->end, '=', '='));
-        enum influx_type type;
-        uint64_t bits;
+        enum influx_type type = INFLUX_FLOAT;
+        uint64_t bits = 0;
         bool is_taken;
         p += field.size;
         if (p == d->end) return malformed(d, "missing field value");
