@@ -21,7 +21,7 @@ ROW = re.compile(r'\{\s*"(?P<path>[^"]*)",\s*(?P<methods>[A-Z_| \n]+),\s*ACCESS_
                  r"\s*(?P<run>\w+)(?:,\s*(?P<needs>[A-Z| \n]+))?\s*\}")
 COMMENT = re.compile(r'("[^"]*")|/\*.*?\*/', re.DOTALL)
 PERMISSIONS = {
-    "WRITE": "`write`", "READ": "`read`", "RULES": "`rules`", "ADMIN": "`admin`", "METRICS": "`metrics`",
+    "WRITE": "`write`", "READ": "`read`", "EITHER": "`read`, or `write` to create", "RULES": "`rules`", "ADMIN": "`admin`", "METRICS": "`metrics`",
     "PROCESS": "`admin` or `metrics`", "KNOWN": "every user", "OPEN": "everyone",
 }
 WITHOUT_SERIES = {"WRITE", "KNOWN", "OPEN"}
@@ -41,7 +41,7 @@ class Route:
 
     def changing(self):
         """The methods that change something: all but those that ask, of which POST has a form."""
-        asks = {"GET", "OPTIONS"} | ({"POST"} if self.access == "READ" else set())
+        asks = {"GET", "OPTIONS"} | ({"POST"} if self.access in ("READ", "EITHER") else set())
         return [method for method in self.methods if method not in asks]
 
     def label_access(self):
@@ -81,7 +81,7 @@ def table():
     yield "| Methods | Paths | Permission | Changes something | Label access |\n"
     yield "|---|---|---|---|---|\n"
     for (methods, *rest), group in itertools.groupby(routes(), cells):
-        paths = ", ".join(f"`{route.path}`" for route in group)
+        paths = ", ".join(f"`{route.path}{'?q=' * ('ASKED' in route.needs)}`" for route in group)
         yield f"| {' | '.join([methods, paths, *rest])} |\n"
 
 

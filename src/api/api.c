@@ -26,6 +26,7 @@ enum {
     FENCED = 16 /* answers with permitted series only, or with nothing about series */,
     OWN = 32 /* answers with what the user itself has asked */,
     UNTYPED = 64 /* takes bodies of all content types, also of forms: clients send lines so */,
+    ASKED = 128 /* has the argument q in its URL: another route has the path without it */,
 };
 
 /* dispatch() answers OPTIONS for all paths of the API, even if they do not exist. */
@@ -166,6 +167,13 @@ static const struct route {
     {"/version", HTTP_GET, ACCESS_KNOWN, QUEUE_PAGES, version_run},
     {"/-/ready", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, ready_run},
     {"/-/reload", HTTP_POST | HTTP_PUT, ACCESS_ADMIN, QUEUE_NONE, reload_run},
+    {"/query", HTTP_GET, ACCESS_EITHER, QUEUE_QUERIES, influxql_serve, READABLE | FENCED | ASKED},
+    {"/query", HTTP_POST, ACCESS_EITHER, QUEUE_QUERIES, influxql_serve, READABLE | FENCED},
+    {"/influx/query", HTTP_GET | HTTP_POST, ACCESS_EITHER, QUEUE_QUERIES, influxql_serve,
+     READABLE | FENCED},
+    {"/ping", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, ping_run},
+    {"/influx/ping", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, ping_run},
+    {"/influx/health", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, health_run},
     {"/query", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/graph", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/alerts", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
@@ -353,6 +361,7 @@ route_add(struct api *api, const struct route *route, const char *prefix, const 
     assert(api->route_count < ROUTE_COUNT);
     api->routes[api->route_count++] = (struct http_route){
         .path = path,
+        .argument = route->needs & ASKED ? "q" : NULL,
         .methods = route->methods | (of_api ? HTTP_OPTIONS : 0),
         .handler = dispatch,
         .encodings = "*", /* handlers judge it, and explain more in their answers */

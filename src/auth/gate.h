@@ -27,6 +27,7 @@ enum route_access {
     ACCESS_ADMIN = PERMISSION_ADMIN,
     ACCESS_METRICS = PERMISSION_METRICS,
     ACCESS_PROCESS = PERMISSION_ADMIN | PERMISSION_METRICS, /* pages about the whole process */
+    ACCESS_EITHER = PERMISSION_WRITE | PERMISSION_READ,     /* as the statements of InfluxQL need */
     ACCESS_KNOWN = 256,                                     /* every user */
     ACCESS_OPEN = 512,                                      /* everybody, without credentials */
 };
@@ -37,7 +38,7 @@ static inline bool
 access_changes(unsigned access, enum http_method method)
 {
     if (method == HTTP_GET || method == HTTP_OPTIONS) return false;
-    return method != HTTP_POST || access != ACCESS_READ;
+    return method != HTTP_POST || (access != ACCESS_READ && access != ACCESS_EITHER);
 }
 
 struct gate;

@@ -332,6 +332,13 @@ for name in ("query", "graph", "alerts", "rules", "status", "tsdb-status", "quer
     REQUESTS[f"/{name}"] = [("", [])]
 REQUESTS["/assets/*"] = [("licences.txt", []), ("none", []), ("", [])]
 REQUESTS["/-/reload"] = [("", [])]
+for name in ("/ping", "/influx/ping", "/influx/health"):
+    REQUESTS[name] = [("", [])]
+STATEMENTS = ("SHOW DATABASES", "SHOW MEASUREMENTS", "SHOW FIELD KEYS", "SHOW TAG KEYS", "SHOW TAG VALUES WITH KEY =~ /./",
+              "SHOW SERIES", "SHOW SERIES EXACT CARDINALITY", "SHOW TAG KEY CARDINALITY", "SELECT * FROM /./ LIMIT 50",
+              "SELECT count(*) FROM /./ GROUP BY *", "SELECT max(value) FROM hidden_metric, up WHERE team != ''", "SELECT x")
+for name in ("/query", "/influx/query"):
+    REQUESTS[name] = REQUESTS.get(name, []) + [("", [("q", statement), ("db", "prometheus")]) for statement in STATEMENTS]
 WRITES = ("/api/v1/write", "/write", "/receive", "/api/v1/receive", "/api/v1/push", "/api/v1/prom/write", "/api/v1/prom/remote/write")
 READS = ("/api/v1/read", "/read", "/api/v1/prom/read", "/api/v1/prom/remote/read")
 OTLP = ("/api/v1/otlp/v1/metrics", "/v1/metrics", "/otlp/v1/metrics", "/opentelemetry/v1/metrics")

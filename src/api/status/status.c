@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
+#include "inputs/influx/influx.h"
 #include "model/usage.h"
 #include "promql/promql.h"
 #include "template/template.h"
@@ -37,12 +38,22 @@ healthy_run(struct api *api, struct http_request *request)
     http_reply_text(request, 200, "Firekeep is healthy.\n");
 }
 
-/* Answers like VictoriaMetrics. */
+/* Answers like VictoriaMetrics, or like InfluxDB where JSON is wanted. */
 void
 health_run(struct api *api, struct http_request *request)
 {
-    (void)api;
-    http_reply_text(request, 200, "OK");
+    static const char health[] =
+        "{\"name\":\"firekeep\",\"message\":\"ready for queries and "
+        "writes\",\"status\":\"pass\",\"checks\":[],\"version\":\"" INFLUX_VERSION "\"}";
+    const char *accept = http_header(request, "Accept");
+    bool is_influx = strcmp(api_path(api, request), "/influx/health") == 0;
+    if (!is_influx && (accept == NULL || strstr(accept, "application/json") == NULL)) {
+        http_reply_text(request, 200, "OK");
+        return;
+    }
+    http_reply(request, &(struct http_answer){.status = 200,
+                                              .content_type = "application/json",
+                                              .body = bytes_of_text(health)});
 }
 
 const char *

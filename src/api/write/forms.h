@@ -47,8 +47,6 @@ void put_reasons(const struct write_end *end, char *to, size_t bytes);
 
 /* --- influx.c --------------------------------------------------------------------------------- */
 
-#define INFLUX_VERSION "1.8.10" /* whose behavior clients get */
-
 /* Finds the form of lines by the path of the request. NULL: they are not sent there. */
 const struct write_form *influx_form(const char *path);
 void influx_metrics_register(void);

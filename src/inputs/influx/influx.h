@@ -14,6 +14,8 @@
 #include "inputs/input.h"
 #include "wire/remote/remote_write.h"
 
+#define INFLUX_VERSION "1.8.10" /* whose behavior clients get */
+
 enum influx_type { INFLUX_FLOAT, INFLUX_INTEGER, INFLUX_UNSIGNED, INFLUX_BOOLEAN };
 
 /* A field, which has one type in all its points. */

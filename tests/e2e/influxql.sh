@@ -1,0 +1,139 @@
+#!/bin/bash
+# influxql.sh - queries as InfluxDB 1 has them: forms of results, errors, permissions, other metrics; and random
+# statements whose results are those of a real InfluxDB.
+
+. tests/lib.sh
+read -r port peer_port rpc_port < <(free_ports 3 | tr '\n' ' ')
+url=http://127.0.0.1:$port
+peer_url=http://127.0.0.1:$peer_port
+statements=$([[ ${LONG-0} == 1 ]] && echo 5000 || echo 600)
+
+# ask STATEMENT [CURL-ARGUMENT...]: prints the response, then its status and type
+ask() {
+    curl -s --noproxy '*' -G -w '\n%{http_code} %{content_type}' --data-urlencode "q=$1" "${@:2}" "$url/query"
+}
+
+answers() { # STATUS TEXT STATEMENT [CURL-ARGUMENT...]
+    local said
+    said=$(ask "${@:3}" 2>&1)
+    echo "$said"
+    [[ ${said##*$'\n'} == "$1 "* && $said == *"$2"* ]]
+}
+
+write() { # LINES [CURL-ARGUMENT...]
+    [[ $(curl -s --noproxy '*' -o /dev/stderr -w '%{http_code}' --data-binary "$1" "${@:2}" "$url/write?db=d&precision=s") == 204 ]]
+}
+
+is_page() {
+    curl -s --noproxy '*' "$url/query" | grep -q '<!doctype html>'
+}
+
+pings() {
+    curl -s --noproxy '*' -D - "$url/ping" | grep -qi '^x-influxdb-version: 1\.'
+}
+
+is_healthy() {
+    curl -s --noproxy '*' -H 'Accept: application/json' "$url/health" | grep -F '"status":"pass"'
+}
+
+posts() {
+    curl -s --noproxy '*' --data-urlencode 'q=SHOW DATABASES' "$url/query" | tee /dev/stderr | grep -qF '[["d"],["prometheus"]]'
+}
+
+asks() {
+    local t
+    t=$(($(date +%s) - 60))
+    claim "lines are taken" write "m,host=a v=1,n=2i $t"$'\n'"m,host=b v=3.5 $((t + 1))"
+    printf 'requests_total{job="x"} 5 %s\n' "$(now_ms)" >"$work/sent.prom"
+    claim "a metric of Prometheus is stored" build/firekeep import --url="$url" "$work/sent.prom"
+    claim "the page at /query is still there" is_page
+    claim "/ping has a version" pings
+    claim "/health is understood by clients" is_healthy
+    claim "a statement in a form is answered" posts
+    claim "a metric of Prometheus is a measurement of the database prometheus" \
+        answers 200 '"columns":["time","job","value"],"values":[[' 'SELECT * FROM requests_total' -d db=prometheus
+    claim "times are as wanted" answers 200 "[$t,1,2]" "SELECT v, n FROM m WHERE host = 'a'" -d db=d -d epoch=s
+    claim "results come as CSV" answers 200 "m,host=b,$((t + 1)),3.5" 'SELECT v FROM m GROUP BY host' -d db=d -d epoch=s \
+        -H 'Accept: application/csv'
+    claim "results come in chunks" answers 200 '"partial":true}]}' 'SELECT v FROM m' -d db=d -d chunked=true -d chunk_size=1
+    claim "results come in lines" answers 200 '            "statement_id": 0,' 'SELECT v FROM m' -d db=d -d pretty=true
+    claim "several statements are answered" answers 200 '{"statement_id":1,"series":' 'SHOW DATABASES; SHOW MEASUREMENTS' -d db=d
+    claim "after an error none is" answers 200 '"error":"undefined function nix()"},{"statement_id":1,"error":"not executed"}' \
+        'SELECT nix(v) FROM m; SHOW DATABASES' -d db=d
+    claim "a malformed statement is refused with its place" answers 400 \
+        '{"error":"error parsing query: found EOF, expected FROM at line 1, char 9"}' 'SELECT v'
+    claim "a database is required" answers 200 '"error":"database name required"' 'SHOW MEASUREMENTS'
+    claim "CREATE DATABASE is answered" answers 200 '{"results":[{"statement_id":0}]}' 'CREATE DATABASE x'
+    claim "INTO is refused by name" answers 400 'SELECT INTO is not supported' 'SELECT v INTO x FROM m' -d db=d
+    claim "DROP is refused by name" answers 400 'drop is not supported' 'DROP MEASUREMENT m' -d db=d
+}
+
+begin_influxdb() {
+    cat >"$work/influxdb.conf" <<END
+reporting-disabled = true
+bind-address = "127.0.0.1:$rpc_port"
+[meta]
+dir = "$work/influxdb/meta"
+[data]
+dir = "$work/influxdb/data"
+wal-dir = "$work/influxdb/wal"
+[coordinator]
+query-timeout = "10s"
+max-select-buckets = 100000
+[http]
+bind-address = "127.0.0.1:$peer_port"
+log-enabled = false
+[monitor]
+store-enabled = false
+END
+    start influxdb influxd -config "$work/influxdb.conf" && wait_ready influxdb "$peer_url/ping"
+}
+
+# The hash of "secret" by bcrypt, with cost 4.
+# shellcheck disable=SC2016 # the hash is not a variable
+begin_with_users() {
+    cat >"$work/users.yml" <<'END'
+users:
+- {name: writer, password: '$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW', permissions: [write]}
+- name: reader
+  password: '$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW'
+  permissions: [read]
+  read_matchers: ['{host="a"}']
+END
+    start_firekeep users "$work/users" "$port" "--config.file=$work/users.yml"
+}
+
+sees_only_a() { # STATEMENT
+    local said
+    said=$(ask "$1" -d db=d -u reader:secret)
+    echo "$said"
+    [[ $said == *'"a"'* && $said != *'"b"'* ]]
+}
+
+asks_with_users() {
+    local t
+    t=$(($(date +%s) - 60))
+    claim "a writer writes" write "m,host=a v=1 $t"$'\n'"m,host=b v=3.5 $t" -u writer:secret
+    claim "without credentials nothing is answered" answers 401 '' 'SHOW DATABASES'
+    claim "the page asks nobody" is_page
+    claim "a writer may create a database" answers 200 '{"statement_id":0}' 'CREATE DATABASE d' -d u=writer -d p=secret
+    claim "and read nothing" answers 200 'not permitted' 'SELECT v FROM m' -d db=d -d u=writer -d p=secret
+    claim "a reader may create none" answers 200 'not permitted' 'CREATE DATABASE d' -u reader:secret
+    claim "a reader sees the series of its matchers" sees_only_a 'SELECT v, host FROM m'
+    claim "and no other values of tags" sees_only_a 'SHOW TAG VALUES WITH KEY = host'
+}
+
+claim "a server starts" start_firekeep server "$work/data" "$port" && asks
+stop server
+claim "a server with users starts" begin_with_users && asks_with_users
+stop users
+if command -v influxd >/dev/null && influxd version 2>/dev/null | grep -q 'v1\.'; then
+    claim "InfluxDB starts" begin_influxdb
+    claim "a server starts beside it" start_firekeep beside "$work/beside" "$port"
+    claim "results are those of InfluxDB" tests/api/compare_influxql.py "$url" "$peer_url" "$statements" 1
+    stop beside
+    stop influxdb
+else
+    skip "results are those of InfluxDB" "influxd 1 is not here"
+fi
+done_testing
