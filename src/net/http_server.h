@@ -50,7 +50,6 @@ struct http_request;
 
 struct http_route {
     const char *path;        /* exact, without query string; ending in "*": a prefix */
-    const char *argument;    /* NULL, or one that requests for the route have in the URL */
     unsigned methods;        /* set of enum http_method */
     uint64_t body_bytes_max; /* 0: the limit of the server */
     void (*handler)(void *context, struct http_request *request);
@@ -61,7 +60,8 @@ struct http_route {
     const char *encodings;
     /* Refusals other than 404 and 405 are in JSON, like the errors of Prometheus' API. */
     bool errors_in_json;
-    unsigned access; /* what the gate asks for; the server does not look at it */
+    unsigned access;      /* what the gate asks for; the server does not look at it */
+    const char *argument; /* NULL, or one that requests for the route have in the URL */
 };
 
 /* The gate: decides about each request, before its path, method and body are judged, who sends it
