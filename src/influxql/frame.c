@@ -27,9 +27,7 @@ struct frame_reader {
     struct buf key;
 };
 
-/* --- matchers
- * ---------------------------------------------------------------------------------
- */
+/* --- matchers --------------------------------------------------------------------------------- */
 
 enum { MATCHERS_MAX = 32 };
 
@@ -74,9 +72,7 @@ add_conditions(struct influxql *q, struct matchers *to, const struct expr *x)
     return OK;
 }
 
-/* --- series
- * -----------------------------------------------------------------------------------
- */
+/* --- series ----------------------------------------------------------------------------------- */
 
 /* Puts the labels without the name of the metric into `key`. */
 static enum err
@@ -209,9 +205,7 @@ read_field(struct frame_reader *r, uint32_t field, struct bytes metric, struct m
     return e;
 }
 
-/* --- rows
- * -------------------------------------------------------------------------------------
- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 /* Joins the samples of the fields of a series by their times. */
 static enum err

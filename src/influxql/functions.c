@@ -27,8 +27,7 @@ put_value(const struct point_window *w, double v)
     return OK;
 }
 
-/* --- aggregates and selectors
- * ----------------------------------------------------------------- */
+/* --- aggregates and selectors ----------------------------------------------------------------- */
 
 static enum err
 run_count(const struct point_window *w)
@@ -118,9 +117,7 @@ run_last(const struct point_window *w)
     return put_point(w, best);
 }
 
-/* --- by value
- * ---------------------------------------------------------------------------------
- */
+/* --- by value --------------------------------------------------------------------------------- */
 
 struct ranked_point {
     double value;
@@ -236,15 +233,13 @@ run_bottom(const struct point_window *w)
     return put_extremes(w, -1);
 }
 
-/* --- changes
- * ----------------------------------------------------------------------------------
- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 /* How far two times are from each other, in units. */
 static double
 distance(int64_t from, int64_t to, double unit_ns)
 {
-    return (double)(to - from) / unit_ns;
+    return time_between(from, to) / unit_ns;
 }
 
 /* Puts the changes from each point to the next one of another time, in units of
@@ -337,7 +332,7 @@ run_integral(const struct point_window *w)
         int64_t end = begin + times->interval_ns;
         if (times->interval_ns != 0 && next >= end) {
             if (t != end) {
-                double share = (double)(end - t) / (double)(next - t),
+                double share = time_between(t, end) / time_between(t, next),
                        at = v + (next_v - v) * share;
                 sum += 0.5 * (v + at) * distance(t, end, unit_ns);
                 v = at;
@@ -355,9 +350,7 @@ run_integral(const struct point_window *w)
     return OK;
 }
 
-/* --- the table
- * --------------------------------------------------------------------------------
- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 const struct iql_function *
 iql_function(struct bytes name)

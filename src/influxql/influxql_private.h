@@ -143,6 +143,13 @@ struct window_times {
     int64_t interval_ns; /* 0: there is one window */
     int64_t offset_ns;
 };
+/* The time from one to another, in ns. */
+static inline double
+time_between(int64_t from, int64_t to)
+{
+    int64_t ns;
+    return __builtin_sub_overflow(to, from, &ns) ? (double)to - (double)from : (double)ns;
+}
 int64_t window_begin(const struct window_times *times, int64_t t_ns);
 
 /* A call of a function for the points of a window, which are not none. */

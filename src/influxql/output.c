@@ -99,9 +99,7 @@ put_json(struct buf *to, const struct result_series *r, const struct texts *text
     json_object_close(&j);
 }
 
-/* --- CSV
- * --------------------------------------------------------------------------------------
- */
+/* --- CSV -------------------------------------------------------------------------------------- */
 
 static void
 put_field(struct buf *to, struct bytes text)

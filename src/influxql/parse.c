@@ -1,4 +1,5 @@
 /* parse.c - see tree.h: a lexer, and a parser that descends by precedence. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -8,7 +9,7 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
-enum { DEPTH_MAX = 100, ITEMS_MAX = 10000 };
+enum { DEPTH_MAX = 100, HEIGHT_MAX = 1000, ITEMS_MAX = 10000 };
 
 enum iql_token {
     TOKEN_END,
@@ -30,6 +31,7 @@ struct parser {
     struct budget *budget;
     struct statements *to;
     unsigned depth;
+    enum err error;
     struct why *why;
 
     /* The token that is looked at. */
@@ -42,35 +44,60 @@ struct parser {
     double number;
 };
 
-/* --- errors
- * -----------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
-static enum err
-no_memory(struct parser *p)
+/* Ends the parse with its first error: from then on there are no tokens. */
+PRINTF_LIKE(3, 4)
+static void
+fail(struct parser *p, enum err e, const char *format, ...)
 {
-    return why_set(p->why, ERR_NOMEM, "not enough memory for the query");
+    char sentence[sizeof p->why->text];
+    va_list arguments;
+    if (p->error == OK) {
+        va_start(arguments, format);
+        vsnprintf(sentence, sizeof sentence, format, arguments);
+        va_end(arguments);
+        p->error = why_set(p->why, e, "%s", sentence);
+    }
+    p->token = TOKEN_END;
 }
 
 /* Says what was found where something else is expected, as InfluxDB does. */
-static enum err
+static void
 expected(struct parser *p, const char *what)
 {
     unsigned line = 1, column = 1;
-    for (size_t i = 0; i < p->from; i++) {
+    for (size_t i = 0; i < p->from && p->error == OK; i++) {
         column = p->all.at[i] == '\n' ? 1 : column + 1;
         line += p->all.at[i] == '\n';
     }
-    struct bytes found = bytes_of(p->all.at + p->from, p->at - p->from);
-    struct shown shown = shown_of(found);
-    return why_set(p->why, ERR_INPUT,
-                   "error parsing query: found %s, expected %s at line %u, char %u",
-                   p->token == TOKEN_END ? "EOF" : shown.text, what, line, column);
+    struct shown shown = shown_of(bytes_of(p->all.at + p->from, p->at - p->from));
+    fail(p, ERR_INPUT, "error parsing query: found %s, expected %s at line %u, char %u",
+         p->token == TOKEN_END ? "EOF" : shown.text, what, line, column);
 }
 
-/* --- tokens
- * -----------------------------------------------------------------------------------
- */
+static void *
+take_memory(struct parser *p, size_t size)
+{
+    void *memory = arena_new(p->arena, size);
+    if (memory == NULL) fail(p, ERR_NOMEM, "not enough memory for the query");
+    return memory;
+}
+
+/* Makes room for one more item; NULL is an error. */
+static void *
+push(struct parser *p, void *items, uint32_t count, size_t size)
+{
+    if (count == ITEMS_MAX) {
+        fail(p, ERR_LIMIT, "a list is too long");
+        return NULL;
+    }
+    void *all = arena_push(p->arena, items, count, size);
+    if (all == NULL) fail(p, ERR_NOMEM, "not enough memory for the query");
+    return all;
+}
+
+/* --- tokens ----------------------------------------------------------------------------------- */
 
 static bool
 is_letter(uint8_t c)
@@ -111,20 +138,29 @@ skip_blanks(struct parser *p)
     }
 }
 
-/* Reads a text up to its quote. False: it has none, or another escape than
- * InfluxDB knows. */
+/* Takes memory for a text that ends with a character without a backslash before it; its size is at
+ * most that of the rest of the token. NULL: it has no end, or memory ran out. */
+static uint8_t *
+text_alloc(struct parser *p, uint8_t end)
+{
+    size_t at = p->at + 1;
+    while (at < p->all.size && p->all.at[at] != end && p->all.at[at] != '\n')
+        at += p->all.at[at] == '\\' ? 2 : 1;
+    if (at >= p->all.size || p->all.at[at] != end) return NULL;
+    return take_memory(p, at - p->at);
+}
+
+/* Reads a text up to its quote. False: it has none, or another escape than InfluxDB knows. */
 static bool
 read_quoted(struct parser *p, uint8_t quote)
 {
-    uint8_t *to = arena_alloc(p->arena, p->all.size - p->at + 1);
+    uint8_t *to = text_alloc(p, quote);
     size_t size = 0;
     if (to == NULL) return false;
-    for (p->at++; p->at < p->all.size && p->all.at[p->at] != quote; p->at++) {
+    for (p->at++; p->all.at[p->at] != quote; p->at++) {
         uint8_t c = p->all.at[p->at];
-        if (c == '\n') return false;
         if (c == '\\') {
-            c = look(p, 1);
-            p->at++;
+            c = p->all.at[++p->at];
             if (c == 'n')
                 c = '\n';
             else if (c != '\\' && c != '"' && c != '\'')
@@ -132,7 +168,6 @@ read_quoted(struct parser *p, uint8_t quote)
         }
         to[size++] = c;
     }
-    if (p->at == p->all.size) return false;
     p->at++;
     p->text = bytes_of(to, size);
     return true;
@@ -226,32 +261,32 @@ read_sign(struct parser *p)
     return p->sign != 0 && strchr("(),;.:", p->sign) != NULL;
 }
 
-/* Reads a regular expression, whose first slash is at the place of the next
- * token. */
+/* Reads a regular expression, whose first slash is at the place of the next token. */
 static bool
 read_regex(struct parser *p)
 {
-    uint8_t *to = arena_alloc(p->arena, p->all.size - p->at + 1);
+    uint8_t *to = text_alloc(p, '/');
     size_t size = 0;
     if (to == NULL) return false;
-    for (p->at++; p->at < p->all.size && p->all.at[p->at] != '/'; p->at++) {
-        if (look(p, 0) == '\n') return false;
-        if (look(p, 0) == '\\' && look(p, 1) == '/') p->at++;
+    for (p->at++; p->all.at[p->at] != '/'; p->at++) {
+        if (p->all.at[p->at] == '\\') {
+            if (p->all.at[p->at + 1] != '/') to[size++] = '\\';
+            p->at++;
+        }
         to[size++] = p->all.at[p->at];
     }
-    if (p->at == p->all.size) return false;
     p->at++;
     p->token = TOKEN_REGEX;
     p->text = bytes_of(to, size);
     return true;
 }
 
-/* Reads the next token. With `is_operand` a slash begins a regular expression.
- */
-static enum err
+/* Reads the next token. With `is_operand` a slash begins a regular expression. */
+static void
 next_as(struct parser *p, bool is_operand)
 {
     bool is_good = true;
+    if (p->error != OK) return;
     skip_blanks(p);
     p->from = p->at;
     uint8_t c = look(p, 0);
@@ -263,8 +298,8 @@ next_as(struct parser *p, bool is_operand)
             p->at++;
         p->text = bytes_of(p->all.at + p->from, p->at - p->from);
     } else if (c == '"' || c == '\'') {
-        is_good = read_quoted(p, c);
         p->token = c == '"' ? TOKEN_NAME : TOKEN_STRING;
+        is_good = read_quoted(p, c);
     } else if (is_digit(c) || (c == '.' && is_digit(look(p, 1)))) {
         is_good = read_number(p);
     } else if (c == '/' && is_operand) {
@@ -272,13 +307,13 @@ next_as(struct parser *p, bool is_operand)
     } else {
         is_good = read_sign(p);
     }
-    return is_good ? OK : expected(p, "a name, a number or a text");
+    if (!is_good) expected(p, "a name, a number or a text");
 }
 
-static enum err
+static void
 next(struct parser *p)
 {
-    return next_as(p, false);
+    next_as(p, false);
 }
 
 static bool
@@ -294,229 +329,250 @@ is_sign(const struct parser *p, char sign)
     return p->token == TOKEN_SIGN && p->sign == sign;
 }
 
-/* Takes a keyword. *ret_taken is false if another token is there. */
-static enum err
-take_word(struct parser *p, const char *word, bool *ret_taken)
+/* Takes a keyword if it is there. */
+static bool
+take_word(struct parser *p, const char *word)
 {
-    *ret_taken = is_word(p, word);
-    return *ret_taken ? next(p) : OK;
+    if (!is_word(p, word)) return false;
+    next(p);
+    return true;
 }
 
-static enum err
+static void
 need_word(struct parser *p, const char *word)
 {
-    return is_word(p, word) ? next(p) : expected(p, word);
+    if (!take_word(p, word)) expected(p, word);
 }
 
-static enum err
+/* Takes one of ( ) , if it is there; what follows is an operand. */
+static bool
+take_sign(struct parser *p, char sign)
+{
+    if (!is_sign(p, sign)) return false;
+    next_as(p, sign != ')');
+    return true;
+}
+
+static void
 need_sign(struct parser *p, char sign)
 {
     char what[2] = {sign, '\0'};
-    return is_sign(p, sign) ? next(p) : expected(p, what);
+    if (!take_sign(p, sign)) expected(p, what);
 }
 
 /* Takes a name, in quotes or without. */
-static enum err
-need_name(struct parser *p, struct bytes *ret)
+static struct bytes
+need_name(struct parser *p)
 {
-    if (p->token != TOKEN_WORD && p->token != TOKEN_NAME) return expected(p, "identifier");
-    *ret = p->text;
-    return next(p);
+    struct bytes name = p->text;
+    if (p->token == TOKEN_WORD || p->token == TOKEN_NAME)
+        next(p);
+    else
+        expected(p, "identifier");
+    return name;
 }
 
-static enum err
-need_count(struct parser *p, uint64_t *ret)
-{
-    if (p->token != TOKEN_INTEGER) return expected(p, "integer");
-    *ret = (uint64_t)p->integer;
-    return next(p);
-}
-
-/* Takes the regular expression that is looked at; a matcher that finds it
- * anywhere. */
-static enum err
-take_regex(struct parser *p, struct matcher **ret)
+/* Takes the regular expression that is looked at; a matcher that finds it anywhere. */
+static struct matcher *
+take_regex(struct parser *p)
 {
     struct buf pattern;
+    struct matcher *regex = NULL;
+    struct matcher **regexes =
+        push(p, p->to->regexes, p->to->regex_count, sizeof(struct matcher *));
+    if (regexes == NULL) return NULL;
+    p->to->regexes = regexes;
     buf_init(&pattern, p->budget, MATCHER_PATTERN_BYTES_MAX);
     buf_put_text(&pattern, "(?s:.*)(?-s:");
     buf_put_bytes(&pattern, p->text);
     buf_put_text(&pattern, ")(?s:.*)");
-    struct matcher **regexes =
-        arena_push(p->arena, p->to->regexes, p->to->regex_count, sizeof *regexes);
-    enum err e = regexes == NULL ? no_memory(p) : buf_error(&pattern);
-    if (e == OK) {
-        p->to->regexes = regexes;
-        e = matcher_new(MATCH_REGEX, bytes_of_text("x"), buf_bytes(&pattern), p->budget, ret,
-                        p->why);
-    }
-    if (e == OK) regexes[p->to->regex_count++] = *ret;
+    enum err e = buf_error(&pattern);
+    struct why why = {"a regular expression is too long"};
+    if (e == OK)
+        e = matcher_new(MATCH_REGEX, bytes_of_text("x"), buf_bytes(&pattern), p->budget, &regex,
+                        &why);
     buf_fini(&pattern);
-    return e ? e : next(p);
+    if (e == ERR_NOMEM)
+        fail(p, e, "not enough memory for the query");
+    else if (e)
+        fail(p, e, "%s", why.text);
+    else
+        regexes[p->to->regex_count++] = regex;
+    next(p);
+    return regex;
 }
 
-/* --- expressions
- * ------------------------------------------------------------------------------
- */
+static bool
+nests_too_deep(struct parser *p)
+{
+    if (p->depth < DEPTH_MAX) return false;
+    fail(p, ERR_LIMIT, "the query nests too deep");
+    return true;
+}
 
-static enum err parse_expr(struct parser *p, unsigned level, struct expr **ret);
-static enum err parse_select(struct parser *p, struct select **ret);
+/* --- expressions ------------------------------------------------------------------------------ */
+
+static struct expr *parse_expr(struct parser *p, unsigned level);
+static struct select *parse_select(struct parser *p);
+
+/* What stands for an expression after an error. */
+static struct expr nothing = {.kind = EXPR_BOOLEAN}; /* is never changed */
 
 static struct expr *
 expr_new(struct parser *p, enum expr_kind kind)
 {
-    struct expr *x = arena_new(p->arena, sizeof *x);
-    if (x == NULL)
-        (void)no_memory(p);
-    else
-        x->kind = kind;
+    struct expr *x = take_memory(p, sizeof *x);
+    if (x == NULL) return &nothing;
+    x->kind = kind;
     return x;
 }
 
-static enum err
+static void
 add_item(struct parser *p, struct expr *to, struct expr *item)
 {
-    struct expr **items = arena_push(p->arena, to->items, to->item_count, sizeof *items);
-    if (items == NULL) return no_memory(p);
-    if (to->item_count == ITEMS_MAX) return why_set(p->why, ERR_LIMIT, "too many items in a list");
+    struct expr **items = push(p, to->items, to->item_count, sizeof(struct expr *));
+    if (items == NULL || p->error != OK) return;
     to->items = items;
     items[to->item_count++] = item;
-    return OK;
+    if (to->height <= item->height) to->height = item->height + 1;
+    if (to->height > HEIGHT_MAX) fail(p, ERR_LIMIT, "an expression is too long");
+}
+
+static struct expr *
+binary_new(struct parser *p, enum op op, struct expr *left, struct expr *right)
+{
+    struct expr *x = expr_new(p, EXPR_BINARY);
+    if (x == &nothing) return x;
+    x->op = op;
+    add_item(p, x, left);
+    add_item(p, x, right);
+    return x;
 }
 
 /* Takes "::field", "::tag" or a type, if it is there. */
-static enum err
-take_cast(struct parser *p, enum cast *ret)
+static enum cast
+take_cast(struct parser *p)
 {
     static const char *const words[] = {"",        "field",  "tag",    "float",
                                         "integer", "string", "boolean"};
-    if (!is_sign(p, ':')) return OK;
-    enum err e = next(p);
-    for (unsigned i = 1; e == OK && i < sizeof words / sizeof *words; i++) {
-        if (!is_word(p, words[i])) continue;
-        *ret = (enum cast)i;
-        return next(p);
-    }
-    return e ? e : expected(p, "field, tag, float, integer, string, boolean");
+    if (!is_sign(p, ':')) return CAST_NONE;
+    next(p);
+    for (unsigned i = 1; i < sizeof words / sizeof *words; i++)
+        if (take_word(p, words[i])) return (enum cast)i;
+    expected(p, "field, tag, float, integer, string, boolean");
+    return CAST_NONE;
 }
 
-static enum err
+/* Parses the arguments of a call. */
+static void
 parse_call(struct parser *p, struct expr *call)
 {
-    uint8_t *lower = arena_alloc(p->arena, call->text.size + 1);
-    if (lower == NULL) return no_memory(p);
-    for (size_t i = 0; i < call->text.size; i++)
-        lower[i] =
-            call->text.at[i] | (is_letter(call->text.at[i]) && call->text.at[i] != '_' ? 0x20 : 0);
-    call->kind = EXPR_CALL;
-    call->text.at = lower;
-    enum err e = next_as(p, true);
-    if (e == OK && is_sign(p, ')')) return next(p);
-    while (e == OK) {
-        struct expr *item;
-        e = parse_expr(p, 0, &item);
-        if (e == OK) e = add_item(p, call, item);
-        if (e || !is_sign(p, ',')) break;
-        e = next_as(p, true);
+    uint8_t *lower = take_memory(p, call->text.size + 1);
+    for (size_t i = 0; i < call->text.size && lower != NULL; i++) {
+        uint8_t c = call->text.at[i];
+        lower[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
     }
-    return e ? e : need_sign(p, ')');
+    if (lower != NULL) call->text.at = lower;
+    call->kind = EXPR_CALL;
+    need_sign(p, '(');
+    if (take_sign(p, ')')) return;
+    do
+        add_item(p, call, parse_expr(p, 0));
+    while (take_sign(p, ','));
+    need_sign(p, ')');
 }
 
-static enum err
+static void
 parse_name(struct parser *p, struct expr *x)
 {
     bool is_plain = p->token == TOKEN_WORD;
     x->kind = EXPR_NAME;
-    x->text = p->text;
     if (is_plain && (is_word(p, "true") || is_word(p, "false"))) {
         x->kind = EXPR_BOOLEAN;
         x->integer = is_word(p, "true");
-        return next(p);
+        next(p);
+        return;
     }
-    enum err e = next(p);
-    if (e == OK && is_plain && is_sign(p, '(')) e = parse_call(p, x);
-    if (e == OK && x->kind == EXPR_CALL && bytes_equal_text(x->text, "now") && x->item_count == 0)
-        x->kind = EXPR_NOW;
-    return e || x->kind != EXPR_NAME ? e : take_cast(p, &x->cast);
+    next(p);
+    if (is_plain && is_sign(p, '('))
+        parse_call(p, x);
+    else
+        x->cast = take_cast(p);
+    bool is_now = x->kind == EXPR_CALL && bytes_equal_text(x->text, "now") && x->item_count == 0;
+    if (is_now) x->kind = EXPR_NOW;
+}
+
+/* Parses an operand with a sign: a number, or something times 1 or -1. */
+static struct expr *parse_operand(struct parser *p);
+static struct expr *
+parse_signed(struct parser *p)
+{
+    int sign = p->op == OP_SUBTRACT ? -1 : 1;
+    if (nests_too_deep(p)) return &nothing;
+    p->depth++;
+    next(p);
+    struct expr *item = parse_operand(p);
+    p->depth--;
+    if (p->error != OK) return &nothing;
+    if (item->kind == EXPR_INTEGER || item->kind == EXPR_NUMBER || item->kind == EXPR_DURATION) {
+        item->integer *= sign;
+        item->number *= sign;
+        return item;
+    }
+    struct expr *factor = expr_new(p, EXPR_INTEGER);
+    if (factor == &nothing) return factor;
+    factor->integer = sign;
+    return binary_new(p, OP_MULTIPLY, factor, item);
 }
 
 /* Parses what has no operator outside of parentheses. */
-static enum err
-parse_operand(struct parser *p, struct expr **ret)
+static struct expr *
+parse_operand(struct parser *p)
 {
-    struct expr *x = *ret = expr_new(p, EXPR_INTEGER);
-    enum err e = OK;
-    if (x == NULL) return ERR_NOMEM;
+    static const enum expr_kind kinds[] = {
+        [TOKEN_STRING] = EXPR_STRING,   [TOKEN_NUMBER] = EXPR_NUMBER,
+        [TOKEN_INTEGER] = EXPR_INTEGER, [TOKEN_DURATION] = EXPR_DURATION,
+        [TOKEN_REGEX] = EXPR_REGEX,     [TOKEN_OP] = EXPR_WILDCARD,
+        [TOKEN_SIGN] = EXPR_PAREN,
+    };
+    bool is_op = p->token == TOKEN_OP;
+    if (is_op && (p->op == OP_SUBTRACT || p->op == OP_ADD)) return parse_signed(p);
+    bool is_operand = p->token != TOKEN_END && (!is_op || p->op == OP_MULTIPLY) &&
+                      (p->token != TOKEN_SIGN || p->sign == '(');
+    if (!is_operand) expected(p, "identifier, string, number, bool");
+    struct expr *x = p->error ? &nothing : expr_new(p, EXPR_NAME);
+    if (x == &nothing) return x;
     x->text = p->text;
     x->integer = p->integer;
     x->number = p->number;
-    switch (p->token) {
-    case TOKEN_WORD:
-    case TOKEN_NAME:
-        return parse_name(p, x);
-    case TOKEN_STRING:
-        x->kind = EXPR_STRING;
-        return next(p);
-    case TOKEN_NUMBER:
-        x->kind = EXPR_NUMBER;
-        return next(p);
-    case TOKEN_INTEGER:
-        return next(p);
-    case TOKEN_DURATION:
-        x->kind = EXPR_DURATION;
-        return next(p);
-    case TOKEN_REGEX:
-        x->kind = EXPR_REGEX;
-        return take_regex(p, &x->regex);
-    case TOKEN_OP:
-        if (p->op == OP_MULTIPLY) {
-            x->kind = EXPR_WILDCARD;
-            e = next(p);
-            return e ? e : take_cast(p, &x->cast);
-        }
-        if (p->op != OP_SUBTRACT && p->op != OP_ADD) break;
-        /* A sign: the operand is a number, or is multiplied by one. */
-        int sign = p->op == OP_SUBTRACT ? -1 : 1;
-        struct expr *item = NULL, *factor;
-        e = next(p);
-        if (e == OK) e = parse_operand(p, &item);
-        if (e) return e;
-        if (item->kind == EXPR_INTEGER || item->kind == EXPR_NUMBER ||
-            item->kind == EXPR_DURATION) {
-            item->integer *= sign;
-            item->number *= sign;
-            *ret = item;
-            return OK;
-        }
-        factor = expr_new(p, EXPR_INTEGER);
-        if (factor == NULL) return ERR_NOMEM;
-        factor->integer = sign;
-        *x = (struct expr){.kind = EXPR_BINARY, .op = OP_MULTIPLY};
-        e = add_item(p, x, factor);
-        return e ? e : add_item(p, x, item);
-    case TOKEN_SIGN:
-        if (p->sign != '(') break;
-        x->kind = EXPR_PAREN;
-        e = next_as(p, true);
-        struct expr *inner;
-        if (e == OK) e = parse_expr(p, 0, &inner);
-        if (e == OK) e = add_item(p, x, inner);
-        return e ? e : need_sign(p, ')');
-    case TOKEN_END:
-        break;
+    if (p->token == TOKEN_WORD || p->token == TOKEN_NAME) {
+        parse_name(p, x);
+        return x;
     }
-    return expected(p, "identifier, string, number, bool");
+    x->kind = kinds[p->token];
+    if (x->kind == EXPR_REGEX) {
+        x->regex = take_regex(p);
+    } else if (x->kind == EXPR_PAREN) {
+        next_as(p, true);
+        add_item(p, x, parse_expr(p, 0));
+        need_sign(p, ')');
+    } else {
+        next(p);
+        if (x->kind == EXPR_WILDCARD) x->cast = take_cast(p);
+    }
+    return x;
 }
 
-/* The level of an operator that is looked at, the lowest first; 0: it is none.
- */
+/* The level of an operator that is looked at, the lowest first; 0: it is none. */
 static unsigned
 level_of(const struct parser *p, enum op *ret_op)
 {
-    *ret_op = is_word(p, "or") ? OP_OR : is_word(p, "and") ? OP_AND : p->op;
-    if (p->token != TOKEN_OP && *ret_op != OP_OR && *ret_op != OP_AND) return 0;
-    if (p->token == TOKEN_WORD && !is_word(p, "or") && !is_word(p, "and")) return 0;
-    return *ret_op == OP_OR        ? 1
+    *ret_op = is_word(p, "or")       ? OP_OR
+              : is_word(p, "and")    ? OP_AND
+              : p->token == TOKEN_OP ? p->op
+                                     : OP_NONE;
+    return *ret_op == OP_NONE      ? 0
+           : *ret_op == OP_OR      ? 1
            : *ret_op == OP_AND     ? 2
            : *ret_op < OP_ADD      ? 3
            : *ret_op < OP_MULTIPLY ? 4
@@ -524,405 +580,304 @@ level_of(const struct parser *p, enum op *ret_op)
 }
 
 /* Parses operators above a level. */
-static enum err
-parse_expr(struct parser *p, unsigned level, struct expr **ret)
+static struct expr *
+parse_expr(struct parser *p, unsigned level)
 {
     unsigned own;
     enum op op;
-    struct expr *right;
-    if (++p->depth > DEPTH_MAX) return why_set(p->why, ERR_LIMIT, "the query nests too deep");
-    enum err e = parse_operand(p, ret);
-    while (e == OK && (own = level_of(p, &op)) > level) {
-        struct expr *x = expr_new(p, EXPR_BINARY);
-        if (x == NULL) return ERR_NOMEM;
-        x->op = op;
-        e = next_as(p, op == OP_MATCHES || op == OP_MATCHES_NOT);
-        if (e == OK) e = parse_expr(p, own, &right);
-        if (e == OK) e = add_item(p, x, *ret);
-        if (e == OK) e = add_item(p, x, right);
-        *ret = x;
+    if (nests_too_deep(p)) return &nothing;
+    p->depth++;
+    struct expr *x = parse_operand(p);
+    while ((own = level_of(p, &op)) > level) {
+        next_as(p, op == OP_MATCHES || op == OP_MATCHES_NOT);
+        x = binary_new(p, op, x, parse_expr(p, own));
     }
     p->depth--;
-    return e;
+    return x;
 }
 
-/* --- clauses
- * ----------------------------------------------------------------------------------
- */
+/* --- clauses ---------------------------------------------------------------------------------- */
 
-/* Parses a source: "db"."rp"."name", "db"."rp"./regex/, "db"..name, /regex/, or
- * a subquery. */
-static enum err
-parse_source(struct parser *p, struct iql_source *to)
+/* Parses a source: "db"."rp"."name", "db"."rp"./regex/, "db"..name, /regex/, or a subquery. */
+static struct iql_source
+parse_source(struct parser *p)
 {
+    struct iql_source source = {.subquery = NULL};
     struct bytes parts[3];
     unsigned count = 0;
-    enum err e = OK;
-    *to = (struct iql_source){.subquery = NULL};
     if (is_sign(p, '(')) {
-        if (++p->depth > DEPTH_MAX) return why_set(p->why, ERR_LIMIT, "the query nests too deep");
-        e = next(p);
-        if (e == OK) e = need_word(p, "select");
-        if (e == OK) e = parse_select(p, &to->subquery);
+        if (nests_too_deep(p)) return source;
+        p->depth++;
+        next(p);
+        need_word(p, "select");
+        source.subquery = parse_select(p);
         p->depth--;
-        return e ? e : need_sign(p, ')');
+        need_sign(p, ')');
+        return source;
     }
-    for (;;) {
+    for (;; next_as(p, true)) {
         if (p->token == TOKEN_REGEX) {
-            if (count == 2) to->database = parts[0];
-            return take_regex(p, &to->regex);
+            if (count == 2) source.database = parts[0];
+            source.regex = take_regex(p);
+            return source;
         }
-        if (count == 3) return expected(p, "a clause");
         parts[count] = bytes_of(NULL, 0);
-        if (!is_sign(p, '.') || count == 0) e = need_name(p, &parts[count]);
+        if (!is_sign(p, '.') || count == 0) parts[count] = need_name(p);
         count++;
-        if (e || !is_sign(p, '.')) break;
-        e = next_as(p, true);
+        if (!is_sign(p, '.') || count == 3) break;
     }
-    to->name = parts[count - 1];
-    if (count == 3) to->database = parts[0];
-    return e;
-}
-
-static enum err
-parse_sources(struct parser *p, struct iql_sources *to)
-{
-    for (;;) {
-        struct iql_source *items = arena_push(p->arena, to->items, to->count, sizeof *items);
-        if (items == NULL) return no_memory(p);
-        to->items = items;
-        enum err e = parse_source(p, &items[to->count]);
-        to->count++;
-        if (e || !is_sign(p, ',')) return e;
-        e = next_as(p, true);
-        if (e) return e;
-    }
+    source.name = parts[count - 1];
+    if (count == 3) source.database = parts[0];
+    return source;
 }
 
 /* Parses FROM and what it names, if it is there. */
-static enum err
+static void
 parse_from(struct parser *p, struct iql_sources *to)
 {
-    if (!is_word(p, "from")) return OK;
-    enum err e = next_as(p, true);
-    return e ? e : parse_sources(p, to);
+    if (!is_word(p, "from")) return;
+    next_as(p, true);
+    do {
+        struct iql_source *items = push(p, to->items, to->count, sizeof *items);
+        if (items == NULL) return;
+        to->items = items;
+        items[to->count++] = parse_source(p);
+    } while (take_sign(p, ','));
 }
 
-static enum err
-parse_where(struct parser *p, struct expr **ret)
+static struct expr *
+parse_where(struct parser *p)
 {
-    bool is_there;
-    enum err e = take_word(p, "where", &is_there);
-    return e || !is_there ? e : parse_expr(p, 0, ret);
+    return take_word(p, "where") ? parse_expr(p, 0) : NULL;
 }
 
-static enum err
+static void
 parse_limits(struct parser *p, struct limits *to)
 {
-    const struct {
-        const char *word;
-        uint64_t *to;
-    } all[] = {{"limit", &to->limit},
-               {"offset", &to->offset},
-               {"slimit", &to->series_limit},
-               {"soffset", &to->series_offset}};
+    static const char *const words[] = {"limit", "offset", "slimit", "soffset"};
+    uint64_t *const numbers[] = {&to->limit, &to->offset, &to->series_limit, &to->series_offset};
     for (unsigned i = 0; i < 4; i++) {
-        bool is_there;
-        enum err e = take_word(p, all[i].word, &is_there);
-        if (e == OK && is_there) e = need_count(p, all[i].to);
-        if (e) return e;
+        if (!take_word(p, words[i])) continue;
+        if (p->token != TOKEN_INTEGER) expected(p, "integer");
+        *numbers[i] = (uint64_t)p->integer;
+        next(p);
     }
-    return OK;
 }
 
-static enum err
+/* Parses GROUP BY time(interval, offset) after its first word. */
+static void
 parse_interval(struct parser *p, struct select *s)
 {
-    enum err e = need_sign(p, '(');
-    if (e == OK && p->token != TOKEN_DURATION) e = expected(p, "duration");
+    if (s->interval_ns != 0) fail(p, ERR_INPUT, "multiple time dimensions not allowed");
+    need_sign(p, '(');
+    if (p->token != TOKEN_DURATION) expected(p, "duration");
     s->interval_ns = p->integer;
-    if (e == OK) e = next(p);
-    if (e == OK && is_sign(p, ',')) {
-        struct expr *offset;
-        e = next(p);
-        if (e == OK) e = parse_operand(p, &offset);
-        if (e == OK && offset->kind != EXPR_DURATION)
-            e = why_set(p->why, ERR_UNSUPPORTED, "the offset of time() must be a duration");
-        if (e == OK) s->offset_ns = offset->integer;
+    if (s->interval_ns <= 0) fail(p, ERR_INPUT, "time() needs an interval above 0");
+    next(p);
+    if (take_sign(p, ',')) {
+        struct expr *offset = parse_operand(p);
+        s->offset_ns = offset->integer;
+        if (offset->kind != EXPR_DURATION)
+            fail(p, ERR_UNSUPPORTED, "the offset of time() must be a duration");
     }
-    if (e == OK && s->interval_ns < NS_PER_MS)
-        e = why_set(p->why, ERR_UNSUPPORTED, "time() of less than a millisecond");
-    return e ? e : need_sign(p, ')');
+    need_sign(p, ')');
 }
 
-static enum err
+static void
 parse_group(struct parser *p, struct select *s)
 {
-    for (;;) {
-        enum err e = next_as(p, true); /* the word or the comma before */
-        if (e == OK && is_word(p, "time")) {
-            e = next(p);
-            if (e == OK && s->interval_ns != 0)
-                e = why_set(p->why, ERR_INPUT, "multiple time dimensions not allowed");
-            if (e == OK) e = parse_interval(p, s);
-        } else if (e == OK) {
-            struct expr *x;
-            e = parse_operand(p, &x);
-            struct expr **tags =
-                e ? NULL : arena_push(p->arena, s->tags, s->tag_count, sizeof *tags);
-            if (e == OK && tags == NULL) e = no_memory(p);
-            if (e) return e;
-            if (x->kind != EXPR_NAME && x->kind != EXPR_WILDCARD && x->kind != EXPR_REGEX)
-                return why_set(p->why, ERR_INPUT, "only time and tag dimensions allowed");
-            s->tags = tags;
-            tags[s->tag_count++] = x;
+    if (!is_word(p, "by")) expected(p, "BY");
+    next_as(p, true);
+    do {
+        if (take_word(p, "time")) {
+            parse_interval(p, s);
+            continue;
         }
-        if (e || !is_sign(p, ',')) return e;
-    }
+        struct expr *x = parse_operand(p);
+        if (x->kind != EXPR_NAME && x->kind != EXPR_WILDCARD && x->kind != EXPR_REGEX)
+            fail(p, ERR_INPUT, "only time and tag dimensions allowed");
+        struct expr **tags = push(p, s->tags, s->tag_count, sizeof(struct expr *));
+        if (tags == NULL) return;
+        s->tags = tags;
+        tags[s->tag_count++] = x;
+    } while (take_sign(p, ','));
 }
 
-static enum err
+static void
 parse_fill(struct parser *p, struct select *s)
 {
     static const char *const words[] = {[FILL_NULL] = "null",
                                         [FILL_NONE] = "none",
+                                        [FILL_NUMBER] = "",
                                         [FILL_PREVIOUS] = "previous",
-                                        [FILL_LINEAR] = "linear",
-                                        [FILL_NUMBER] = "0"};
-    struct expr *x;
-    enum err e = next(p);
-    if (e == OK) e = need_sign(p, '(');
-    if (e == OK) e = parse_operand(p, &x);
-    if (e) return e;
+                                        [FILL_LINEAR] = "linear"};
+    need_sign(p, '(');
+    struct expr *x = parse_operand(p);
+    bool is_number = x->kind == EXPR_INTEGER || x->kind == EXPR_NUMBER, is_known = is_number;
     s->fill = FILL_NUMBER;
-    if (x->kind == EXPR_INTEGER || x->kind == EXPR_NUMBER) {
-        s->fill_number = x->kind == EXPR_INTEGER ? (double)x->integer : x->number;
-        return need_sign(p, ')');
+    s->fill_number = x->kind == EXPR_INTEGER ? (double)x->integer : x->number;
+    for (unsigned i = 0; i < sizeof words / sizeof *words && !is_number; i++) {
+        if (x->kind != EXPR_NAME || !bytes_equal_text(x->text, words[i])) continue;
+        s->fill = (enum iql_fill)i;
+        is_known = true;
     }
-    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
-        if (i != FILL_NUMBER && x->kind == EXPR_NAME && bytes_equal_text(x->text, words[i])) {
-            s->fill = (enum iql_fill)i;
-            return need_sign(p, ')');
-        }
-    return expected(p, "a number, null, none, previous or linear");
+    if (!is_known) expected(p, "a number, null, none, previous or linear");
+    need_sign(p, ')');
 }
 
-static enum err
+static void
 parse_order(struct parser *p, struct select *s)
 {
-    bool is_time, is_up;
-    enum err e = next(p);
-    if (e == OK) e = need_word(p, "by");
-    if (e) return e;
-    is_time = is_word(p, "time");
-    if (is_time) e = next(p);
-    if (e) return e;
-    s->is_descending = is_word(p, "desc");
-    is_up = is_word(p, "asc");
-    if (!is_time && !s->is_descending && !is_up)
-        return why_set(p->why, ERR_INPUT, "only ORDER BY time supported at this time");
-    return s->is_descending || is_up ? next(p) : OK;
+    need_word(p, "by");
+    bool is_time = take_word(p, "time");
+    s->is_descending = take_word(p, "desc");
+    if (!s->is_descending && !take_word(p, "asc") && !is_time)
+        fail(p, ERR_INPUT, "only ORDER BY time supported at this time");
 }
 
-static enum err
-parse_zone(struct parser *p, struct select *s)
-{
-    enum err e = next(p);
-    if (e == OK) e = need_sign(p, '(');
-    if (e == OK && p->token != TOKEN_STRING) e = expected(p, "string");
-    s->zone = p->text;
-    if (e == OK) e = next(p);
-    return e ? e : need_sign(p, ')');
-}
-
-static enum err
+static void
 parse_columns(struct parser *p, struct select *s)
 {
-    for (;;) {
-        bool has_alias = false;
-        struct iql_column *columns =
-            arena_push(p->arena, s->columns, s->column_count, sizeof *columns);
-        if (columns == NULL) return no_memory(p);
-        if (s->column_count == ITEMS_MAX) return why_set(p->why, ERR_LIMIT, "too many columns");
+    do {
+        struct iql_column *columns = push(p, s->columns, s->column_count, sizeof *columns);
+        if (columns == NULL) return;
         s->columns = columns;
         struct iql_column *c = &columns[s->column_count++];
-        *c = (struct iql_column){.expr = NULL};
-        enum err e = parse_expr(p, 0, &c->expr);
-        if (e == OK) e = take_word(p, "as", &has_alias);
-        if (e == OK && has_alias) e = need_name(p, &c->alias);
-        if (e || !is_sign(p, ',')) return e;
-        e = next_as(p, true);
-        if (e) return e;
-    }
+        *c = (struct iql_column){.expr = parse_expr(p, 0)};
+        if (take_word(p, "as")) c->alias = need_name(p);
+    } while (take_sign(p, ','));
 }
 
-/* Parses a SELECT after this word, whose token is looked at again as an
- * operand. */
-static enum err
-parse_select(struct parser *p, struct select **ret)
+/* Parses a SELECT after this word. */
+static struct select *
+parse_select(struct parser *p)
 {
-    struct select *s = *ret = arena_new(p->arena, sizeof *s);
-    if (s == NULL) return no_memory(p);
+    struct select *s = take_memory(p, sizeof *s);
+    if (s == NULL) return NULL;
     p->at = p->from; /* the first operand may be a regular expression */
-    enum err e = next_as(p, true);
-    if (e == OK) e = parse_columns(p, s);
-    if (e == OK && is_word(p, "into"))
-        e = why_set(p->why, ERR_UNSUPPORTED,
-                    "SELECT INTO is not supported: recording rules write results");
-    if (e == OK && !is_word(p, "from")) e = expected(p, "FROM");
-    if (e == OK) e = parse_from(p, &s->sources);
-    if (e == OK) e = parse_where(p, &s->where);
-    if (e == OK && is_word(p, "group")) {
-        e = next(p);
-        if (e == OK && !is_word(p, "by")) e = expected(p, "BY");
-        if (e == OK) e = parse_group(p, s);
-    }
-    if (e == OK && is_word(p, "fill")) e = parse_fill(p, s);
-    if (e == OK && is_word(p, "order")) e = parse_order(p, s);
-    if (e == OK) e = parse_limits(p, &s->limits);
-    if (e == OK && is_word(p, "tz")) e = parse_zone(p, s);
-    return e;
+    next_as(p, true);
+    parse_columns(p, s);
+    if (is_word(p, "into"))
+        fail(p, ERR_UNSUPPORTED, "SELECT INTO is not supported: recording rules write results");
+    if (!is_word(p, "from")) expected(p, "FROM");
+    parse_from(p, &s->sources);
+    s->where = parse_where(p);
+    if (take_word(p, "group")) parse_group(p, s);
+    if (take_word(p, "fill")) parse_fill(p, s);
+    if (take_word(p, "order")) parse_order(p, s);
+    parse_limits(p, &s->limits);
+    if (is_word(p, "tz")) fail(p, ERR_UNSUPPORTED, "tz() is not supported");
+    return s;
 }
 
-/* --- statements
- * -------------------------------------------------------------------------------
- */
+/* --- statements ------------------------------------------------------------------------------- */
 
-/* Takes "ON db", if it is there. */
-static enum err
-take_on(struct parser *p, struct statement *s)
-{
-    bool is_there;
-    enum err e = take_word(p, "on", &is_there);
-    return e || !is_there ? e : need_name(p, &s->database);
-}
-
-static enum err
+static void
 add_name(struct parser *p, struct statement *s)
 {
-    struct bytes *names = arena_push(p->arena, s->names, s->name_count, sizeof *names);
-    if (names == NULL) return no_memory(p);
+    struct bytes *names = push(p, s->names, s->name_count, sizeof *names);
+    if (names == NULL) return;
     s->names = names;
-    return need_name(p, &names[s->name_count++]);
+    names[s->name_count++] = need_name(p);
 }
 
 /* Parses the condition of WITH KEY or WITH MEASUREMENT. */
-static enum err
+static void
 parse_key(struct parser *p, struct statement *s)
 {
-    if (is_word(p, "in")) {
-        enum err e = next(p);
-        if (e == OK) e = need_sign(p, '(');
-        if (e == OK) e = add_name(p, s);
-        while (e == OK && is_sign(p, ',')) {
-            e = next(p);
-            if (e == OK) e = add_name(p, s);
-        }
-        return e ? e : need_sign(p, ')');
+    if (take_word(p, "in")) {
+        need_sign(p, '(');
+        do
+            add_name(p, s);
+        while (take_sign(p, ','));
+        need_sign(p, ')');
+        return;
     }
     if (p->token != TOKEN_OP || p->op < OP_EQUAL || p->op > OP_MATCHES_NOT)
-        return expected(p, "IN, =, !=, =~, !~");
+        expected(p, "IN, =, !=, =~, !~");
     s->key_op = p->op;
-    enum err e = next_as(p, true);
-    if (e) return e;
-    if (s->key_op < OP_MATCHES) return add_name(p, s);
-    if (p->token != TOKEN_REGEX) return expected(p, "regex");
-    return take_regex(p, &s->key_regex);
+    next_as(p, true);
+    if (s->key_op < OP_MATCHES)
+        add_name(p, s);
+    else if (p->token == TOKEN_REGEX)
+        s->key_regex = take_regex(p);
+    else
+        expected(p, "regex");
 }
 
 /* Parses what follows SHOW. */
-static enum err
+static void
 parse_show(struct parser *p, struct statement *s)
 {
     static const struct {
-        const char *first, *second, *one; /* the last two: NULL, and before CARDINALITY */
+        const char *words[2]; /* before CARDINALITY the last one may lack its "s" */
         enum statement_kind kind;
     } kinds[] = {
-        {"databases", NULL, NULL, SHOW_DATABASES},
-        {"measurements", NULL, "measurement", SHOW_MEASUREMENTS},
-        {"field", "keys", "key", SHOW_FIELD_KEYS},
-        {"tag", "keys", "key", SHOW_TAG_KEYS},
-        {"tag", "values", "values", SHOW_TAG_VALUES},
-        {"series", NULL, "series", SHOW_SERIES},
-        {"retention", "policies", NULL, SHOW_RETENTION_POLICIES},
+        {{"databases", ""}, SHOW_DATABASES},
+        {{"measurements", ""}, SHOW_MEASUREMENTS},
+        {{"measurement", ""}, SHOW_MEASUREMENTS},
+        {{"field", "keys"}, SHOW_FIELD_KEYS},
+        {{"field", "key"}, SHOW_FIELD_KEYS},
+        {{"tag", "keys"}, SHOW_TAG_KEYS},
+        {{"tag", "key"}, SHOW_TAG_KEYS},
+        {{"tag", "values"}, SHOW_TAG_VALUES},
+        {{"series", ""}, SHOW_SERIES},
+        {{"retention", "policies"}, SHOW_RETENTION_POLICIES},
     };
-    char first[16] = "", second[16] = "";
-    bool is_there;
-    if (p->token != TOKEN_WORD) return expected(p, "a word");
-    snprintf(first, sizeof first, "%.*s", (int)p->text.size, (const char *)p->text.at);
-    enum err e = next(p);
-    if (e == OK && (strcasecmp(first, "field") == 0 || strcasecmp(first, "tag") == 0 ||
-                    strcasecmp(first, "retention") == 0)) {
-        if (p->token == TOKEN_WORD)
-            snprintf(second, sizeof second, "%.*s", (int)p->text.size, (const char *)p->text.at);
-        e = next(p);
-    }
-    if (e == OK) e = take_word(p, "exact", &s->is_exact);
-    if (e == OK) e = take_word(p, "cardinality", &s->is_cardinality);
-    if (e) return e;
+    struct bytes first = p->text;
+    if (p->token != TOKEN_WORD) expected(p, "a word");
     unsigned i = 0, count = sizeof kinds / sizeof *kinds;
-    for (; i < count; i++) {
-        const char *one = kinds[i].second == NULL ? kinds[i].first : kinds[i].second;
-        const char *word = kinds[i].second == NULL ? first : second;
-        bool has_first = kinds[i].second == NULL || strcasecmp(kinds[i].first, first) == 0;
-        if (has_first &&
-            strcasecmp(s->is_cardinality && kinds[i].one != NULL ? kinds[i].one : one, word) == 0)
-            break;
+    bool is_known = false;
+    for (; i < count && !is_known; i++) {
+        size_t from = p->from;
+        if (!take_word(p, kinds[i].words[0])) continue;
+        is_known = kinds[i].words[1][0] == '\0' || take_word(p, kinds[i].words[1]);
+        if (is_known) break;
+        p->at = from; /* another second word may fit */
+        next(p);
     }
-    if (i == count)
-        return why_set(p->why, ERR_UNSUPPORTED, "SHOW %s %s is not supported", first, second);
+    if (!is_known) fail(p, ERR_UNSUPPORTED, "SHOW %s is not supported", shown_of(first).text);
+    if (p->error) return;
     s->kind = kinds[i].kind;
-    e = take_on(p, s);
-    if (e == OK && s->kind == SHOW_MEASUREMENTS && is_word(p, "with")) {
-        e = next(p);
-        if (e == OK) e = need_word(p, "measurement");
-        if (e == OK) e = parse_key(p, s);
+    s->is_exact = take_word(p, "exact");
+    s->is_cardinality = take_word(p, "cardinality");
+    if (take_word(p, "on")) s->database = need_name(p);
+    if (s->kind == SHOW_MEASUREMENTS && take_word(p, "with")) {
+        need_word(p, "measurement");
+        parse_key(p, s);
     }
-    if (e == OK) e = parse_from(p, &s->sources);
-    if (e == OK && s->kind == SHOW_TAG_VALUES) {
-        e = need_word(p, "with");
-        if (e == OK) e = need_word(p, "key");
-        if (e == OK) e = parse_key(p, s);
+    parse_from(p, &s->sources);
+    if (s->kind == SHOW_TAG_VALUES) {
+        need_word(p, "with");
+        need_word(p, "key");
+        parse_key(p, s);
     }
-    if (e == OK) e = parse_where(p, &s->where);
-    if (e == OK) e = take_word(p, "order", &is_there); /* BY is read, its order is the only one */
-    while (e == OK && is_there && !is_word(p, "limit") && !is_word(p, "offset") &&
-           p->token != TOKEN_END && !is_sign(p, ';'))
-        e = next(p);
-    return e ? e : parse_limits(p, &s->limits);
+    s->where = parse_where(p);
+    if (take_word(p, "order")) parse_order(p, &(struct select){.interval_ns = 0});
+    parse_limits(p, &s->limits);
 }
 
-static enum err
+static void
 parse_statement(struct parser *p, struct statement *s)
 {
-    enum err e = OK;
     if (is_word(p, "select")) {
-        e = next_as(p, true);
-        return e ? e : parse_select(p, &s->select);
-    }
-    if (is_word(p, "show")) {
-        e = next(p);
-        return e ? e : parse_show(p, s);
-    }
-    if (is_word(p, "create")) {
-        e = next(p);
-        if (e == OK && !is_word(p, "database"))
-            return why_set(p->why, ERR_UNSUPPORTED, "CREATE %.*s is not supported",
-                           (int)(p->text.size < 20 ? p->text.size : 20),
-                           p->token == TOKEN_WORD ? (const char *)p->text.at : "");
+        next_as(p, true);
+        s->select = parse_select(p);
+    } else if (take_word(p, "show")) {
+        parse_show(p, s);
+    } else if (take_word(p, "create") && take_word(p, "database")) {
         s->kind = STATEMENT_CREATE_DATABASE;
-        if (e == OK) e = next(p);
-        if (e == OK) e = need_name(p, &s->database);
-        while (e == OK && p->token != TOKEN_END && !is_sign(p, ';'))
-            e = next(p); /* WITH DURATION ...: retention is the server's */
-        return e;
+        s->database = need_name(p);
+        while (p->token != TOKEN_END && !is_sign(p, ';'))
+            next(p); /* WITH DURATION ...: retention is the server's */
+    } else {
+        static const char *const others[] = {"alter", "delete",    "drop",         "explain",
+                                             "grant", "kill",      "revoke",       "set",
+                                             "user",  "retention", "subscription", "continuous"};
+        for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
+            if (is_word(p, others[i])) fail(p, ERR_UNSUPPORTED, "%s is not supported", others[i]);
+        expected(p, "SELECT, SHOW, CREATE");
     }
-    static const char *const others[] = {"alter", "delete", "drop",   "explain",
-                                         "grant", "kill",   "revoke", "set"};
-    for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
-        if (is_word(p, others[i]))
-            return why_set(p->why, ERR_UNSUPPORTED, "%s is not supported", others[i]);
-    return expected(p, "SELECT, SHOW, CREATE");
 }
 
 enum err
@@ -931,21 +886,21 @@ influxql_parse(struct bytes text, struct arena *arena, struct budget *budget,
 {
     *ret = (struct statements){.count = 0};
     struct parser p = {.all = text, .arena = arena, .budget = budget, .to = ret, .why = why};
-    enum err e = next(&p);
-    while (e == OK && p.token != TOKEN_END) {
+    next(&p);
+    while (p.token != TOKEN_END) {
         if (is_sign(&p, ';')) {
-            e = next(&p);
+            next(&p);
             continue;
         }
-        struct statement *items = arena_push(arena, ret->items, ret->count, sizeof *items);
-        if (items == NULL) return no_memory(&p);
+        struct statement *items = push(&p, ret->items, ret->count, sizeof *items);
+        if (items == NULL) break;
         ret->items = items;
         items[ret->count] = (struct statement){.kind = STATEMENT_SELECT};
-        e = parse_statement(&p, &items[ret->count++]);
-        if (e == OK && p.token != TOKEN_END && !is_sign(&p, ';')) e = expected(&p, ";, EOF");
+        parse_statement(&p, &items[ret->count++]);
+        if (p.token != TOKEN_END && !is_sign(&p, ';')) expected(&p, ";, EOF");
     }
-    if (e == OK && ret->count == 0) e = expected(&p, "SELECT, SHOW, CREATE");
-    return e;
+    if (ret->count == 0) expected(&p, "SELECT, SHOW, CREATE");
+    return p.error;
 }
 
 void

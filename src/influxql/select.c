@@ -73,9 +73,7 @@ text_cell(struct influxql *q, struct bytes text, double *ret)
     return OK;
 }
 
-/* --- sources
- * ----------------------------------------------------------------------------------
- */
+/* --- sources ---------------------------------------------------------------------------------- */
 
 /* Makes frames of the series of a subquery: one for each name. */
 static enum err
@@ -134,9 +132,7 @@ find_sources(struct selecting *x)
     return OK;
 }
 
-/* --- columns
- * ----------------------------------------------------------------------------------
- */
+/* --- columns ---------------------------------------------------------------------------------- */
 
 /* The names that a wildcard stands for, sorted. */
 struct wild_names {
@@ -384,26 +380,27 @@ name_of(struct selecting *x, const struct expr *e, struct bytes *to)
         name_of(x, e->items[i], to);
 }
 
-static void
+/* Names the columns; one of a name that is there before gets a number. */
+static enum err
 name_columns(struct selecting *x)
 {
+    struct bytes *plain = arena_alloc(x->q->arena, (x->column_count + 1) * sizeof *plain);
+    if (plain == NULL) return query_no_memory(x->q);
     for (uint32_t i = 0; i < x->column_count; i++) {
         struct iql_column *c = &x->columns[i];
+        char number[16];
+        unsigned before = 0;
         if (c->alias.size == 0) name_of(x, c->expr, &c->alias);
-        struct bytes plain = c->alias;
-        for (uint32_t k = 0, n = 0; k < i; k++) {
-            char number[16];
-            if (!bytes_equal(x->columns[k].alias, c->alias)) continue;
-            snprintf(number, sizeof number, "_%u", ++n);
-            c->alias = joined(x, plain, number, bytes_of(NULL, 0));
-            k = UINT32_MAX; /* from the first again */
-        }
+        plain[i] = c->alias;
+        for (uint32_t k = 0; k < i; k++)
+            before += bytes_equal(plain[k], plain[i]);
+        snprintf(number, sizeof number, "_%u", before);
+        if (before > 0) c->alias = joined(x, c->alias, number, bytes_of(NULL, 0));
     }
+    return OK;
 }
 
-/* --- calls
- * ------------------------------------------------------------------------------------
- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
 check_call(struct selecting *x, const struct expr *call, bool is_inner)
@@ -502,9 +499,7 @@ check_columns(struct selecting *x)
     return OK;
 }
 
-/* --- points
- * -----------------------------------------------------------------------------------
- */
+/* --- points ----------------------------------------------------------------------------------- */
 
 static enum err
 points_new(struct selecting *x, uint32_t count, struct points *ret)
@@ -564,7 +559,8 @@ static double
 linear(const struct points *p, uint32_t next, int64_t t, bool is_integer)
 {
     if (next == 0 || next == p->count) return NAN;
-    double share = (double)(t - p->times[next - 1]) / (double)(p->times[next] - p->times[next - 1]);
+    double share =
+        time_between(p->times[next - 1], t) / time_between(p->times[next - 1], p->times[next]);
     double v = p->values[next - 1] + (p->values[next] - p->values[next - 1]) * share;
     return is_integer ? trunc(v) : v;
 }
@@ -582,7 +578,7 @@ fill_points(struct selecting *x, struct points *p, bool is_integer, bool is_coun
     if (x->bounds.min_ns != NO_TIME_MIN) first = window_begin(&x->windows, x->from_ns);
     if (x->bounds.max_ns != NO_TIME_MAX) last = window_begin(&x->windows, x->bounds.max_ns);
     if (first > p->times[0]) first = p->times[0];
-    if ((last - first) / step >= WINDOWS_MAX)
+    if (time_between(first, last) / (double)step >= WINDOWS_MAX)
         return why_set(x->q->why, ERR_LIMIT, "more than %d windows", WINDOWS_MAX);
     struct points all;
     enum err e = points_new(x, (uint32_t)((last - first) / step + 1), &all);
@@ -658,8 +654,7 @@ call_points(struct selecting *x, const struct expr *call, struct points *ret)
     return e;
 }
 
-/* --- rows of the result
- * ----------------------------------------------------------------------- */
+/* --- rows of the result ----------------------------------------------------------------------- */
 
 /* True if the row has a field that the expression names. */
 static bool
@@ -777,7 +772,7 @@ joined_rows(struct selecting *x, const struct points *all, struct result_series 
             if (all[c].count > 0 && all[c].times[all[c].count - 1] > last)
                 last = all[c].times[all[c].count - 1];
         if (x->bounds.max_ns != NO_TIME_MAX) last = window_begin(&x->windows, x->bounds.max_ns);
-        if ((last - window) / step >= WINDOWS_MAX)
+        if (time_between(window, last) / (double)step >= WINDOWS_MAX)
             return why_set(q->why, ERR_LIMIT, "more than %d windows", WINDOWS_MAX);
     }
     const struct group_row *from = NULL; /* of which the other columns are */
@@ -822,9 +817,7 @@ call_rows(struct selecting *x, struct result_series *r)
     return e ? e : joined_rows(x, all, r);
 }
 
-/* --- groups
- * -----------------------------------------------------------------------------------
- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 static int
 compare_rows(const void *a, const void *b)
@@ -845,9 +838,10 @@ collect_rows(struct selecting *x, const uint32_t *members, uint32_t count)
     size_t most = 0;
     for (uint32_t i = 0; i < count; i++)
         most += f->series[members[i]].row_count;
+    if (most > UINT32_MAX / 2) return query_no_memory(x->q);
     x->rows = arena_alloc(x->q->arena, (most + 1) * sizeof *x->rows);
     x->row_count = 0;
-    if (x->rows == NULL || most > UINT32_MAX / 2) return query_no_memory(x->q);
+    if (x->rows == NULL) return query_no_memory(x->q);
     for (uint32_t i = 0; i < count; i++) {
         const struct frame_series *s = &f->series[members[i]];
         for (uint32_t k = 0; k < s->row_count; k++) {
@@ -903,7 +897,8 @@ answer_group(struct selecting *x, const uint32_t *members, uint32_t count)
     for (uint32_t i = 0; i < x->column_count; i++)
         r.columns[i] =
             (struct result_column){x->columns[i].alias, expr_type(x->columns[i].expr, &x->frame)};
-    enum err e = collect_rows(x, members, count);
+    enum err e = query_control_check(q->request.control, q->why);
+    if (e == OK) e = collect_rows(x, members, count);
     if (e == OK && x->row_count > 0) e = x->call_count == 0 ? raw_rows(x, &r) : call_rows(x, &r);
     if (e) return e;
     limit_rows(x, &r);
@@ -1009,9 +1004,7 @@ answer_frame(struct selecting *x)
     return e;
 }
 
-/* --- frames
- * -----------------------------------------------------------------------------------
- */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 /* Finds which fields of a measurement an expression needs. */
 static void
@@ -1044,6 +1037,15 @@ use_frame(struct selecting *x, const struct frame *f)
     x->frame.fields = fields;
     x->frame.field_count = f->field_count + x->call_count;
     return answer_frame(x);
+}
+
+static bool
+has_call(const struct expr *e)
+{
+    bool is_any = e->kind == EXPR_CALL;
+    for (uint32_t i = 0; i < e->item_count; i++)
+        is_any |= has_call(e->items[i]);
+    return is_any;
 }
 
 static enum err
@@ -1093,15 +1095,16 @@ select_run(struct influxql *q, const struct select *s, struct bounds outer, stru
     x->bounds = outer;
     x->windows = (struct window_times){s->interval_ns, s->offset_ns};
     if (s->interval_ns != 0) x->windows.offset_ns %= s->interval_ns;
-    if (s->zone.size > 0) return why_set(q->why, ERR_UNSUPPORTED, "tz() is not supported");
     enum err e = where_split(q, s->where, &x->bounds, &rest);
     if (e == OK && s->interval_ns != 0 && x->bounds.max_ns == NO_TIME_MAX)
         x->bounds.max_ns = q->now_ms * NS_PER_MS;
     x->where = (struct expr *)(uintptr_t)rest;
+    if (e == OK && x->where != NULL && has_call(x->where))
+        e = why_set(q->why, ERR_INPUT, "functions are not permitted in WHERE");
     if (e == OK) e = find_sources(x);
     if (e == OK) e = find_columns(x);
     if (e == OK) e = check_columns(x);
-    if (e == OK) name_columns(x);
+    if (e == OK) e = name_columns(x);
     if (e == OK && x->column_count > 0) e = answer_all(x);
     if (e == OK) limit_series(x);
     return e;

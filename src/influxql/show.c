@@ -81,9 +81,7 @@ put_rows(struct influxql *q, const struct statement *s, struct bytes name, struc
     return e;
 }
 
-/* --- measurements
- * -----------------------------------------------------------------------------
- */
+/* --- measurements ----------------------------------------------------------------------------- */
 
 /* Finds the measurements of FROM; without it all of the database. */
 static enum err
@@ -187,9 +185,7 @@ add_fields(const struct measurement *m, struct shown_rows *rows)
     return e;
 }
 
-/* --- statements
- * -------------------------------------------------------------------------------
- */
+/* --- statements ------------------------------------------------------------------------------- */
 
 static enum err
 show_databases(struct influxql *q, const struct statement *s, struct result *to)

@@ -62,8 +62,9 @@ struct expr {
     struct matcher *regex; /* finds the pattern anywhere in a text */
     struct expr **items;
     uint32_t item_count;
-    uint32_t slot; /* set when it is answered: the place of a field or of a call;
-                      SLOT_TAG */
+    uint32_t height; /* of the tree below it */
+    uint32_t slot;   /* set when it is answered: the place of a field or of a call;
+                        SLOT_TAG */
 };
 #define SLOT_TAG UINT32_MAX
 
@@ -106,7 +107,6 @@ struct select {
     double fill_number;
     bool is_descending;
     struct limits limits;
-    struct bytes zone; /* of tz(); empty: UTC */
 };
 
 enum statement_kind {

@@ -16,9 +16,7 @@ bare(const struct expr *x)
     return x;
 }
 
-/* --- times
- * ------------------------------------------------------------------------------------
- */
+/* --- times ------------------------------------------------------------------------------------ */
 
 /* Reads "2006-01-02", "2006-01-02 15:04:05.999", and RFC 3339. */
 static bool
@@ -101,7 +99,8 @@ narrow(struct influxql *q, enum op op, const struct expr *x, struct bounds *b)
         return why_set(q->why, ERR_INPUT, "invalid operation: time and %s are not compatible",
                        shown_of(text).text);
     }
-    int64_t from = op == OP_GREATER ? ns + 1 : ns, to = op == OP_LESS ? ns - 1 : ns;
+    int64_t from = ns + (op == OP_GREATER && ns < INT64_MAX);
+    int64_t to = ns - (op == OP_LESS && ns > INT64_MIN);
     bool is_from = op == OP_GREATER || op == OP_GREATER_EQUAL || op == OP_EQUAL;
     bool is_to = op == OP_LESS || op == OP_LESS_EQUAL || op == OP_EQUAL;
     if (!is_from && !is_to) return why_set(q->why, ERR_INPUT, "invalid time comparison operator");
@@ -148,9 +147,7 @@ where_split(struct influxql *q, const struct expr *where, struct bounds *bounds,
     return why_set(q->why, ERR_INPUT, "invalid condition on time");
 }
 
-/* --- rows
- * -------------------------------------------------------------------------------------
- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 struct bytes
 tag_of(const struct frame_series *series, struct bytes name)

@@ -240,7 +240,8 @@ parse_content_type(const char *text)
 }
 
 /* The form of a message, by its path and Content-Type. NULL: it is of no known type. On /write,
- * which InfluxDB has too, remote write is known by its type or its compression. */
+ * which InfluxDB has too, remote write is known by its type or its compression, and without both by
+ * the lack of a database. */
 static const struct write_form *
 form_of(const struct api *api, const struct http_request *request)
 {
@@ -251,9 +252,10 @@ form_of(const struct api *api, const struct http_request *request)
     if (size >= sizeof otlp - 1 && strcmp(path + size - (sizeof otlp - 1), otlp) == 0)
         return otlp_form(request);
     const struct write_form *form = parse_content_type(type), *lines = influx_form(path);
+    bool has_type = type != NULL && skip_blanks(type)[0] != '\0';
+    bool is_lines = has_type ? form == NULL : http_argument(request, "db") != NULL;
     bool is_remote = strcmp(path, "/write") == 0 &&
-                     ((type != NULL && form != NULL && skip_blanks(type)[0] != '\0') ||
-                      (encoding != NULL && strcasecmp(encoding, "snappy") == 0));
+                     (!is_lines || (encoding != NULL && strcasecmp(encoding, "snappy") == 0));
     return lines == NULL || is_remote ? form : lines;
 }
 

@@ -513,7 +513,9 @@ api_rig_hand(struct api_rig *rig, struct http_request *request)
                    : strcmp(routes[i].path, request->path) != 0)
             continue;
         request->began_ns = env_monotonic_ns(rig->m.env);
-        if ((routes[i].methods & request->method) == 0) return false;
+        const char *argument = routes[i].argument;
+        if (argument != NULL && http_argument(request, argument) == NULL) continue;
+        if ((routes[i].methods & request->method) == 0) continue;
         routes[i].handler(routes[i].context, request);
         return true;
     }
