@@ -67,7 +67,9 @@ changes() { # ARGUMENT...: of requests that are refused with the same status
 }
 claim "pages of other origins change nothing" all_are < <(changes 403 -H Origin:https://evil.test && changes 403 -H Origin:null &&
     changes 403 -H "Origin:https://127.0.0.1:1")
-claim "nor do forms" all_are < <(changes 415 -d a=b && changes 415 -F a=b && changes 415 -H Content-Type:text/plain -d a=b)
+# Clients of InfluxDB send their lines to /write as forms.
+claim "nor do forms" all_are < <({ changes 415 -d a=b && changes 415 -F a=b && changes 415 -H Content-Type:text/plain -d a=b; } |
+    grep -vxF -e "$(printf '%s\n' "415 -d a=b -X POST $url/write" "415 -F a=b -X POST $url/write" "415 -H Content-Type:text/plain -d a=b -X POST $url/write")")
 claim "the rules are as they were" is 200 "$url/config/v1/rules/n/g"
 claim "pages of other origins and forms may read" all_are <<END
 200 -H Origin:https://evil.test -d query=1 $url/api/v1/query
