@@ -36,6 +36,17 @@ is_healthy() {
     curl -s --noproxy '*' -H 'Accept: application/json' "$url/health" | grep -F '"status":"pass"'
 }
 
+# The same result in lines and in one, with a text that ends with a backslash before the next.
+pretty_is_the_same() {
+    local plain pretty
+    printf 'slash{a="q\\\\",b="{,:"} 1 %s\n' "$(now_ms)" >"$work/sent.prom"
+    build/firekeep import --url="$url" "$work/sent.prom" || return 1
+    plain=$(curl -s --noproxy '*' -G "$url/query" --data-urlencode 'q=SELECT * FROM slash' -d db=prometheus)
+    pretty=$(curl -s --noproxy '*' -G "$url/query" --data-urlencode 'q=SELECT * FROM slash' -d db=prometheus -d pretty=true)
+    echo "$plain" "$pretty"
+    [[ $plain == *'"q\\","{,:"'* && $pretty == *'"q\\",'$'\n'* && $(jq -c . <<<"$pretty") == "$plain" ]]
+}
+
 posts() {
     curl -s --noproxy '*' --data-urlencode 'q=SHOW DATABASES' "$url/query" | tee /dev/stderr | grep -qF '[["d"],["prometheus"]]'
 }
@@ -57,6 +68,7 @@ asks() {
         -H 'Accept: application/csv'
     claim "results come in chunks" answers 200 '"partial":true}]}' 'SELECT v FROM m' -d db=d -d chunked=true -d chunk_size=1
     claim "results come in lines" answers 200 '            "statement_id": 0,' 'SELECT v FROM m' -d db=d -d pretty=true
+    claim "and are the same, whatever the texts have" pretty_is_the_same
     claim "several statements are answered" answers 200 '{"statement_id":1,"series":' 'SHOW DATABASES; SHOW MEASUREMENTS' -d db=d
     claim "after an error none is" answers 200 '"error":"undefined function nix()"},{"statement_id":1,"error":"not executed"}' \
         'SELECT nix(v) FROM m; SHOW DATABASES' -d db=d

@@ -123,7 +123,7 @@ put_pretty(struct buf *to, struct bytes text)
              closes = !is_text && (c == '}' || c == ']');
         if (closes) buf_printf(to, "\n%*s", (int)(4 * --depth), "");
         buf_put_u8(to, c);
-        if (c == '"' && (i == 0 || text.at[i - 1] != '\\' || !is_text)) is_text = !is_text;
+        if (c == '"') is_text = !is_text; /* those after a backslash are put with it, below */
         if (is_text && c == '\\' && i + 1 < text.size) buf_put_u8(to, text.at[++i]);
         if (opens) depth++;
         if (opens || (!is_text && c == ',')) buf_printf(to, "\n%*s", (int)(4 * depth), "");
@@ -201,8 +201,10 @@ put_result(struct influxql_request *x, uint32_t statement, const struct result *
                 if (!x->is_pretty) e = send_piece_of(x);
                 continue;
             }
+            bool is_last = !is_cut && i + 1 == result->count;
             if (!x->form.is_csv) buf_put_text(&x->r.text, "]");
-            put_end(x, is_cut || i + 1 < result->count);
+            if (is_last) put_messages(x);
+            put_end(x, !is_last);
             e = send_piece_of(x);
         }
     }
