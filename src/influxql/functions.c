@@ -96,7 +96,7 @@ run_stddev(const struct point_window *w)
     return put_value(w, sqrt(squares / (w->in->count - 1)));
 }
 
-/* Of points of one time the greatest is taken. */
+/* Takes the greatest of the points of the first time, and of the last. */
 static enum err
 run_first(const struct point_window *w)
 {
@@ -235,7 +235,7 @@ run_bottom(const struct point_window *w)
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
-/* How far two times are from each other, in units. */
+/* Returns how far two times are from each other, in units. */
 static double
 distance(int64_t from, int64_t to, double unit_ns)
 {

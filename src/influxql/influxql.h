@@ -11,8 +11,8 @@
 #define INFLUXQL_INFLUXQL_H
 
 #include "influxql/tree.h"
-#include "inputs/influx/influx.h"
 #include "model/select.h"
+#include "wire/point/influx_field.h"
 
 #define INFLUXQL_PROMETHEUS "prometheus" /* the database of other metrics */
 

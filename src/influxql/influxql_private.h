@@ -62,7 +62,7 @@ MUST_CHECK enum err where_split(struct influxql *q, const struct expr *where, st
 /* Evaluates a time such as now() - 1h, in ns. False: it is none. */
 bool where_time(const struct influxql *q, const struct expr *x, int64_t *ret_ns);
 
-/* What a condition is asked about: a row of a series. */
+/* A row of a series, about which a condition is asked. */
 struct frame;
 struct frame_series;
 struct row_of {

@@ -415,7 +415,7 @@ nests_too_deep(struct parser *p)
 static struct expr *parse_expr(struct parser *p, unsigned level);
 static struct select *parse_select(struct parser *p);
 
-/* What stands for an expression after an error. */
+/* Stands for an expression after an error. */
 static struct expr nothing = {.kind = EXPR_BOOLEAN}; /* is never changed */
 
 static struct expr *

@@ -70,7 +70,7 @@ struct expr {
 
 struct select;
 
-/* What FROM names: measurements, or a subquery. */
+/* Measurements or a subquery, as FROM names them. */
 struct iql_source {
     struct bytes database; /* empty: that of the request */
     struct bytes name;     /* empty: `regex` finds the names */

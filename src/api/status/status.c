@@ -20,10 +20,10 @@
 #include "base/log.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
-#include "inputs/influx/influx.h"
 #include "model/usage.h"
 #include "promql/promql.h"
 #include "template/template.h"
+#include "wire/point/influx_field.h"
 
 #define PROMETHEUS_VERSION "3.14.0" /* the version that the API follows */
 
