@@ -310,7 +310,7 @@ unknown type: remote_write, url: 'http://no-such-host.invalid/', proxy_url: 'htt
 refused type: remote_write, url: '$there/api/v1/nothing', authorization: {credentials: hush-refused}
 oauth2 $write, oauth2: {client_id: c, client_secret: hush-client, token_url: '$there/api/v1/token', endpoint_params: {audience: hush-param}, $through}
 sigv4 type: remote_write, url: 'http://$closed/', sigv4: {$aws, session_token: hush-session}
-influx type: influxdb, version: 2, org: o, bucket: b, url: '$there', token: hush-influx
+influx type: influxdb, version: 2, org: o, bucket: b, url: '$there/nothing', token: hush-influx
 click type: clickhouse, url: '$there', table: t, basic_auth: {username: u, password: hush-click}
 tsd type: opentsdb, url: '$there', basic_auth: {username: u, password: hush-password}
 stream type: kinesis, stream: s, session_token: hush-session, endpoint: '$there', $aws

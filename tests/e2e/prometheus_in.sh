@@ -69,7 +69,8 @@ basic_reader 403 200 basic_auth: {username: reader, password: secret}
 basic_writer 200 403 basic_auth: {username: writer, password: secret}
 token 200 200 authorization: {credentials: abc}
 token_wrong 401 401 authorization: {credentials: abd}
-token_other 401 401 authorization: {type: Token, credentials: abc}
+token_other 401 401 authorization: {type: Other, credentials: abc}
+token_influx 200 200 authorization: {type: Token, credentials: abc}
 certificate 200 200 cert_file: sender.pem, key_file: sender.key
 certificate_unknown 401 401 cert_file: stranger.pem, key_file: stranger.key
 certificate_foreign 000 000 cert_file: foreign.pem, key_file: foreign.key
