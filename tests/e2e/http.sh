@@ -109,7 +109,7 @@ alerts_know_metrics() {
 
 unknown_paths() {
     local path
-    for path in /api/v1/write/ /api/v1/writes /api/v2/write /Write /favicon.ico /metrics/x; do
+    for path in /api/v1/write/ /api/v1/writes /api/v4/write /Write /favicon.ico /metrics/x; do
         ask POST "$path"
         status_is 404 || return 1
         ask GET "$path"
