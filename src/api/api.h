@@ -18,6 +18,7 @@
 #include "tsdb/tsdb.h"
 
 struct api;
+struct push_store;
 
 enum { REPLICA_NAMES_BYTES = 256 };
 
@@ -128,6 +129,7 @@ struct api_options {
     struct budget *memory;
     uint64_t decoded_bytes_max;
     const struct otlp_settings *otlp; /* outlives the api */
+    struct push_store *pushed;        /* pushed metrics; NULL: they are refused. Outlives the api */
     bool tenancy;
     bool stored; /* there is a store, not only the log */
     bool lifecycle;

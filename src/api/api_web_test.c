@@ -135,14 +135,18 @@ UNIT_TEST(test_an_invalid_expression_for_origins_is_refused)
 
 /* --- requests that pages of other origins make a browser send --------------------------------- */
 
-/* Says whether a route takes bodies of all types: clients of InfluxDB send theirs as forms. */
+/* Says whether a route takes bodies of all types: clients that send lines say they are forms. */
 static bool
 takes_forms(const char *path)
 {
     static const char *const paths[] = {
-        "/write",        "/api/v2/write",        "/api/v3/write_lp",
-        "/influx/write", "/influx/api/v2/write", "/influx/api/v3/write_lp",
+        "/write",         "/api/v2/write",         "/api/v3/write_lp",
+        "/influx/write",  "/influx/api/v2/write",  "/influx/api/v3/write_lp",
+        "/api/put",       "/api/v1/import",        "/api/v1/import/prometheus",
+        "/metrics/job/*", "/metrics/job@base64/*", "/api/v1/import/csv",
     };
+    static const char prefix[] = "/prometheus";
+    if (strncmp(path, prefix, sizeof prefix - 1) == 0) path += sizeof prefix - 1;
     for (unsigned i = 0; i < sizeof paths / sizeof *paths; i++)
         if (strcmp(paths[i], path) == 0) return true;
     return false;

@@ -651,6 +651,12 @@ admission_gate(struct admission *a)
     return gate;
 }
 
+struct gate *
+admission_users(struct admission *a)
+{
+    return a->gate;
+}
+
 struct gate_sessions
 admission_sessions(struct admission *a)
 {

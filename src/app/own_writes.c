@@ -61,14 +61,28 @@ request_free(struct own_writes *w, struct rw_request *request)
     mem_free(w->options.memory, request, sizeof *request);
 }
 
+/* Says whether writes are taken now. */
 static enum err
-ingest(struct own_writes *w, struct rw_request *request, struct bytes tenant, struct bytes message,
-       struct rules_written *ret, struct why *why)
+check_taken(struct own_writes *w, struct why *why)
+{
+    const char *held = w->options.holds_writes(w->options.context);
+    if (!w->options.takes_writes(w->options.context)) {
+        return why_set(why, ERR_UNSUPPORTED,
+                       "cannot be stored: storage.mode is none, and no destination is configured");
+    }
+    return held != NULL ? why_set(why, ERR_AGAIN, "%s", held) : OK;
+}
+
+enum err
+own_store(struct own_writes *w, enum tsdb_origin origin, struct bytes tenant,
+          const struct rw_request *request, struct rules_written *ret, struct why *why)
 {
     struct tsdb *tsdb = w->options.tsdb;
     struct ingest_result result;
-    enum err e = rw_decode(request, RW_V1, message, tsdb_hash_seed(tsdb), why);
-    if (e == OK) e = tsdb_ingest_own(tsdb, tenant, request, &result, why);
+    enum err e = check_taken(w, why);
+    if (e) return e;
+    e = origin == TSDB_FROM_SERVER ? tsdb_ingest_own(tsdb, tenant, request, &result, why)
+                                   : tsdb_ingest(tsdb, tenant, request, &result, why);
     if (e == ERR_NOMEM) keeper_want_flush(w->options.keeper);
     if (e) return e;
     *ret = (struct rules_written){
@@ -86,15 +100,12 @@ enum err
 own_write(struct own_writes *w, struct bytes tenant, struct bytes message,
           struct rules_written *ret, struct why *why)
 {
-    const char *held = w->options.holds_writes(w->options.context);
-    if (!w->options.takes_writes(w->options.context)) {
-        return why_set(why, ERR_UNSUPPORTED,
-                       "cannot be stored: storage.mode is none, and no destination is configured");
-    }
-    if (held != NULL) return why_set(why, ERR_AGAIN, "%s", held);
+    enum err e = check_taken(w, why);
+    if (e) return e;
     struct rw_request *request = take_request(w);
     if (request == NULL) return why_set(why, ERR_NOMEM, "not enough memory to write");
-    enum err e = ingest(w, request, tenant, message, ret, why);
+    e = rw_decode(request, RW_V1, message, tsdb_hash_seed(w->options.tsdb), why);
+    if (e == OK) e = own_store(w, TSDB_FROM_SERVER, tenant, request, ret, why);
     rw_request_clear(request);
     lock_take(&w->lock);
     struct rw_request *too_many = w->spare;

@@ -35,6 +35,10 @@ void own_writes_free(struct own_writes *writes);
  * ERR_AGAIN, ERR_NOMEM. */
 MUST_CHECK enum err own_write(struct own_writes *writes, struct bytes tenant, struct bytes message,
                               struct rules_written *ret, struct why *why);
+/* Stores a request that was decoded with all checks, as own_write(). `origin`: of its times. */
+MUST_CHECK enum err own_store(struct own_writes *writes, enum tsdb_origin origin,
+                              struct bytes tenant, const struct rw_request *request,
+                              struct rules_written *ret, struct why *why);
 /* Waits until the message with this ticket, and all before, is durable. ERR_AGAIN: the commit
  * failed, and nothing of the message is durable. ERR_CANCELED: the disk hangs; the message may be
  * durable, then or later. */

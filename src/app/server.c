@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/text/time_text.h"
 #include "base/version.h"
+#include "inputs/push/push.h"
 #include "model/storage_layout.h"
 #include "model/usage.h"
 #include "relay/state/directory.h"
@@ -165,8 +166,9 @@ server_reload(void *server, struct why *why)
     if (e == OK) e = config_lists_check(&lists, &next, why);
     if (e == OK && !uploader_is_for(s->uploader, &lists.objects))
         e = why_set(why, ERR_INPUT, "object_storage has changed: restart to use the new values");
-    if (e == OK && !otlp_equal(&s->otlp, &lists.otlp))
-        e = why_set(why, ERR_INPUT, "otlp has changed: restart to use the new values");
+    if (e == OK && !inputs_equal(&s->inputs, &lists.inputs))
+        e = why_set(why, ERR_INPUT,
+                    "otlp or line_listeners have changed: restart to use the new values");
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     uint32_t alertmanager_count = lists.alerting.count;
     bool has_users = lists.access.users.count > 0;
@@ -309,7 +311,8 @@ copy_states(void *context, const char *from, const char *to, struct why *why)
         env_sleep(s->env, 20 * NS_PER_MS);
     if (e == OK) e = path_in(from_dir, sizeof from_dir, from, STORAGE_RELAY, why);
     if (e == OK) e = path_in(to_dir, sizeof to_dir, to, STORAGE_RELAY, why);
-    return e ? e : relay_copy_states(s->env, from_dir, to_dir, &s->memory.foreground, why);
+    if (e == OK) e = relay_copy_states(s->env, from_dir, to_dir, &s->memory.foreground, why);
+    return e || s->pushed == NULL ? e : push_link(s->pushed, to, why);
 }
 
 enum { READER_LOG_BYTES = 64 * 1024 }; /* nothing is written into it */
@@ -498,6 +501,7 @@ server_quiesce(struct server *s)
     worker_stop(&s->reloader);
     api_stop(s->api);
     self_scrape_set(s->self_scrape, 0);
+    line_inputs_stop(s->line_inputs);
     backups_stop(s->backups);
     uploader_stop(s->uploader);
     ruler_stop(s->ruler);
@@ -529,6 +533,7 @@ server_free(struct server *s)
     uploader_end(s->uploader);
     self_scrape_free(s->self_scrape);
     s->self_scrape = NULL;
+    line_inputs_free(s->line_inputs);
     ruler_join(s->ruler);
     stop_alerts(s);
     admission_end(s->admission);
@@ -536,6 +541,7 @@ server_free(struct server *s)
     keeper_stop_committing(&s->keeper);
     admission_free(s->admission);
     api_free(s->api);
+    push_store_free(s->pushed);
     ruler_free(s->ruler);
     own_writes_free(s->writes);
     metric_unregister(&s->notifier_collector.link);
@@ -549,7 +555,7 @@ server_free(struct server *s)
     readers_free(s->readers);
     tsdb_free(s->tsdb);
     uploader_free(s->uploader);
-    otlp_free(&s->otlp);
+    inputs_free(&s->inputs);
     keeper_fini(&s->keeper);
     rule_settings_free(&s->rules);
     retention_rules_free(&s->retention);
@@ -642,6 +648,32 @@ begin_self_scrape(struct server *s, struct why *why)
 }
 
 static enum err
+begin_pushed(struct server *s, struct why *why)
+{
+    char dir[FILE_PATH_BYTES];
+    bool is_logged = s->settings.wal_ack != ACK_DESTINATION;
+    if (!s->is_stored || !is_logged) return OK;
+    enum err e = path_in(dir, sizeof dir, s->settings.storage_path, STORAGE_PUSHED, why);
+    return e ? e : push_store_new(s->env, dir, &s->memory.foreground, &s->pushed, why);
+}
+
+static enum err
+begin_line_inputs(struct server *s, struct why *why)
+{
+    struct line_inputs_options options = {
+        .env = s->env,
+        .memory = &s->memory.foreground,
+        .writes = s->writes,
+        .gate = admission_users(s->admission),
+        .pushed = s->pushed,
+        .lines = s->inputs,
+        .seed = tsdb_hash_seed(s->tsdb),
+        .tenancy = s->settings.tenancy_enabled,
+    };
+    return line_inputs_start(&options, &s->line_inputs, why);
+}
+
+static enum err
 begin_backups(struct server *s, struct why *why)
 {
     struct backups_options options = {
@@ -695,8 +727,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     /* Before the store: a start that fails for these makes no directory. */
     if (e == OK) e = process_check_files(NEW_STORE_FILES, why);
     if (e == OK) e = http_places_check(env, places, place_count, why);
-    s->otlp = lists->otlp;
-    lists->otlp = (struct otlp_in_file){.given = false};
+    s->inputs = lists->inputs;
+    lists->inputs = (struct inputs_in_file){.given = false};
     if (e == OK && lists->objects.given) {
         const struct uploader_options options = {env, &s->memory.foreground};
         e = uploader_new(&options, &lists->objects, &s->uploader, why);
@@ -735,6 +767,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         e = usage_new(env, tsdb_hash_seed(s->tsdb), &s->memory.foreground, &s->usage);
         if (e) why_set(why, e, "not enough memory to start");
     }
+    if (e == OK) e = begin_pushed(s, why);
     if (e == OK) e = server_start_api(s, why);
     if (e == OK) e = begin_alerting(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);
@@ -765,6 +798,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         e = start_http(s, places, place_count, why);
     }
     if (e == OK) e = begin_self_scrape(s, why);
+    if (e == OK) e = begin_line_inputs(s, why);
     if (e == OK && s->is_stored) e = begin_backups(s, why);
     if (e == OK) e = uploader_start(s->uploader, s->tsdb, why);
     if (e == OK && env_thread_start(env, "alerts", alerts_loop, s, &s->alerts_thread))

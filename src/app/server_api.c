@@ -95,7 +95,7 @@ show_config(void *context, struct buf *to)
     downsampling_rules_print_yaml(&s->downsampling, to);
     lock_drop(&s->settings_lock);
     uploader_print_yaml(s->uploader, to);
-    otlp_print_yaml(&s->otlp, to);
+    inputs_print_yaml(&s->inputs, to);
     admission_print_yaml(s->admission, to);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
@@ -385,7 +385,8 @@ server_start_api(struct server *s, struct why *why)
         .usage = s->usage,
         .memory = &s->memory.foreground,
         .decoded_bytes_max = server_decoded_bytes_max(s),
-        .otlp = s->otlp.given ? &s->otlp.settings : &otlp_settings_default,
+        .otlp = s->inputs.given ? &s->inputs.otlp : &otlp_settings_default,
+        .pushed = s->pushed,
         .tenancy = c->tenancy_enabled,
         .lifecycle = c->web_enable_lifecycle,
         .admin = c->web_enable_admin_api,

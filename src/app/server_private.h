@@ -134,6 +134,7 @@ MUST_CHECK enum err admission_new(struct env *env, struct budget *memory,
                                   const char *external_url, void (*on_change)(void *context),
                                   void *context, struct admission **ret_admission, struct why *why);
 struct http_gate admission_gate(struct admission *admission);
+struct gate *admission_users(struct admission *admission); /* the gate, for its users */
 struct gate_sessions admission_sessions(struct admission *admission);
 /* Returns the places where the HTTP server listens, views that live as long as it starts.
  * ERR_INPUT: the service manager passes no socket of that name. */
@@ -164,6 +165,28 @@ bool admission_has_users(const struct admission *admission);
 void admission_print_addresses(struct admission *admission, char *to, size_t to_size);
 /* Writes the host of the first listener on a port, "" for all. False: no listener has a port. */
 bool admission_first_host(struct admission *admission, char *ret_host);
+
+/* --- line_inputs.c ---------------------------------------------------------------------------- */
+
+/* The listeners of `line_listeners`, and the thread that writes pushed metrics again each minute. */
+struct line_inputs;
+struct push_store;
+struct line_inputs_options {
+    struct env *env;
+    struct budget *memory;
+    struct own_writes *writes;
+    struct gate *gate;
+    struct push_store *pushed; /* NULL: none are pushed */
+    struct inputs_in_file lines;
+    uint64_t seed;
+    bool tenancy;
+};
+/* `options->lines` outlives it. Errors of env_listen(), ERR_NOMEM. After an error
+ * line_inputs_free() follows. */
+MUST_CHECK enum err line_inputs_start(const struct line_inputs_options *options,
+                                      struct line_inputs **ret, struct why *why);
+void line_inputs_stop(struct line_inputs *inputs); /* begins to stop; accepts NULL */
+void line_inputs_free(struct line_inputs *inputs);
 
 /* --- series_trace.c --------------------------------------------------------------------------- */
 
@@ -212,7 +235,9 @@ struct server {
     struct metric_collector notifier_collector;
     struct backups *backups;   /* NULL: nothing is stored */
     struct uploader *uploader; /* NULL: there is no bucket */
-    struct otlp_in_file otlp;
+    struct inputs_in_file inputs;
+    struct line_inputs *line_inputs;
+    struct push_store *pushed; /* NULL: nothing is stored */
     struct self_scrape *self_scrape;
     bool is_stored;            /* samples are stored, not only logged */
     _Atomic bool takes_writes; /* relaxed: a write during a change counts as before it */

@@ -946,6 +946,15 @@ gate_set_users(struct gate *g, struct users *users)
     verifier_forget_all(g->verifier);
 }
 
+struct users *
+gate_hold_users(struct gate *g)
+{
+    lock_take(&g->lock);
+    struct users *users = g->users == NULL ? NULL : users_hold(g->users);
+    lock_drop(&g->lock);
+    return users;
+}
+
 void
 gate_set_places(struct gate *g, const unsigned *allowed, size_t count)
 {

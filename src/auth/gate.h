@@ -54,6 +54,8 @@ struct http_gate gate_of_server(struct gate *gate);
 /* Replaces the users; the gate takes a reference of its own. Requests that are being judged keep
  * the old ones, but passwords that are being checked are checked again. */
 void gate_set_users(struct gate *gate, struct users *users);
+/* Returns a reference to the users, for users_release(). NULL: requests need no credentials. */
+struct users *gate_hold_users(struct gate *gate);
 /* Sets the permissions that each place serves, by the index of the place. */
 void gate_set_places(struct gate *gate, const unsigned *allowed, size_t count);
 

@@ -17,6 +17,7 @@ enum lock_rank {
     LOCK_RANK_SCRAPE,     /* held while metrics are printed; their callbacks take any lock below */
     LOCK_RANK_API,        /* request queues; no lock of the store is held when they are taken */
     LOCK_RANK_RULER,      /* the list of rule groups and what is due; held briefly */
+    LOCK_RANK_PUSH,       /* groups of pushed metrics; held while the file of one is written */
     LOCK_RANK_RELAYS,     /* the list of destinations */
     LOCK_RANK_READERS,    /* the list of sources */
     LOCK_RANK_RELAY_OPEN, /* held while a destination is opened or closed */

@@ -159,7 +159,7 @@ needs_restart(const struct config_difference *d)
     for (const struct setting *s = settings_table(); s->name != NULL; s++)
         if (is_setting(d->key, s->name)) return !s->reloadable;
     if (strncmp(d->key, "object_storage.", 15) == 0) return true;
-    if (strncmp(d->key, "otlp.", 5) == 0) return true;
+    if (strncmp(d->key, "otlp.", 5) == 0 || strncmp(d->key, "line_listeners", 14) == 0) return true;
     /* As access_settings_check_reload(): addresses, modes, and whether a listener has TLS. */
     bool comes_or_goes = d->old_value == NULL || d->new_value == NULL;
     if (text_ends_with(d->key, "tls_server_config.cert_file")) return comes_or_goes;
@@ -230,7 +230,7 @@ put_changes(const struct config_check *c, const struct settings *next,
     settings_print_yaml(next, &lists->rules, &lists->alerting, &lists->retention, &yaml);
     downsampling_rules_print_yaml(&lists->downsampling, &yaml);
     object_storage_print_yaml(&lists->objects, &yaml);
-    otlp_print_yaml(&lists->otlp, &yaml);
+    inputs_print_yaml(&lists->inputs, &yaml);
     access_settings_print_yaml(&lists->access, &yaml);
     destinations_print_yaml(&lists->destinations, &yaml);
     sources_print_yaml(&lists->sources, &yaml);

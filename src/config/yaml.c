@@ -24,6 +24,7 @@ static const struct {
     {"", "downsampling"},
     {"", "object_storage"},
     {"", "otlp"},
+    {"", "line_listeners"},
     {"", "rule_files"},
     {"", "tenants"},
     {"", "tls_server_config"},

@@ -7,6 +7,7 @@
 #define INPUTS_INPUT_H
 
 #include "base/err.h"
+#include "wire/shape.h"
 
 struct input_outcome {
     uint64_t points;  /* of the message */
@@ -23,5 +24,8 @@ input_refuse(struct input_outcome *outcome, uint64_t points, const struct why *w
     if (outcome->refused == 0) outcome->first = *why;
     outcome->refused += points;
 }
+
+/* Sorts labels by name, and drops those without a value. False: a name is there twice. */
+bool input_sort_labels(struct label *labels, uint32_t *count);
 
 #endif

@@ -46,7 +46,8 @@ storage_entry_of(const char *name, bool is_dir)
         {STORAGE_WITNESS_0, STORAGE_FILE},  {STORAGE_WITNESS_1, STORAGE_FILE},
         {STORAGE_CATALOG, STORAGE_FILE},    {STORAGE_LOG, STORAGE_DIRECTORY},
         {STORAGE_PARTS, STORAGE_DIRECTORY}, {STORAGE_RELAY, STORAGE_DESTINATIONS},
-        {STORAGE_RULES, STORAGE_DIRECTORY}, {STORAGE_SNAPSHOTS, STORAGE_DIRECTORY},
+        {STORAGE_RULES, STORAGE_DIRECTORY}, {STORAGE_PUSHED, STORAGE_DIRECTORY},
+        {STORAGE_SNAPSHOTS, STORAGE_DIRECTORY},
     };
     for (unsigned i = 0; i < sizeof entries / sizeof *entries; i++) {
         if (strcmp(name, entries[i].name) != 0) continue;

@@ -8,6 +8,7 @@
  *   parts/      a directory for each part                docs/format/part.md, storage_part_of()
  *   relay/      a directory for each destination         docs/format/relay.md, relay_entry_of()
  *   rules/      stored rules, and the state of rules     docs/format/rules.md
+ *   pushed/     groups of pushed metrics                 docs/format/rules.md
  *   RESTORING   mark of an unfinished restore            docs/format/backup.md
  *   snapshots/  storage directories with links to parts
  *
@@ -30,6 +31,7 @@
 #define STORAGE_PARTS     "parts"
 #define STORAGE_RELAY     "relay"
 #define STORAGE_RULES     "rules"
+#define STORAGE_PUSHED    "pushed"
 #define STORAGE_SNAPSHOTS "snapshots"
 
 /* Checks that no restore was interrupted in a storage directory. Callers open nothing in it before.
@@ -38,7 +40,7 @@ MUST_CHECK enum err storage_check_restored(struct env *env, const char *dir, str
 
 enum storage_entry {
     STORAGE_FILE,         /* of the store itself */
-    STORAGE_DIRECTORY,    /* of the store or of rules */
+    STORAGE_DIRECTORY,    /* of the store, of rules or of pushed metrics */
     STORAGE_DESTINATIONS, /* relay/ */
     STORAGE_OTHER,
 };

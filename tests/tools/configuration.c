@@ -27,7 +27,7 @@ static const struct place {
     {"web", NULL, &access_root_schema},
     {"retention", &retention_schema, &downsampling_root_schema},
     {"storage", NULL, &object_storage_root_schema},
-    {"write", NULL, &otlp_root_schema},
+    {"write", NULL, &inputs_root_schema},
     {"global", &global_schema, &rules_root_schema},
     {"alerting", &alerting_schema, NULL},
 };

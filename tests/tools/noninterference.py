@@ -343,7 +343,10 @@ WRITES = ("/api/v1/write", "/write", "/receive", "/api/v1/receive", "/api/v1/pus
 READS = ("/api/v1/read", "/read", "/api/v1/prom/read", "/api/v1/prom/remote/read")
 OTLP = ("/api/v1/otlp/v1/metrics", "/v1/metrics", "/otlp/v1/metrics", "/opentelemetry/v1/metrics")
 LINES = ("/api/v2/write", "/api/v3/write_lp", "/influx/write", "/influx/api/v2/write", "/influx/api/v3/write_lp")
-for name in WRITES + READS + OTLP + LINES:
+TEXTS = ("/api/put", "/api/v1/import", "/api/v1/import/prometheus", "/api/v1/import/csv")
+for name in ("/metrics/job/*", "/metrics/job@base64/*"):
+    REQUESTS[name] = [("", [])]
+for name in WRITES + READS + OTLP + LINES + TEXTS:
     REQUESTS[name] = []  # of_messages() has them
 PROTOBUF = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -374,6 +377,9 @@ def of_messages(route, end_ms):
             yield {"Content-Type": "application/json"}, body
     if route.path in LINES:
         for body in (b"", b"x", b"hidden_metric value=x"):
+            yield {}, body
+    if route.path in TEXTS:
+        for body in (b"x", b"hidden_metric x", b'{"metric":"hidden_metric"}', b"[7]"):
             yield {}, body
     for body in (b"", b"x", b"\x01\x00"):
         yield PROTOBUF, body
@@ -419,7 +425,7 @@ def requests_of(route, now, end_ms):
     for method in ("HEAD", "OPTIONS", "PATCH"):
         yield Request(method, begin + suffix, given)
     yield Request("GET", begin + suffix, given, {"Origin": "http://page.example", "Accept-Encoding": "gzip"})
-    if route.path in WRITES + READS + OTLP:
+    if route.path in WRITES + READS + OTLP + LINES + TEXTS:
         for headers, body in of_messages(route, end_ms):
             yield Request("POST", begin, (), headers, body)
     if route.path == "/federate":

@@ -9,6 +9,20 @@
 #include "inputs/input.h"
 #include "wire/remote/remote_write.h"
 
+/* Forms that are counted. */
+enum input_name {
+    INPUT_NONE,
+    INPUT_OTLP,
+    INPUT_INFLUX,
+    INPUT_OPENTSDB,
+    INPUT_TEXT,
+    INPUT_JSON_LINES,
+    INPUT_CSV,
+    INPUT_PUSH,
+    INPUT_COUNT
+};
+extern struct metric_counter input_requests[INPUT_COUNT];
+
 /* Says how a message ended. */
 struct write_end {
     unsigned status;       /* 204: it was taken, but for what the next two say; else `why` */
@@ -20,8 +34,9 @@ struct write_end {
 struct write_form {
     enum rw_version version; /* of remote write; 0: another form */
     bool is_json;
-    unsigned dialect;      /* of InfluxDB's lines: the version of its API */
+    unsigned dialect;      /* of InfluxDB's lines: the version of its API; of others: theirs */
     const char *encodings; /* what Content-Encoding may be, with ", " between them */
+    enum input_name input; /* of another form than remote write */
     struct metric_counter *requests;
     /* Reads the body, whose unpacked bytes may be in `unpacked`: views of both stay in the request.
      * NULL: remote write. Errors as write.c answers them. */
@@ -37,6 +52,7 @@ struct write_form {
 /* Finds the form of an OTLP message by its Content-Type. NULL: it is of another type. */
 const struct write_form *otlp_form(const struct http_request *request);
 void inputs_metrics_register(void);
+void input_count_refused(enum input_name input, uint64_t points);
 
 /* Gives the body as it was before its Content-Encoding; unpacked bytes are in `to`. ERR_INPUT: it
  * is malformed; ERR_LIMIT: too large; ERR_NOMEM. */
@@ -49,6 +65,10 @@ void put_reasons(const struct write_end *end, char *to, size_t bytes);
 
 /* Finds the form of lines by the path of the request. NULL: they are not sent there. */
 const struct write_form *influx_form(const char *path);
-void influx_metrics_register(void);
+
+/* --- others.c --------------------------------------------------------------------------------- */
+
+/* Finds the form of other inputs by the path of the request. NULL: none is sent there. */
+const struct write_form *other_form(const char *path);
 
 #endif

@@ -10,22 +10,6 @@
 #include "base/text/quote.h"
 #include "inputs/influx/influx.h"
 
-static struct metric_counter influx_requests = {
-    .name = "firekeep_input_requests_total",
-    .help = "Requests with samples in another form than remote write, by that form.",
-    .labels = {{"input", "influx"}}};
-static struct metric_counter influx_refused = {
-    .name = "firekeep_input_refused_points_total",
-    .help = "Points of such requests that were refused before they became samples.",
-    .labels = {{"input", "influx"}}};
-
-void
-influx_metrics_register(void)
-{
-    metric_register_counter(&influx_requests);
-    metric_register_counter(&influx_refused);
-}
-
 /* --- parameters ------------------------------------------------------------------------------- */
 
 enum { V1 = 1, V2, V3 };
@@ -94,7 +78,6 @@ decode_influx(struct api *api, struct http_request *request, const struct write_
         rw_request_clear(to);
         e = why_set(why, ERR_INPUT, "%s", ret->first.text);
     }
-    metric_add(&influx_refused, ret->refused);
     return e;
 }
 
@@ -171,10 +154,10 @@ reply_influx(struct api *api, struct http_request *request, const struct write_f
 const struct write_form *
 influx_form(const char *path)
 {
-#define FORM(VERSION)                                                                            \
-    {                                                                                            \
-        .dialect = (VERSION), .encodings = "gzip, zstd, identity", .requests = &influx_requests, \
-        .decode = decode_influx, .reply = reply_influx                                           \
+#define FORM(VERSION)                                                                     \
+    {                                                                                     \
+        .dialect = (VERSION), .encodings = "gzip, zstd, identity", .input = INPUT_INFLUX, \
+        .decode = decode_influx, .reply = reply_influx                                    \
     }
     static const struct write_form forms[] = {[V1] = FORM(V1), [V2] = FORM(V2), [V3] = FORM(V3)};
 #undef FORM

@@ -9,21 +9,44 @@
 #include "backend/common/pack.h"
 #include "inputs/otlp/otlp.h"
 
-static struct metric_counter otlp_requests = {
-    .name = "firekeep_input_requests_total",
-    .help = "Requests with samples in another form than remote write, by that form.",
-    .labels = {{"input", "otlp"}}};
-static struct metric_counter otlp_refused = {
-    .name = "firekeep_input_refused_points_total",
-    .help = "Points of such requests that were refused before they became samples.",
-    .labels = {{"input", "otlp"}}};
+#define REQUESTS(NAME)                                                                    \
+    {                                                                                     \
+        .name = "firekeep_input_requests_total",                                          \
+        .help = "Requests with samples in another form than remote write, by that form.", \
+        .labels = {                                                                       \
+            {"input", NAME}                                                               \
+        }                                                                                 \
+    }
+#define REFUSED(NAME)                                                                    \
+    {                                                                                    \
+        .name = "firekeep_input_refused_points_total",                                   \
+        .help = "Points of such requests that were refused before they became samples.", \
+        .labels = {                                                                      \
+            {"input", NAME}                                                              \
+        }                                                                                \
+    }
+#define EACH_INPUT(OF)                                                                            \
+    {                                                                                             \
+        [INPUT_OTLP] = OF("otlp"), [INPUT_INFLUX] = OF("influx"),                                 \
+        [INPUT_OPENTSDB] = OF("opentsdb"), [INPUT_TEXT] = OF("text"),                             \
+        [INPUT_JSON_LINES] = OF("json_lines"), [INPUT_CSV] = OF("csv"), [INPUT_PUSH] = OF("push") \
+    }
+struct metric_counter input_requests[INPUT_COUNT] = EACH_INPUT(REQUESTS);
+static struct metric_counter input_refused[INPUT_COUNT] = EACH_INPUT(REFUSED);
 
 void
 inputs_metrics_register(void)
 {
-    metric_register_counter(&otlp_requests);
-    metric_register_counter(&otlp_refused);
-    influx_metrics_register();
+    for (unsigned i = INPUT_NONE + 1; i < INPUT_COUNT; i++) {
+        metric_register_counter(&input_requests[i]);
+        metric_register_counter(&input_refused[i]);
+    }
+}
+
+void
+input_count_refused(enum input_name input, uint64_t points)
+{
+    metric_add(&input_refused[input], points);
 }
 
 /* --- the body --------------------------------------------------------------------------------- */
@@ -83,7 +106,6 @@ decode_otlp(struct api *api, struct http_request *request, const struct write_fo
     buf_fini(&text);
     if (e == OK)
         e = otlp_decode(api->options.otlp, body, tsdb_hash_seed(api->options.tsdb), to, ret, why);
-    metric_add(&otlp_refused, ret->refused);
     return e;
 }
 
@@ -131,12 +153,12 @@ const struct write_form *
 otlp_form(const struct http_request *request)
 {
     static const struct write_form protobuf = {.encodings = "gzip, zstd, identity",
-                                               .requests = &otlp_requests,
+                                               .input = INPUT_OTLP,
                                                .decode = decode_otlp,
                                                .reply = reply_otlp};
     static const struct write_form json = {.is_json = true,
                                            .encodings = "gzip, zstd, identity",
-                                           .requests = &otlp_requests,
+                                           .input = INPUT_OTLP,
                                            .decode = decode_otlp,
                                            .reply = reply_otlp};
     const char *type = http_header(request, "Content-Type");

@@ -178,7 +178,7 @@ static struct metric_histogram latency = {
 static void reply_remote(struct api *api, struct http_request *request,
                          const struct write_form *form, const struct write_end *end);
 static const struct write_form form_v1 = {
-    .version = RW_V1, .encodings = "snappy", .requests = &requests_v1, .reply = reply_remote};
+    .version = RW_V1, .encodings = "snappy, zstd", .requests = &requests_v1, .reply = reply_remote};
 static const struct write_form form_v2 = {
     .version = RW_V2, .encodings = "snappy", .requests = &requests_v2, .reply = reply_remote};
 
@@ -252,6 +252,8 @@ form_of(const struct api *api, const struct http_request *request)
     if (size >= sizeof otlp - 1 && strcmp(path + size - (sizeof otlp - 1), otlp) == 0)
         return otlp_form(request);
     const struct write_form *form = parse_content_type(type), *lines = influx_form(path);
+    const struct write_form *other = other_form(path);
+    if (other != NULL) return other;
     bool has_type = type != NULL && skip_blanks(type)[0] != '\0';
     bool is_lines = has_type ? form == NULL : http_argument(request, "db") != NULL;
     bool is_remote = strcmp(path, "/write") == 0 &&
@@ -526,6 +528,7 @@ decode_other(struct api *api, struct http_request *request, const struct write_f
     const struct user *user = gate_user(request);
     w->overwritten = 0;
     enum err e = form->decode(api, request, form, &w->message, &w->request, ret, why);
+    input_count_refused(form->input, ret->refused);
     if (e || user == NULL || user->write_labels.size == 0) return e;
     return rw_overwrite_labels(&w->request, user->write_labels, &w->overwritten, why);
 }
@@ -534,7 +537,14 @@ static enum err
 decode_remote(struct api *api, struct http_request *request, enum rw_version version,
               struct write_memory *w, struct why *why)
 {
+    const char *encoding = http_header(request, "Content-Encoding");
     size_t size;
+    if (encoding != NULL && strcasecmp(encoding, "zstd") == 0) { /* as VictoriaMetrics' agent */
+        struct bytes body;
+        enum err bad = unpack_body(api, request, &w->message, &body, why);
+        return bad ? bad
+                   : decode_message(api, request, version, api->options.hand_over != NULL, w, why);
+    }
     enum err e = snappy_size(http_body(request), api->options.decoded_bytes_max, &size);
     if (e == ERR_INPUT) return why_set(why, e, "the body is not a snappy block");
     if (e == ERR_LIMIT) {
@@ -788,7 +798,7 @@ write_refusal(struct api *api, struct http_request *request, const struct write_
         why_set(why, ERR_INPUT, "unsupported content encoding: expected %s", form->encodings);
         return 415;
     }
-    metric_inc(form->requests);
+    metric_inc(form->requests != NULL ? form->requests : &input_requests[form->input]);
     unsigned refused = one_tenant_named(api, request, ret_tenant, why);
     if (refused != 0) return refused;
     if (!api->options.takes_writes(api->options.context)) {

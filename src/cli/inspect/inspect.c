@@ -354,7 +354,7 @@ print_bytes(struct report *r, const struct inspect_dir *d)
     report_field(r, "index", "parts: index", value_size(d->index_bytes));
     report_field(r, "meta", "parts: meta.json", value_size(d->meta_bytes));
     report_field(r, "log", "log", value_size(d->log_bytes));
-    report_field(r, "rules", "stored rules, state", value_size(d->rules_bytes));
+    report_field(r, "rules", "stored rules, state, pushed metrics", value_size(d->rules_bytes));
     report_field(r, "small", "MANIFEST, small files", value_size(d->small_bytes));
     report_field(r, "others", "other files", value_size(d->other_bytes));
     report_field(r, "total", "total",

@@ -13,7 +13,7 @@ config_lists_free(struct config_lists *lists)
     retention_rules_free(&lists->retention);
     downsampling_rules_free(&lists->downsampling);
     object_storage_free(&lists->objects);
-    otlp_free(&lists->otlp);
+    inputs_free(&lists->inputs);
     access_settings_free(&lists->access);
 }
 
@@ -52,7 +52,7 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
     if (reader_goes_on(e))
         e = after_pass(e, object_storage_yaml(file_name, text, settings, &lists.objects, why), &in);
     if (reader_goes_on(e))
-        e = after_pass(e, otlp_yaml(file_name, text, settings, &lists.otlp, why), &in);
+        e = after_pass(e, inputs_yaml(file_name, text, settings, &lists.inputs, why), &in);
     if (reader_goes_on(e))
         e = after_pass(e, access_settings_yaml(file_name, text, settings, &lists.access, why), &in);
     if (e)
@@ -78,6 +78,10 @@ check_unlogged(const struct config_lists *lists, const struct settings *settings
         return why_set(why, ERR_INPUT,
                        "self-scrape.interval cannot be set with %s: its samples need a log", with);
     }
+    if (lists->inputs.line_count > 0)
+        return why_set(
+            why, ERR_INPUT,
+            "line_listeners cannot be used with %s: lines are not answered, and need a log", with);
     for (uint32_t i = 0; i < lists->destinations.count; i++) {
         const struct destination_settings *d = &lists->destinations.items[i];
         if (d->type == DESTINATION_S3 || d->type == DESTINATION_FILE) {

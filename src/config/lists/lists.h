@@ -266,23 +266,38 @@ extern const struct schema object_cache_schema;
 extern const struct schema object_storage_schema;
 extern const struct schema object_storage_root_schema;
 
-/* --- `otlp`: otlp.c --------------------------------------------------------------------------- */
+/* --- `otlp` and `line_listeners`: inputs.c ---------------------------------------------------- */
 
-/* Zeroed, the section is not there. */
-struct otlp_in_file {
-    bool given;
-    struct otlp_settings settings;
+enum line_protocol { LINES_GRAPHITE, LINES_OPENTSDB };
+
+struct line_listener_settings {
+    enum line_protocol type;
+    const char *address;
+    const char *user, *tenant; /* NULL: not given */
+    const char *separator;
+    const char **allow, **templates;
+    uint32_t allow_count, template_count;
+    uint32_t connections_max;
+    int64_t idle_ms;
+};
+
+/* Zeroed, the sections are not there. */
+struct inputs_in_file {
+    bool given; /* otlp */
+    struct otlp_settings otlp;
+    struct line_listener_settings *lines;
+    uint32_t line_count;
     struct arena *arena;
 };
-void otlp_free(struct otlp_in_file *otlp);
-MUST_CHECK enum err otlp_yaml(const char *file_name, struct bytes text,
-                              const struct settings *settings, struct otlp_in_file *ret_otlp,
-                              struct why *why);
-bool otlp_equal(const struct otlp_in_file *a, const struct otlp_in_file *b);
-void otlp_print_yaml(const struct otlp_in_file *otlp, struct buf *to);
+void inputs_free(struct inputs_in_file *inputs);
+MUST_CHECK enum err inputs_yaml(const char *file_name, struct bytes text,
+                                const struct settings *settings, struct inputs_in_file *ret_inputs,
+                                struct why *why);
+bool inputs_equal(const struct inputs_in_file *a, const struct inputs_in_file *b);
+void inputs_print_yaml(const struct inputs_in_file *inputs, struct buf *to);
 
 /* For the reference. */
-extern const struct schema otlp_root_schema;
+extern const struct schema inputs_root_schema;
 
 /* --- keys for rules that are not settings: rules/ --------------------------------------------- */
 
@@ -355,7 +370,7 @@ struct config_lists {
     struct retention_rules retention;
     struct downsampling_rules downsampling;
     struct object_storage objects;
-    struct otlp_in_file otlp;
+    struct inputs_in_file inputs;
     struct access_settings access; /* access_settings_complete() has to follow */
 };
 void config_lists_free(struct config_lists *lists);

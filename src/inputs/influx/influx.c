@@ -264,19 +264,12 @@ refuse_value(struct line_decoder *d, struct bytes field, const char *format, ...
                   shown_of(d->measurement).text, sentence);
 }
 
-static int
-label_order(const void *a, const void *b)
-{
-    return bytes_compare(((const struct label *)a)->name, ((const struct label *)b)->name);
-}
-
 /* Reads the tags up to the blank before the fields. A tag `__name__` that repeats the measurement,
  * as Prometheus' own writer has it, is none. */
 static enum err
 read_tags(struct line_decoder *d, const uint8_t **at)
 {
     const uint8_t *p = *at, *const end = d->end;
-    bool is_sorted = true;
     d->tag_count = 0;
     while (p < end && *p == ',') {
         struct label tag;
@@ -298,16 +291,10 @@ read_tags(struct line_decoder *d, const uint8_t **at)
             continue;
         }
         if (d->tag_count == TAGS_MAX) return malformed(d, "more than 256 tags");
-        if (d->tag_count > 0 && bytes_compare(d->tags[d->tag_count - 1].name, tag.name) >= 0)
-            is_sorted = false;
         d->tags[d->tag_count++] = tag;
     }
     *at = p;
-    if (is_sorted) return OK;
-    qsort(d->tags, d->tag_count, sizeof *d->tags, label_order);
-    for (uint32_t i = 1; i < d->tag_count; i++)
-        if (label_order(&d->tags[i - 1], &d->tags[i]) == 0) return malformed(d, "duplicate tags");
-    return OK;
+    return input_sort_labels(d->tags, &d->tag_count) ? OK : malformed(d, "duplicate tags");
 }
 
 /* Reads digits that end with `i` or `u`. */

@@ -942,7 +942,7 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
     struct dir_pass x = {.options = options, .result = r, .dir = dir, .cache = cache, .why = why};
     enum err e = path_in(x.parts_dir, sizeof x.parts_dir, dir, STORAGE_PARTS, why);
     if (e) return e;
-    struct listing_pass rules = {.bytes = 0};
+    struct listing_pass rules = {.bytes = 0}, pushed = {.bytes = 0};
     arena_init(&r->arena, options->memory, 0, 0);
     e = manifest_look(&x);
     for (uint32_t i = 0; i < x.manifest.part_count && e == OK; i++) {
@@ -956,8 +956,9 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
     if (e == OK) e = list(&x, STORAGE_PARTS, parts_each, NULL);
     if (e == OK) e = list(&x, STORAGE_LOG, wal_each, NULL);
     if (e == OK) e = list(&x, STORAGE_RULES, sum_each, &rules);
+    if (e == OK) e = list(&x, STORAGE_PUSHED, sum_each, &pushed);
     if (e == OK) e = list(&x, STORAGE_SNAPSHOTS, snapshots_each, NULL);
-    r->rules_bytes = rules.bytes;
+    r->rules_bytes = rules.bytes + pushed.bytes;
     /* The order of a listing is not defined. */
     if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_name);
     if (r->snapshot_count > 0)

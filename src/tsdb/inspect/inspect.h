@@ -217,7 +217,7 @@ struct inspect_dir {
     uint64_t index_bytes;
     uint64_t meta_bytes;
     uint64_t log_bytes;   /* all files in wal/ */
-    uint64_t rules_bytes; /* all files in rules/ */
+    uint64_t rules_bytes; /* all files in rules/ and pushed/ */
     uint64_t small_bytes; /* FORMAT, LOCK, MANIFEST */
     uint64_t other_bytes;
 };
