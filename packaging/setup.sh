@@ -25,7 +25,7 @@ ARM64_ROOT_PACKAGES=(
     libc-bin bash coreutils diffutils findutils grep gzip mawk procps sed tar util-linux base-passwd
     ca-certificates curl
 )
-PEER_PACKAGES=(prometheus prometheus-node-exporter prometheus-alertmanager influxdb curl)
+PEER_PACKAGES=(prometheus prometheus-node-exporter prometheus-alertmanager influxdb influxdb-client curl)
 # Debian 13 has another clang and no ClickHouse; tests that need it are skipped.
 export CLANG=14
 CLICKHOUSE_PACKAGES=(clickhouse-server)

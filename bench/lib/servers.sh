@@ -26,6 +26,7 @@ program_of() {
     prometheus) command -v prometheus ;;
     prometheus3) echo "$peers/prometheus/usr/bin/prometheus" ;;
     victoriametrics) echo "$peers/victoria-metrics/usr/bin/victoria-metrics" ;;
+    influxdb) command -v influxd ;;
     *) return 1 ;;
     esac
 }
@@ -39,6 +40,7 @@ version_of() {
     local log=$peers/victoria-metrics/usr/share/doc/victoria-metrics/changelog.Debian.gz
     case $1 in
     firekeep) build/firekeep version | sed 's/ (.*//' ;;
+    influxdb) influxd version | sed 's/ (.*//' ;;
     victoriametrics) zcat "$log" | sed -n '1s/) .*/)/p' ;; # has no command for it
     *) "$(program_of "$1")" --version 2>&1 | sed -n '1s/ (.*//p' ;;
     esac
@@ -58,6 +60,7 @@ arguments_of() {
         ((${#features[@]} == 0)) || printf '%s\n' "--enable-feature=$(IFS=, && echo "${features[*]}")"
         ((${#prometheus_flags[@]} == 0)) || printf '%s\n' "${prometheus_flags[@]}"
         ;;
+    influxdb) printf '%s\n' run -config DIR.conf ;;
     victoriametrics)
         printf '%s\n' "-storageDataPath=DIR" "-httpListenAddr=127.0.0.1:PORT" \
             -retentionPeriod=10y -loggerLevel=WARN -selfScrapeInterval=0
@@ -76,6 +79,7 @@ command_of() {
 ready_url() {
     case $1 in
     victoriametrics) echo "$url/health" ;;
+    influxdb) echo "$url/ping" ;;
     *) echo "$url/-/ready" ;;
     esac
 }
@@ -83,11 +87,14 @@ ready_url() {
 # Starts the server without waiting until it is ready.
 launch_server() {
     local arguments
-    mapfile -t arguments < <(arguments_of "$1" | sed "s|DIR|$dir|g; s|PORT|$port|g")
+    mapfile -t arguments < <(arguments_of "$1" | sed "s|DIR|$dir|g; s|PORT1|$((port + 1))|g; s|PORT|$port|g")
     url=http://127.0.0.1:$port
     echo 'global: {}' >"$dir.yml"
     [[ -z $out_of_order ]] ||
         printf 'storage:\n  tsdb:\n    out_of_order_time_window: %s\n' "$out_of_order" >>"$dir.yml"
+    printf '%s\n' "bind-address = \"127.0.0.1:$((port + 1))\"" '[meta]' "dir = \"$dir/meta\"" '[data]' "dir = \"$dir/data\"" \
+        "wal-dir = \"$dir/wal\"" 'query-log-enabled = false' '[http]' "bind-address = \"127.0.0.1:$port\"" \
+        'log-enabled = false' >"$dir.conf"
     start "$1" "$(program_of "$1")" "${arguments[@]}"
     # shellcheck disable=SC2154 # set by tests/lib.sh
     pid=${pids[$(_index_of "$1")]}

@@ -1,0 +1,50 @@
+#!/bin/bash
+# input_clients.sh - clients that others publish write and read: the SDK of OpenTelemetry, node-influx, prom-client's
+# Pushgateway, and the shell of InfluxDB.
+
+. tests/lib.sh
+read -r port < <(free_ports 1)
+url=http://127.0.0.1:$port
+export NODE_PATH=${PEERS:-build/peers}/npm/node_modules
+
+shell() { # TEXT ARGUMENT...: what the shell of InfluxDB prints
+    influx -host 127.0.0.1 -port "$port" -precision rfc3339 "${@:2}" >"$work/said" 2>&1
+    local status=$?
+    cat "$work/said"
+    [[ $status == 0 && -z $1 ]] || grep -qE -- "$1" "$work/said"
+}
+
+imports() {
+    cat >"$work/lines" <<END
+# DDL
+CREATE DATABASE moved
+# DML
+# CONTEXT-DATABASE: moved
+cpu,host=a usage=1.5,cores=4i 1700000000
+cpu,host=b usage=2.5 1700000010
+END
+    shell 'Processed 2 inserts' -import -path="$work/lines" -precision=s
+}
+
+claim "a server starts" start_firekeep server "$work/data" "$port"
+if [[ -d $NODE_PATH/influx ]]; then
+    for client in influx prom otlp-proto otlp-json; do
+        claim "$client writes and reads" timeout 60 node tests/tools/input_clients.js "$client" "$url"
+    done
+else
+    skip "clients of npm" "tests/peers/fetch_npm has not fetched them"
+fi
+if command -v influx >/dev/null; then
+    claim "the shell of InfluxDB imports a file" imports
+    claim "it shows databases" shell '^moved$' -execute 'SHOW DATABASES'
+    claim "it shows fields" shell '^cores +integer' -database moved -execute 'SHOW FIELD KEYS'
+    claim "it selects" shell '^2023-11-14T22:13:20Z +4 +a +1.5' -database moved -execute 'SELECT * FROM cpu LIMIT 1'
+    claim "it inserts" shell '' -database moved -execute 'INSERT cpu,host=c usage=7'
+    claim "which is there" shell ' 7$' -database moved -execute "SELECT usage FROM cpu WHERE host = 'c'"
+    claim "it prints CSV" shell '^cpu,1700000000000000000,1.5' -database moved -format csv -precision ns \
+        -execute "SELECT usage FROM cpu WHERE host = 'a'"
+else
+    skip "the shell of InfluxDB" "influx is not there"
+fi
+stop server
+done_testing
