@@ -294,6 +294,11 @@ read_request_line(struct http_head *h, char *line, const char **ret_why)
         !ascii_is_digit((uint8_t)version[5]) || version[6] != '.' ||
         !ascii_is_digit((uint8_t)version[7]))
         return 400;
+    if (strcmp(line, "PRI") == 0 && version[5] == '2') { /* how HTTP/2 begins */
+        *ret_why = "HTTP/2 is not supported: send OTLP by HTTP, as the exporter otlphttp, and not "
+                   "by gRPC as to port 4317";
+        return 505;
+    }
     h->method = line;
     h->old = version[7] == '0';
     h->keeps = !h->old;

@@ -61,6 +61,7 @@ UNIT_TEST(test_a_malformed_head_is_refused)
         {"GET / http/1.1\r\n\r\n", 400},
         {"GET / HTTP/1.1x\r\n\r\n", 400},
         {"GET / HTTP/2.0\r\n\r\n", 505},
+        {"PRI * HTTP/2.0\r\n\r\n", 505},
         {"GET /a%zz HTTP/1.1\r\n\r\n", 400},
         {"GET /a%00 HTTP/1.1\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400},

@@ -145,3 +145,4 @@ claim "and credentials" answered 401 '' /api/put '[]'
 claim "a group has the labels of its user" answered 200 '' /metrics/job/x $'of_group 1\n' -H 'Authorization: Bearer abc'
 claim "which are there, too" has 'of_group{zone="z1"}' 1 -H 'Authorization: Bearer def'
 claim "the server stops again" stop firekeep
+done_testing
