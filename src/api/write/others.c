@@ -214,7 +214,9 @@ decode_push(struct api *api, struct http_request *request, const struct write_fo
     struct buf text;
     (void)form;
     if (api->options.pushed == NULL)
-        return why_set(why, ERR_UNSUPPORTED, "pushed metrics need a storage directory");
+        return why_set(why, ERR_UNSUPPORTED,
+                       "pushed metrics are kept on this machine: use storage.mode=local, and "
+                       "another wal.ack than destination");
     if (one_tenant_named(api, request, &push.tenant, why) != 0) return ERR_INPUT;
     push.path = strstr(push.path, begin) + sizeof begin - 1; /* as the route has it */
     if (user != NULL) push.write_labels = user->write_labels;
