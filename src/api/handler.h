@@ -115,6 +115,7 @@ struct api {
     _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
 
     _Atomic bool stopping;                /* relaxed: a request that misses it is served */
+    _Atomic bool took_deltas;             /* relaxed: since the start */
     _Atomic(const char *) reads_canceled; /* relaxed; the reason, or NULL if reads go on */
 
     struct lock lock; /* LOCK_RANK_API; guards to the next blank line */

@@ -12,6 +12,7 @@
 struct input_outcome {
     uint64_t points;  /* of the message */
     uint64_t refused; /* of these */
+    uint64_t deltas;  /* of the others: what was added since the point before */
     struct why first; /* why the first was */
     uint64_t line;    /* of lines: the number of that, from 1 */
     char line_text[72];

@@ -1,4 +1,4 @@
-/* sample.c - words for reasons, kinds and types. */
+/* sample.c - words for reasons, kinds and types; what start times say. */
 #include "model/sample.h"
 
 const char *
@@ -48,4 +48,25 @@ metric_type_word(enum metric_type type)
         [METRIC_STATESET] = "stateset",
     };
     return (unsigned)type < METRIC_TYPE_COUNT ? words[type] : "unknown";
+}
+
+bool
+starts_show_reset(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms)
+{
+    if (start_ms == 0 || start_ms >= t_ms || start_ms < before_ms) return false;
+    if (start_ms > before_ms) return true;
+    /* It starts at the time of the sample before: a delta, if that sample has a start, too. */
+    return start_before_ms != 0 && start_before_ms < before_ms;
+}
+
+bool
+starts_are_of_deltas(const int64_t *starts_ms, const int64_t *times_ms, uint32_t count)
+{
+    uint32_t row = 0;
+    for (uint32_t i = 1; i < count && row < 2; i++) {
+        bool is_reset =
+            starts_show_reset(starts_ms[i - 1], times_ms[i - 1], starts_ms[i], times_ms[i]);
+        row = is_reset ? row + 1 : 0;
+    }
+    return row == 2 || (row == 1 && count == 2);
 }

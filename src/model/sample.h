@@ -53,6 +53,13 @@ ranges_hold(const struct time_range *list, uint32_t count, int64_t t_ms)
     return false;
 }
 
+/* True if a new start time between two samples says that the counter was reset: a counter was
+ * restarted, or the second sample is a delta. */
+bool starts_show_reset(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms);
+/* True if they do so twice in a row, or between two samples that are all: then a series whose start
+ * times (0: unknown) and times these are has deltas. */
+bool starts_are_of_deltas(const int64_t *starts_ms, const int64_t *times_ms, uint32_t count);
+
 /* The three kinds of items that the ledger counts. */
 enum ledger_kind { LEDGER_FLOAT, LEDGER_HISTOGRAM, LEDGER_EXEMPLAR, LEDGER_KIND_COUNT };
 /* "float", "histogram", "exemplar". */

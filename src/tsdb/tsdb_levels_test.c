@@ -486,6 +486,51 @@ UNIT_TEST(test_late_samples_are_joined_or_lose_and_change_nothing_else)
     assert_true(by_window > 0);
 }
 
+static void
+count_deltas(void *context, struct bytes labels, const struct sample_batch *batch, uint32_t index)
+{
+    bool is_delta = series_of(labels) == 2 && batch->starts_ms != NULL &&
+                    batch->starts_ms[index] == batch->times_ms[index] - STEP_MS;
+    *(uint32_t *)context += is_delta;
+}
+
+/* Beside a counter with the same samples, whose start time is that of all. */
+UNIT_TEST(test_deltas_stay_samples_with_their_start_times)
+{
+    enum { SAMPLES = 6 * 240 };
+    static struct world w;
+    world_init(&w, 301);
+    w.now_ms += SAMPLES * STEP_MS;
+    sim_env_advance_ns(w.m.sim, SAMPLES * STEP_MS * NS_PER_MS);
+    for (uint32_t s = 2; s < 4; s++) {
+        char labels[40];
+        struct rq rq;
+        snprintf(labels, sizeof labels, "__name__=m,n=%u", s);
+        rq_init(&rq, RW_V2);
+        rq_series(&rq, labels);
+        for (uint32_t i = 1; i <= SAMPLES; i++) {
+            int64_t t_ms = w.begin_ms + i * STEP_MS;
+            uint64_t bits = double_bits((double)rng_below(&w.r, 1 << 30) / 7);
+            rq_float(&rq, t_ms, bits, s == 2 ? t_ms - STEP_MS : w.begin_ms);
+        }
+        must(machine_send(&w.m, "a", &rq));
+        rq_fini(&rq);
+    }
+    machine_commit(&w.m);
+    for (unsigned i = 0; i < 8; i++)
+        send_until(&w, w.now_ms + 2 * COARSE_MS);
+    merge(&w, TSDB_MERGE_FULL);
+    read_hours(&w);
+    assert_true(w.rollups_read > 0);
+    struct question q;
+    uint32_t deltas = 0;
+    question_init(&q, "a", every_series, 1, INT64_MIN / 2, INT64_MAX / 2);
+    must(machine_select(&w.m, &q, count_deltas, &deltas));
+    assert_int_equal(deltas, SAMPLES);
+    question_fini(&q);
+    world_fini(&w);
+}
+
 int
 main(void)
 {
@@ -494,6 +539,7 @@ main(void)
         cmocka_unit_test_teardown(test_deleted_windows_are_hidden_and_others_stay, tell_seed),
         cmocka_unit_test_teardown(test_late_samples_are_joined_or_lose_and_change_nothing_else,
                                   tell_seed),
+        cmocka_unit_test_teardown(test_deltas_stay_samples_with_their_start_times, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

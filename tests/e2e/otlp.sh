@@ -43,7 +43,34 @@ taken_by_all_paths() {
     done
 }
 
+points() { # NAME TEMPORALITY VALUE...: a sum with a point each minute, the last one at $last
+    local name=$1 temporality=$2 start=$((last - 60 * ($# - 2))) t text=
+    t=$start
+    shift 2
+    for value; do
+        ((temporality == 2)) || start=$t
+        t=$((t + 60))
+        text+=,'{"asDouble":'$value',"startTimeUnixNano":"'$start'000000000","timeUnixNano":"'$t'000000000"}'
+    done
+    echo '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"'"$name"'","sum":{"isMonotonic":true,' \
+        '"aggregationTemporality":'"$temporality"',"dataPoints":['"${text#,}"']}}]}]}]}' >"$work/points"
+}
+
+increases() { # NAME VALUE
+    local said
+    said=$(curl -s --noproxy '*' -G "$url/api/v1/query" --data-urlencode "query=increase($1[6m])" --data-urlencode time="$last")
+    echo "$said"
+    [[ $said == *"\"$2\"]"* ]]
+}
+
 asks() {
+    local last=$(($(date +%s) / 60 * 60))
+    points deltas 1 3 5 2 4 6
+    claim "deltas are taken" answered 200 '{}' /v1/metrics "$work/points"
+    claim "their increase is their sum" increases deltas_total 20
+    points cumulative 2 3 8 10 14 20
+    claim "cumulative sums are taken" answered 200 '{}' /v1/metrics "$work/points"
+    claim "their increase is extrapolated" increases cumulative_total 19.125
     claim "all paths take metrics" taken_by_all_paths
     message zipped | gzip >"$work/zipped"
     claim "gzip is unpacked" answered 200 '{}' /v1/metrics "$work/zipped" -H 'Content-Encoding: gzip'

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "backend/common/pack.h"
+#include "base/log.h"
 #include "inputs/otlp/otlp.h"
 
 #define REQUESTS(NAME)                                                                    \
@@ -106,6 +107,10 @@ decode_otlp(struct api *api, struct http_request *request, const struct write_fo
     buf_fini(&text);
     if (e == OK)
         e = otlp_decode(api->options.otlp, body, tsdb_hash_seed(api->options.tsdb), to, ret, why);
+    if (e == OK && ret->deltas > 0 && !atomic_exchange(&api->took_deltas, true))
+        log_warn("otlp: deltas are stored; remote read, and destinations without start times, pass "
+                 "them on as samples of which rate() makes nothing",
+                 KV("peer", http_peer(request)));
     return e;
 }
 

@@ -378,6 +378,7 @@ read_point(struct otlp *o, const struct point_fields *f, struct bytes message, s
     if (o->metric.is_delta && p->start_ns > p->t_ns)
         return refuse_point(o, "a delta that begins after its end");
     if (p->start_ms > p->t_ms) p->start_ms = 0;
+    o->outcome->deltas += o->metric.is_delta;
     enum err e = point_labels(o, f->attributes, message);
     if (e == OK && f->exemplars != 0) e = read_exemplars(o, message, f->exemplars, p);
     if (e) return e;

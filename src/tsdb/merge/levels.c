@@ -9,7 +9,8 @@
  * includes rollups already, its samples are joined with them whatever they take.
  *
  * Not rolled up are windows that are not wholly in the time of the output, in which another live
- * part may have samples, or which may have floats and histograms.
+ * part may have samples, or which may have floats and histograms; and deltas, since a rollup has no
+ * start times, by which they are known.
  *
  * Invariants:
  * 1. Samples of the chunk are of whole windows of its resolution, but for the last window, and
@@ -434,6 +435,12 @@ make_windows(struct merge_levels *l, uint32_t until, uint32_t *ret_count)
     return e;
 }
 
+static bool
+has_deltas(const struct merge_levels *l, uint32_t count)
+{
+    return l->has_starts && starts_are_of_deltas(l->starts, l->times, count);
+}
+
 /* Finds whether rollups of these windows take at most half of what the samples take. After a chunk
  * that was clearly worth it, the next few are taken to be. */
 static enum err
@@ -487,7 +494,8 @@ chunk_out(struct part_merge *m, uint32_t until)
     struct merge_levels *l = m->levels;
     uint32_t windows = 0;
     bool worth = false;
-    enum err e = until > 0 && l->chunk_resolution_ms > 0 ? make_windows(l, until, &windows) : OK;
+    bool rolls_up = until > 0 && l->chunk_resolution_ms > 0 && !has_deltas(l, until);
+    enum err e = rolls_up ? make_windows(l, until, &windows) : OK;
     if (e == OK && windows > 0) e = find_worth(l, windows, until, &worth);
     for (uint32_t i = 0; i < windows && worth && e == OK; i++) {
         const void *window = &l->windows[i];
@@ -633,7 +641,9 @@ take_samples(struct part_merge *m, const struct sample_batch *batch, uint32_t fr
     enum err e = enter_window(m, t_ms);
     if (e == OK && l->sample_count > 0 &&
         (l->sample_count == chunk_most(l) || chunk_bytes(l) >= CHUNK_BYTES))
-        e = l->chunk_resolution_ms == 0 ? chunk_out(m, l->sample_count) : open_window(m);
+        e = l->chunk_resolution_ms == 0 || has_deltas(l, l->sample_count)
+                ? chunk_out(m, l->sample_count)
+                : open_window(m);
     if (e) return e;
     if (l->has_open) {
         count_rolled(m, 1, 0, 0);

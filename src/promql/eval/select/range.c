@@ -85,7 +85,7 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
     bool floats = s->count > 0;
     w->times_ms = floats ? s->times_ms + s->begin : NULL;
     w->values = floats ? s->values + s->begin : NULL;
-    w->starts_ms = floats && s->looks_at_starts ? s->starts_ms + s->begin : NULL;
+    w->starts_ms = floats && s->starts == STARTS_USED ? s->starts_ms + s->begin : NULL;
     w->weights = floats && s->takes_summaries ? s->weights + s->begin : NULL;
     w->rolled = s->begin < s->rolled_end ? s->rolled + s->begin : NULL;
     w->count = s->end - s->begin;
@@ -218,7 +218,7 @@ read_ahead(struct range_vector *r)
     struct range_buffer *s = &r->samples;
     int64_t last_ms = window_end(r, r->made.vector.grid.count - 1);
     while (!s->at_end && s->count < AHEAD_SAMPLES && s->histogram_count == 0 &&
-           s->rolled_end == 0 && !range_buffer_has_past(s, last_ms)) {
+           s->rolled_end == 0 && s->starts != STARTS_USED && !range_buffer_has_past(s, last_ms)) {
         enum err e = range_buffer_read(s);
         if (e) return e;
     }
@@ -233,7 +233,9 @@ fill_from_floats(struct range_vector *r, uint32_t *step)
         int64_t end_ms = window_end(r, *step);
         enum err e = read_ahead(r);
         if (e == OK) e = range_buffer_slide(&r->samples, end_ms - r->range_ms, end_ms);
-        if (e || r->samples.histogram_count > 0 || r->samples.rolled_end > 0) return e;
+        if (e || r->samples.histogram_count > 0 || r->samples.rolled_end > 0 ||
+            r->samples.starts == STARTS_USED)
+            return e;
         e = find_windows(r, *step);
         if (e) return e;
         if (r->windows.cut->count == 0) {
@@ -553,6 +555,7 @@ vector_range_new(struct evaluation *ev, const struct plan_node *x, struct vector
     r->id = id;
     r->samples.ev = ev;
     r->samples.looks_at_starts = ev->features.start_timestamps && r->kind->takes_starts;
+    r->samples.finds_deltas = r->kind->takes_starts;
     cuts_init(&r->cuts, ev->budget);
     r->keeps_name = x->kind == PLAN_RANGE_SAMPLE;
     enum err e =

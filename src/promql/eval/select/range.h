@@ -157,13 +157,21 @@ bool rolled_join_histograms(struct sample_window *w, enum function_id id, struct
 
 /* --- range_buffer.c --------------------------------------------------------------------------- */
 
+/* What is made of the start times of a series' floats. */
+enum series_starts {
+    STARTS_IGNORED,
+    STARTS_UNDECIDED, /* until two floats are read: a series of deltas uses them */
+    STARTS_USED,      /* one that is later than the float before is a reset */
+};
+
 /* The owner sets the first part for all series, and `column` for each series of a subquery. */
 struct range_buffer {
     struct evaluation *ev;
     struct series_set *set;  /* series of the store, whose current one is read; or NULL: */
     struct column *column;   /* the samples are the steps of this column of a subquery */
     const struct grid *grid; /* times of `column` */
-    bool looks_at_starts;
+    bool looks_at_starts; /* of all series: the feature start_timestamps */
+    bool finds_deltas;    /* looks at those of series of deltas */
     bool takes_summaries;
     bool counted_only; /* as in the selector */
     /* With counted_only, Prometheus compares each histogram from this time on with the one before.
@@ -172,10 +180,11 @@ struct range_buffer {
 
     bool at_end;            /* the series has no more samples */
     bool follows_histogram; /* the next sample follows a histogram that was read */
+    enum series_starts starts;
 
     int64_t *times_ms;
     double *values;
-    int64_t *starts_ms;
+    int64_t *starts_ms; /* unless they are ignored */
     uint32_t *weights; /* number of samples that each one represents, if summaries were requested */
     uint32_t time_capacity;
     uint32_t value_capacity;

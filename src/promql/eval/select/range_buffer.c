@@ -29,7 +29,7 @@ range_reserve(struct range_buffer *s, uint32_t more)
     struct budget *budget = s->ev->budget;
     return array_reserve(budget, &s->times_ms, &s->time_capacity, s->count + more) &&
            array_reserve(budget, &s->values, &s->value_capacity, s->count + more) &&
-           (!s->looks_at_starts ||
+           (s->starts == STARTS_IGNORED ||
             array_reserve(budget, &s->starts_ms, &s->start_capacity, s->count + more)) &&
            (!s->takes_summaries ||
             array_reserve(budget, &s->weights, &s->weight_capacity, s->count + more));
@@ -135,7 +135,7 @@ read_rollups(struct range_buffer *s, const struct sample_batch *b)
         const struct rollup *x = &b->rollups[i];
         if (x->count == 0) continue;
         s->times_ms[s->count] = x->last_ms;
-        if (s->looks_at_starts) s->starts_ms[s->count] = 0;
+        if (s->starts != STARTS_IGNORED) s->starts_ms[s->count] = 0;
         if (s->takes_summaries) s->weights[s->count] = 1;
         s->values[s->count] = bits_double(x->last_bits);
         set_rolled(s, s->count++, b->resolution_ms, x);
@@ -178,7 +178,8 @@ add_floats(struct range_buffer *s, const struct sample_batch *b)
     for (uint32_t i = 0; i < b->count; i++) {
         if (b->value_bits[i] == STALE_NAN_BITS) continue;
         s->times_ms[s->count] = b->times_ms[i];
-        if (s->looks_at_starts) s->starts_ms[s->count] = b->starts_ms == NULL ? 0 : b->starts_ms[i];
+        if (s->starts != STARTS_IGNORED)
+            s->starts_ms[s->count] = b->starts_ms == NULL ? 0 : b->starts_ms[i];
         if (s->takes_summaries) s->weights[s->count] = 1;
         s->values[s->count++] = bits_double(b->value_bits[i]);
     }
@@ -209,6 +210,7 @@ read_batch(struct range_buffer *s)
     if (b.histogram_rollups != NULL) return read_histogram_rollups(s, &b);
     if (b.kind != SAMPLE_FLOAT) return read_histograms(s, &b);
     s->follows_histogram = false;
+    if (s->starts == STARTS_UNDECIDED && b.starts_ms == NULL) s->starts = STARTS_IGNORED;
     if (s->rolled_end > 0) {
         uint32_t before = s->count;
         if (!range_reserve(s, b.count) || !reserve_rolled(s, b.count)) return eval_no_memory(s->ev);
@@ -218,8 +220,11 @@ read_batch(struct range_buffer *s)
         return OK;
     }
     if (!range_reserve(s, b.count)) return eval_no_memory(s->ev);
-    if (s->looks_at_starts || s->takes_summaries || has_markers(&b)) {
+    if (s->starts != STARTS_IGNORED || s->takes_summaries || has_markers(&b)) {
         add_floats(s, &b);
+        if (s->starts == STARTS_UNDECIDED && s->count > 1)
+            s->starts = starts_are_of_deltas(s->starts_ms, s->times_ms, s->count) ? STARTS_USED
+                                                                                  : STARTS_IGNORED;
     } else {
         memcpy(s->times_ms + s->count, b.times_ms, b.count * sizeof *s->times_ms);
         memcpy(s->values + s->count, b.value_bits, b.count * sizeof *s->values);
@@ -233,6 +238,7 @@ read_column(struct range_buffer *s)
 {
     struct evaluation *ev = s->ev;
     assert(!s->at_end); /* invariant 3 */
+    if (s->starts == STARTS_UNDECIDED) s->starts = STARTS_IGNORED;
     if (!range_reserve(s, bits_count(s->column->present, s->grid->count)))
         return eval_no_memory(ev);
     for (bits_each(i, s->column->present, s->grid->count)) {
@@ -248,7 +254,7 @@ read_column(struct range_buffer *s)
             continue;
         }
         s->times_ms[s->count] = t_ms;
-        if (s->looks_at_starts) s->starts_ms[s->count] = 0;
+        if (s->starts != STARTS_IGNORED) s->starts_ms[s->count] = 0;
         s->values[s->count++] = s->column->values[i];
     }
     s->at_end = true;
@@ -283,7 +289,7 @@ range_buffer_drop_floats(struct range_buffer *s, uint32_t count)
     s->count -= count;
     memmove(s->times_ms, s->times_ms + count, s->count * sizeof *s->times_ms);
     memmove(s->values, s->values + count, s->count * sizeof *s->values);
-    if (s->looks_at_starts)
+    if (s->starts != STARTS_IGNORED)
         memmove(s->starts_ms, s->starts_ms + count, s->count * sizeof *s->starts_ms);
     if (s->takes_summaries) memmove(s->weights, s->weights + count, s->count * sizeof *s->weights);
     if (s->rolled_end > 0) {
@@ -346,6 +352,9 @@ range_buffer_restart(struct range_buffer *s)
     drop_histograms(s, s->histogram_count);
     s->count = s->begin = s->end = s->histogram_begin = s->histogram_end = s->rolled_end = 0;
     s->at_end = s->follows_histogram = s->has_histogram_windows = false;
+    s->starts = s->looks_at_starts ? STARTS_USED
+                : s->finds_deltas  ? STARTS_UNDECIDED
+                                   : STARTS_IGNORED;
 }
 
 void

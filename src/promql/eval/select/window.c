@@ -22,15 +22,6 @@
 /* --- rates ------------------------------------------------------------------------------------ */
 
 bool
-window_starts_show_reset(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms)
-{
-    if (start_ms == 0 || start_ms >= t_ms || start_ms < before_ms) return false;
-    if (start_ms > before_ms) return true;
-    /* It starts at the start of the sample before: a delta, if that sample has a start, too. */
-    return start_before_ms != 0 && start_before_ms < before_ms;
-}
-
-bool
 window_starts_overlap(int64_t start_before_ms, int64_t before_ms, int64_t start_ms)
 {
     return start_ms != 0 && start_ms < before_ms && start_ms != start_before_ms;
@@ -40,8 +31,8 @@ static inline bool
 was_reset(const struct sample_window *w, uint32_t i)
 {
     if (w->values[i] < w->values[i - 1]) return true;
-    return w->starts_ms != NULL && window_starts_show_reset(w->starts_ms[i - 1], w->times_ms[i - 1],
-                                                            w->starts_ms[i], w->times_ms[i]);
+    return w->starts_ms != NULL && starts_show_reset(w->starts_ms[i - 1], w->times_ms[i - 1],
+                                                     w->starts_ms[i], w->times_ms[i]);
 }
 
 /* The extrapolation of a difference to the range: see stretch_factor(). */
@@ -359,7 +350,7 @@ static bool
 was_reset_between(const struct either *a, const struct either *b)
 {
     if ((a->histogram == NULL) != (b->histogram == NULL)) return true;
-    if (window_starts_show_reset(a->start_ms, a->t_ms, b->start_ms, b->t_ms)) return true;
+    if (starts_show_reset(a->start_ms, a->t_ms, b->start_ms, b->t_ms)) return true;
     if (a->histogram != NULL) return fhist_was_reset(b->histogram, a->histogram);
     return b->value < a->value;
 }

@@ -124,9 +124,6 @@ struct float_ends {
     uint32_t end; /* may be less than `first` */
 };
 bool window_float_ends(const struct sample_window *w, bool is_counter, struct float_ends *ret);
-/* True if a new start time between two samples says that the counter was reset. */
-bool window_starts_show_reset(int64_t start_before_ms, int64_t before_ms, int64_t start_ms,
-                              int64_t t_ms);
 /* True if the second sample starts before the time of the first one, but not at its start time. */
 bool window_starts_overlap(int64_t start_before_ms, int64_t before_ms, int64_t start_ms);
 
