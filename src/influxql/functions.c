@@ -329,7 +329,7 @@ run_integral(const struct point_window *w)
             v = next_v;
             continue;
         }
-        int64_t end = begin + times->interval_ns;
+        int64_t end = window_end(times, begin);
         if (times->interval_ns != 0 && next >= end) {
             if (t != end) {
                 double share = time_between(t, end) / time_between(t, next),

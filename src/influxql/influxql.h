@@ -12,6 +12,7 @@
 
 #include "influxql/tree.h"
 #include "model/select.h"
+#include "sys/zone.h"
 #include "wire/point/influx_field.h"
 
 #define INFLUXQL_PROMETHEUS "prometheus" /* the database of other metrics */
@@ -32,7 +33,8 @@ struct result_series {
     uint32_t tag_count;
     struct result_column *columns; /* without the time */
     uint32_t column_count;
-    int64_t *times; /* Unix, in ns; NULL: it has no time */
+    int64_t *times;          /* Unix, in ns; NULL: it has no time */
+    const struct zone *zone; /* in which texts of times are; NULL: UTC */
     double *cells;
     uint32_t row_count;
 };
@@ -56,6 +58,7 @@ struct influxql {
     struct budget *budget;
     int64_t now_ms;
     struct bytes database;        /* of the request; may be empty */
+    const struct zone *zone;      /* of the SELECT that is answered; NULL: UTC */
     struct measurements *catalog; /* private */
     struct texts texts;
     struct why *why;

@@ -138,10 +138,11 @@ struct points {
     uint32_t count;
 };
 
-/* The times of windows. */
+/* The times of windows, which begin at multiples of the interval in local time. */
 struct window_times {
     int64_t interval_ns; /* 0: there is one window */
     int64_t offset_ns;
+    const struct zone *zone; /* NULL: UTC */
 };
 /* The time from one to another, in ns. */
 static inline double
@@ -151,6 +152,8 @@ time_between(int64_t from, int64_t to)
     return __builtin_sub_overflow(to, from, &ns) ? (double)to - (double)from : (double)ns;
 }
 int64_t window_begin(const struct window_times *times, int64_t t_ns);
+/* The beginning of the next window. */
+int64_t window_end(const struct window_times *times, int64_t begin_ns);
 
 /* A call of a function for the points of a window, which are not none. */
 struct point_window {

@@ -2,6 +2,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/text/json.h"
@@ -14,12 +15,14 @@ enum { CELL_BYTES = 64 };
 
 /* Writes a time; returns its size. */
 static size_t
-print_time(const struct result_form *form, int64_t t, char to[static CELL_BYTES])
+print_time(const struct result_form *form, const struct zone *zone, int64_t t,
+           char to[static CELL_BYTES])
 {
     if (form->unit_ns != 0) return (size_t)snprintf(to, CELL_BYTES, "%" PRId64, t / form->unit_ns);
     struct tm tm;
     time_t s = t / NS_PER_S - (t % NS_PER_S < 0);
-    long ns = (long)(t - s * NS_PER_S);
+    long ns = (long)(t - s * NS_PER_S), offset_s = zone == NULL ? 0 : (long)zone_offset_s(zone, s);
+    s += offset_s;
     gmtime_r(&s, &tm);
     size_t size = strftime(to, CELL_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
     if (ns != 0) {
@@ -27,8 +30,13 @@ print_time(const struct result_form *form, int64_t t, char to[static CELL_BYTES]
         while (to[size - 1] == '0')
             size--;
     }
-    to[size++] = 'Z';
-    return size;
+    if (offset_s == 0) {
+        to[size++] = 'Z';
+        return size;
+    }
+    long minutes = labs(offset_s) / 60;
+    return size + (size_t)snprintf(to + size, CELL_BYTES - size, "%c%02ld:%02ld",
+                                   offset_s < 0 ? '-' : '+', minutes / 60, minutes % 60);
 }
 
 /* Writes a number; returns its size. An exponent has no leading zero. */
@@ -77,7 +85,7 @@ put_json(struct buf *to, const struct result_series *r, const struct texts *text
     for (uint32_t i = from; i < from + count; i++) {
         json_array_open(&j);
         if (r->times != NULL) {
-            struct bytes time = bytes_of(text, print_time(form, r->times[i], text));
+            struct bytes time = bytes_of(text, print_time(form, r->zone, r->times[i], text));
             if (form->unit_ns == 0)
                 json_put_bytes(&j, time);
             else
@@ -146,7 +154,7 @@ put_csv(struct buf *to, const struct result_series *r, const struct texts *texts
         put_field(to, buf_bytes(&tags));
         if (r->times != NULL) {
             buf_put_u8(to, ',');
-            buf_put(to, text, print_time(form, r->times[i], text));
+            buf_put(to, text, print_time(form, r->zone, r->times[i], text));
         }
         for (uint32_t c = 0; c < r->column_count; c++) {
             double v = r->cells[(size_t)i * r->column_count + c];

@@ -766,7 +766,13 @@ parse_select(struct parser *p)
     if (take_word(p, "fill")) parse_fill(p, s);
     if (take_word(p, "order")) parse_order(p, s);
     parse_limits(p, &s->limits);
-    if (is_word(p, "tz")) fail(p, ERR_UNSUPPORTED, "tz() is not supported");
+    if (take_word(p, "tz")) {
+        need_sign(p, '(');
+        if (p->token != TOKEN_STRING) expected(p, "string");
+        s->zone = p->text;
+        next(p);
+        need_sign(p, ')');
+    }
     return s;
 }
 

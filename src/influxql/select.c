@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text/quote.h"
 #include "influxql/influxql_private.h"
 #include "sys/env.h"
 
@@ -49,12 +50,40 @@ struct selecting {
     int64_t from_ns; /* from where a call takes rows */
 };
 
+static int64_t
+offset_ns(const struct window_times *w, int64_t t)
+{
+    t -= w->offset_ns;
+    return w->zone == NULL ? 0
+                           : zone_offset_s(w->zone, t / NS_PER_S - (t % NS_PER_S < 0)) * NS_PER_S;
+}
+
+/* A window that the offset changes in begins earlier or later by the change, if it is longer than
+ * that and an hour, as in InfluxDB; else at the change. */
 int64_t
 window_begin(const struct window_times *w, int64_t t)
 {
     if (w->interval_ns == 0) return t;
-    int64_t into = (t - w->offset_ns) % w->interval_ns;
-    return t - (into < 0 ? into + w->interval_ns : into);
+    int64_t offset = offset_ns(w, t);
+    int64_t into = (t - w->offset_ns + offset) % w->interval_ns;
+    int64_t begin = t - (into < 0 ? into + w->interval_ns : into);
+    int64_t change = w->zone == NULL ? 0 : offset - offset_ns(w, begin);
+    if (change == 0) return begin;
+    if (w->interval_ns > 3600 * NS_PER_S && llabs(change) < w->interval_ns) return begin + change;
+    while (t - begin > 1) {
+        int64_t middle = begin + (t - begin) / 2;
+        *(offset_ns(w, middle) == offset ? &t : &begin) = middle;
+    }
+    return t;
+}
+
+int64_t
+window_end(const struct window_times *w, int64_t begin)
+{
+    int64_t t = begin + w->interval_ns, end = window_begin(w, t);
+    while (end <= begin)
+        end = window_begin(w, t += NS_PER_S * 1800);
+    return end;
 }
 
 enum err
@@ -581,8 +610,10 @@ fill_points(struct selecting *x, struct points *p, bool is_integer, bool is_coun
     if (time_between(first, last) / (double)step >= WINDOWS_MAX)
         return why_set(x->q->why, ERR_LIMIT, "more than %d windows", WINDOWS_MAX);
     struct points all;
-    enum err e = points_new(x, (uint32_t)((last - first) / step + 1), &all);
-    for (int64_t t = first, i = 0; t <= last && e == OK; t += step) {
+    int64_t most = (last - first) / step + 2 + (last - first) / (28 * 86400 * NS_PER_S);
+    enum err e = points_new(x, (uint32_t)most, &all); /* a change of the offset adds a window */
+    for (int64_t t = first, i = 0; t <= last && all.count < most && e == OK;
+         t = window_end(&x->windows, t)) {
         bool is_here = i < p->count && p->times[i] == t;
         double v = is_here ? p->values[i] : s->fill_number;
         if (!is_here && s->fill == FILL_PREVIOUS) v = i == 0 ? NAN : p->values[i - 1];
@@ -735,7 +766,7 @@ filled(const struct selecting *x, uint32_t call, const struct points *p, uint32_
     case FILL_LINEAR:
         return linear(p, next, t, x->frame.fields[x->field_count + call].type == CELL_INTEGER);
     case FILL_NULL:
-        return bytes_equal_text(x->calls[call]->text, "count") ? 0 : NAN;
+        return p->count > 0 && bytes_equal_text(x->calls[call]->text, "count") ? 0 : NAN;
     case FILL_NONE:
         break;
     }
@@ -801,7 +832,7 @@ joined_rows(struct selecting *x, const struct points *all, struct result_series 
         enum err e = push_row(x, r, shown, &row);
         if (e == OK) e = query_control_check(q->request.control, q->why);
         if (e || is_one_row) return e;
-        window += step;
+        window = fills ? window_end(&x->windows, window) : 0;
     }
 }
 
@@ -886,7 +917,8 @@ static enum err
 answer_group(struct selecting *x, const uint32_t *members, uint32_t count)
 {
     struct influxql *q = x->q;
-    struct result_series r = {.name = x->frame.name, .tag_count = x->dimension_count};
+    struct result_series r = {
+        .name = x->frame.name, .zone = q->zone, .tag_count = x->dimension_count};
     r.tags = arena_alloc(q->arena, (r.tag_count + 1) * sizeof *r.tags);
     r.columns = arena_alloc(q->arena, (x->column_count + 1) * sizeof *r.columns);
     r.column_count = x->column_count;
@@ -1083,8 +1115,8 @@ limit_series(struct selecting *x)
         x->to->count = (uint32_t)l->series_limit;
 }
 
-enum err
-select_run(struct influxql *q, const struct select *s, struct bounds outer, struct result *ret)
+static enum err
+answer(struct influxql *q, const struct select *s, struct bounds outer, struct result *ret)
 {
     struct selecting *x = arena_new(q->arena, sizeof *x);
     const struct expr *rest;
@@ -1093,7 +1125,7 @@ select_run(struct influxql *q, const struct select *s, struct bounds outer, stru
     x->s = s;
     x->to = ret;
     x->bounds = outer;
-    x->windows = (struct window_times){s->interval_ns, s->offset_ns};
+    x->windows = (struct window_times){s->interval_ns, s->offset_ns, q->zone};
     if (s->interval_ns != 0) x->windows.offset_ns %= s->interval_ns;
     enum err e = where_split(q, s->where, &x->bounds, &rest);
     if (e == OK && s->interval_ns != 0 && x->bounds.max_ns == NO_TIME_MAX)
@@ -1107,5 +1139,20 @@ select_run(struct influxql *q, const struct select *s, struct bounds outer, stru
     if (e == OK) e = name_columns(x);
     if (e == OK && x->column_count > 0) e = answer_all(x);
     if (e == OK) limit_series(x);
+    return e;
+}
+
+enum err
+select_run(struct influxql *q, const struct select *s, struct bounds outer, struct result *ret)
+{
+    const struct zone *around = q->zone;
+    enum err e = OK;
+    if (s->zone.size > 0)
+        e = zone_read(q->request.control->env, s->zone, q->arena, &q->zone, q->why);
+    if (e == ERR_MISSING)
+        e = why_set(q->why, ERR_INPUT, "error parsing query: unable to find time zone %s",
+                    shown_of(s->zone).text);
+    if (e == OK) e = answer(q, s, outer, ret);
+    q->zone = around;
     return e;
 }

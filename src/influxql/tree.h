@@ -107,6 +107,7 @@ struct select {
     double fill_number;
     bool is_descending;
     struct limits limits;
+    struct bytes zone; /* of tz(); empty: that of the query around it, or UTC */
 };
 
 enum statement_kind {

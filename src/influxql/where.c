@@ -18,9 +18,9 @@ bare(const struct expr *x)
 
 /* --- times ------------------------------------------------------------------------------------ */
 
-/* Reads "2006-01-02", "2006-01-02 15:04:05.999", and RFC 3339. */
+/* Reads "2006-01-02" and "2006-01-02 15:04:05.999", which are local times, and RFC 3339. */
 static bool
-read_time_text(struct bytes text, int64_t *ret_ns)
+read_time_text(const struct zone *zone, struct bytes text, int64_t *ret_ns)
 {
     char copy[64], rest;
     struct tm tm = {.tm_mday = 1};
@@ -36,7 +36,9 @@ read_time_text(struct bytes text, int64_t *ret_ns)
         (count == 6 && strchr(copy, 'T') == NULL)) {
         tm.tm_year -= 1900;
         tm.tm_mon--;
-        *ret_ns = timegm(&tm) * NS_PER_S + llround(seconds * 1e9);
+        int64_t s = timegm(&tm);
+        if (zone != NULL) s = zone_to_utc_s(zone, s);
+        *ret_ns = s * NS_PER_S + llround(seconds * 1e9);
         return true;
     }
     if (time_parse(text, 0, &ms, &why) != OK) return false;
@@ -59,7 +61,7 @@ where_time(const struct influxql *q, const struct expr *x, int64_t *ret_ns)
         *ret_ns = (int64_t)x->number;
         return true;
     case EXPR_STRING:
-        return read_time_text(x->text, ret_ns);
+        return read_time_text(q->zone, x->text, ret_ns);
     case EXPR_NOW:
         *ret_ns = q->now_ms * NS_PER_MS;
         return true;

@@ -18,6 +18,8 @@ TAGS = {"cpu": {"host": ["a", "b", "c d", "e,f"], "dc": ["x1", "x2", ""]},
 NUMERIC = ("float", "integer")
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 HOURS = 6
+ZONES = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns", "UTC"]
+CHANGES = [1774746000, 1792890000]  # when summer begins and ends in Europe
 
 
 def escape(text):
@@ -158,9 +160,13 @@ class Statements:
             field = f'"{rng.choice([f for f, k in FIELDS[m].items() if k in NUMERIC])}"'
             calls = f'{rng.choice(["max", "min", "first", "last"])}({field}), "{rng.choice(list(TAGS[m]) + list(FIELDS[m]))}"'
         group = self.tags(m)
-        fill = order = ""
+        fill = order = zone = ""
+        if rng.random() < 0.3:
+            zone = f" tz('{rng.choice(ZONES)}')"
         if in_windows:
-            group = group + [rng.choice(["time(1m)", "time(10m)", "time(1h)", "time(7m)", "time(10m, 3m)", "time(1h, -10m)"])]
+            windows = ["time(1m)", "time(10m)", "time(1h)", "time(10m, 3m)", "time(1h, -10m)"]
+            longer = ["time(12h)", "time(1d)", "time(1d, 6h)"] + ["time(2h)"] * (self.begin < CHANGES[1] - HOURS * 3600)
+            group = group + [rng.choice(windows + (longer if zone else ["time(7m)"]))]
             fill = rng.choice(["", "", " fill(none)", " fill(0)", " fill(previous)", " fill(linear)", " fill(null)"])
         if rng.random() < 0.1 and kind < 0.45 and "previous" not in fill:
             order = " ORDER BY time DESC"
@@ -172,7 +178,7 @@ class Statements:
             return f'SELECT integral("{field}", {rng.choice(["1m", "10s"])}) FROM "{m}"'
         bounded = in_windows
         return (f"SELECT {calls} FROM {self.source(m)}{self.where(m, bounded)}"
-                f"{' GROUP BY ' + ', '.join(group) if group else ''}{fill}{order}{limits}")
+                f"{' GROUP BY ' + ', '.join(group) if group else ''}{fill}{order}{limits}{zone}")
 
     def subquery(self):
         rng = self.rng
@@ -198,7 +204,8 @@ class Statements:
 
 
 def ask(url, statement):
-    query = urllib.parse.urlencode({"q": statement, "db": "d", "epoch": "ns"})
+    epoch = {} if "tz(" in statement and len(statement) % 2 else {"epoch": "ns"}
+    query = urllib.parse.urlencode({"q": statement, "db": "d", **epoch})
     try:
         with OPENER.open(f"{url}/query?{query}", timeout=120) as response:
             return json.load(response)
@@ -236,7 +243,7 @@ def same(a, b):
 def main():
     firekeep, influxdb, count, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     rng = random.Random(seed)
-    begin = int(time.time()) // 3600 * 3600 - (HOURS + 1) * 3600
+    begin = rng.choice([int(time.time()) // 3600 * 3600 - (HOURS + 1) * 3600] + [t - HOURS * 1800 for t in CHANGES])
     lines = make_lines(rng, begin)
     ask(influxdb, "CREATE DATABASE d")
     OPENER.open(urllib.request.Request(f"{influxdb}/query?q=CREATE+DATABASE+d", method="POST")).read()
