@@ -41,6 +41,8 @@ TEST_PACKAGES=(
     python3-xmltodict
     # What ruler_clients.py reads answers with.
     python3-yaml
+    # What input_clients.sh writes and reads with.
+    python3-influxdb
     # What tests/peers/fetch_npm needs, and what it fetches.
     nodejs npm
     # What web_page.sh opens the web page with.

@@ -78,6 +78,41 @@ asks() {
     claim "CREATE DATABASE is answered" answers 200 '{"results":[{"statement_id":0}]}' 'CREATE DATABASE x'
     claim "INTO is refused by name" answers 400 'SELECT INTO is not supported' 'SELECT v INTO x FROM m' -d db=d
     claim "DROP is refused by name" answers 400 'drop is not supported' 'DROP MEASUREMENT m' -d db=d
+    replays
+}
+
+# What Telegraf's output and Grafana's source for InfluxDB 1 send.
+telegraf_writes() {
+    printf 'cpu,cpu=cpu0,host=web-1 usage_idle=97.5,usage_user=1.25 %s000000000\ncpu,cpu=cpu1,host=web-1 usage_idle=99 %s000000000\n' \
+        "$1" "$1" | gzip >"$work/telegraf.gz"
+    answers 200 '{"results":[{"statement_id":0}]}' 'CREATE DATABASE "telegraf"' -X POST -A Telegraf/1.30.0 || return 1
+    [[ $(curl -s --noproxy '*' -o /dev/stderr -w '%{http_code}' -A Telegraf/1.30.0 -H 'Content-Type: text/plain; charset=utf-8' \
+        -H 'Content-Encoding: gzip' --data-binary "@$work/telegraf.gz" "$url/write?db=telegraf") == 204 ]]
+}
+
+grafana() { # TEXT STATEMENT
+    answers 200 "$1" "$2" -d db=telegraf -d epoch=ms -A Grafana/11.0.0
+}
+
+replays() {
+    local t
+    t=$(($(date +%s) / 10 * 10 - 60))
+    local from="time >= $((t - 30))000ms and time <= $((t + 10))000ms"
+    claim "Telegraf writes" telegraf_writes "$t"
+    claim "Grafana finds the source healthy" grafana '["autogen",' 'SHOW RETENTION POLICIES on "telegraf"'
+    claim "and measurements" grafana '[["cpu"]]' 'SHOW MEASUREMENTS LIMIT 100'
+    claim "and fields" grafana '["usage_idle","float"]' 'SHOW FIELD KEYS FROM "cpu"'
+    claim "and keys of ad hoc filters" grafana '[["cpu"],["host"]]' 'SHOW TAG KEYS FROM "cpu"'
+    claim "and values of variables" grafana '["cpu","cpu1"]' \
+        "SHOW TAG VALUES FROM \"cpu\" WITH KEY = \"cpu\" WHERE \"host\" =~ /^web-1\$/"
+    claim "and series of a panel" grafana '"tags":{"cpu":"cpu0"},"columns":["time","mean"],"values":[['"$((t - 30))000,null]," \
+        "SELECT mean(\"usage_idle\") FROM \"cpu\" WHERE (\"host\"::tag =~ /^web-1\$/ AND \"cpu\"::tag = 'cpu0') AND $from GROUP BY time(10s), \"cpu\"::tag fill(null)"
+    claim "and what an alert asks" grafana "[$t"'000,98.25]' \
+        "SELECT mean(\"usage_idle\") FROM \"telegraf\".\"autogen\".\"cpu\" WHERE $from GROUP BY time(10s) fill(none)"
+    claim "and days of another zone" grafana ',2]' \
+        "SELECT count(\"usage_idle\") FROM \"cpu\" WHERE time >= $((t - 86400))s AND time <= ${t}s GROUP BY time(1d) fill(none) tz('Asia/Tokyo')"
+    claim "texts of times are those of the zone" answers 200 '+09:00",' "SELECT usage_user FROM cpu tz('Asia/Tokyo')" -d db=telegraf
+    claim "a zone that there is not is refused" answers 200 'unable to find time zone' "SELECT usage_user FROM cpu tz('Mars/Base')" -d db=telegraf
 }
 
 begin_influxdb() {

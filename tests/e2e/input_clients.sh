@@ -1,6 +1,6 @@
 #!/bin/bash
 # input_clients.sh - clients that others publish write and read: the SDK of OpenTelemetry, node-influx, prom-client's
-# Pushgateway, and the shell of InfluxDB.
+# Pushgateway, python3-influxdb, and the shell of InfluxDB.
 
 . tests/lib.sh
 read -r port < <(free_ports 1)
@@ -33,6 +33,11 @@ if [[ -d $NODE_PATH/influx ]]; then
     done
 else
     skip "clients of npm" "tests/peers/fetch_npm has not fetched them"
+fi
+if python3 -c 'import influxdb' 2>/dev/null; then
+    claim "python3-influxdb writes and reads" timeout 60 tests/tools/influx_client.py 127.0.0.1 "$port"
+else
+    skip "python3-influxdb" "it is not here"
 fi
 if command -v influx >/dev/null; then
     claim "the shell of InfluxDB imports a file" imports
