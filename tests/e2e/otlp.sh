@@ -117,6 +117,8 @@ compares() { # STRATEGY
 }
 
 claim "a server starts" start_firekeep server "$work/data" "$port" && asks
+claim "the log names refused points" within 10 grep -q 'msg="points refused" input=otlp count=1 of=2 first=".*a point without time"' "$work/server.log"
+claim "and warns of deltas" grep -q 'msg="otlp: deltas are stored' "$work/server.log"
 stop server
 if "$program" --help 2>&1 | grep -q otlp-receiver; then
     for strategy in UnderscoreEscapingWithSuffixes NoUTF8EscapingWithSuffixes NoTranslation; do

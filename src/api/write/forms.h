@@ -52,7 +52,9 @@ struct write_form {
 /* Finds the form of an OTLP message by its Content-Type. NULL: it is of another type. */
 const struct write_form *otlp_form(const struct http_request *request);
 void inputs_metrics_register(void);
-void input_count_refused(enum input_name input, uint64_t points);
+/* Counts refused points; the log has the first reason once a minute for each input. */
+void input_count_refused(struct api *api, const struct http_request *request, enum input_name input,
+                         const struct input_outcome *outcome);
 
 /* Gives the body as it was before its Content-Encoding; unpacked bytes are in `to`. ERR_INPUT: it
  * is malformed; ERR_LIMIT: too large; ERR_NOMEM. */

@@ -45,9 +45,18 @@ inputs_metrics_register(void)
 }
 
 void
-input_count_refused(enum input_name input, uint64_t points)
+input_count_refused(struct api *api, const struct http_request *request, enum input_name input,
+                    const struct input_outcome *o)
 {
-    metric_add(&input_refused[input], points);
+    static struct log_gate gates[INPUT_COUNT];
+    uint64_t held_back;
+    metric_add(&input_refused[input], o->refused);
+    if (o->refused == 0) return;
+    if (!log_often(&gates[input], env_monotonic_ns(api->options.env), 60 * NS_PER_S, &held_back))
+        return;
+    log_warn("points refused", KV("input", input_refused[input].labels[0].value),
+             KV("count", o->refused), KV("of", o->points), KV("first", o->first.text),
+             KV("peer", http_peer(request)), KV("requests_before", held_back));
 }
 
 /* --- the body --------------------------------------------------------------------------------- */

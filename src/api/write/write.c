@@ -528,7 +528,7 @@ decode_other(struct api *api, struct http_request *request, const struct write_f
     const struct user *user = gate_user(request);
     w->overwritten = 0;
     enum err e = form->decode(api, request, form, &w->message, &w->request, ret, why);
-    input_count_refused(form->input, ret->refused);
+    input_count_refused(api, request, form->input, ret);
     if (e || user == NULL || user->write_labels.size == 0) return e;
     return rw_overwrite_labels(&w->request, user->write_labels, &w->overwritten, why);
 }
