@@ -52,7 +52,10 @@ put_line(const struct client_family *f, const char *suffix, const char *label, d
             proto_skip(&c, tag, 0);
             continue;
         }
-        if (!rw_label_read(proto_bytes(&c), &each)) cursor_fail(&c);
+        if (!rw_label_read(proto_bytes(&c), &each)) {
+            cursor_fail(&c);
+            break;
+        }
         text_put_escaped(to, each.name);
         buf_put_u8(to, '=');
         text_put_escaped(to, each.value);
