@@ -42,7 +42,7 @@ TEST_PACKAGES=(
     # What ruler_clients.py reads answers with.
     python3-yaml
     # What input_clients.sh writes and reads with.
-    python3-influxdb
+    python3-influxdb collectd-core
     # What tests/peers/fetch_npm needs, and what it fetches.
     nodejs npm
     # What web_page.sh opens the web page with.

@@ -1,9 +1,9 @@
 #!/bin/bash
 # input_clients.sh - clients that others publish write and read: the SDK of OpenTelemetry, node-influx, prom-client's
-# Pushgateway, python3-influxdb, and the shell of InfluxDB.
+# Pushgateway, python3-influxdb, the shell of InfluxDB, and collectd.
 
 . tests/lib.sh
-read -r port < <(free_ports 1)
+read -r port graphite_port tsdb_port < <(free_ports 3 | tr '\n' ' ')
 url=http://127.0.0.1:$port
 export NODE_PATH=${PEERS:-build/peers}/npm/node_modules
 
@@ -26,7 +26,59 @@ END
     shell 'Processed 2 inserts' -import -path="$work/lines" -precision=s
 }
 
-claim "a server starts" start_firekeep server "$work/data" "$port"
+begin() {
+    cat >"$work/firekeep.yml" <<END
+line_listeners:
+- {type: graphite, address: "127.0.0.1:$graphite_port", templates: ["collectd.* .host.measurement*"]}
+- {type: opentsdb, address: "127.0.0.1:$tsdb_port"}
+END
+    start_firekeep server "$work/data" "$port" "--config.file=$work/firekeep.yml"
+}
+
+begin_collectd() {
+    cat >"$work/collectd.conf" <<END
+BaseDir "$work"
+PIDFile "$work/collectd.pid"
+TypesDB "/usr/share/collectd/types.db"
+Hostname "web-1"
+FQDNLookup false
+Interval 1
+LoadPlugin load
+LoadPlugin write_graphite
+LoadPlugin write_tsdb
+<Plugin write_graphite>
+  <Node "paths">
+    Host "127.0.0.1"
+    Port "$graphite_port"
+    Prefix "collectd."
+  </Node>
+  <Node "tags">
+    Host "127.0.0.1"
+    Port "$graphite_port"
+    Prefix "tagged."
+    UseTags true
+  </Node>
+</Plugin>
+<Plugin write_tsdb>
+  <Node>
+    Host "127.0.0.1"
+    Port "$tsdb_port"
+    HostTags "status=production"
+  </Node>
+</Plugin>
+END
+    start collectd collectd -f -C "$work/collectd.conf"
+}
+
+has() { # SELECTOR
+    curl -s --noproxy '*' -G "$url/api/v1/query" --data-urlencode "query=$1" | grep -q '"value":'
+}
+
+refuses_no_line() {
+    ! curl -s --noproxy '*' "$url/metrics" | grep '^firekeep_input_refused_lines_total.* [1-9]'
+}
+
+claim "a server starts" begin
 if [[ -d $NODE_PATH/influx ]]; then
     for client in influx prom otlp-proto otlp-json; do
         claim "$client writes and reads" timeout 60 node tests/tools/input_clients.js "$client" "$url"
@@ -50,6 +102,16 @@ if command -v influx >/dev/null; then
         -execute "SELECT usage FROM cpu WHERE host = 'a'"
 else
     skip "the shell of InfluxDB" "influx is not there"
+fi
+if command -v collectd >/dev/null; then
+    claim "collectd starts" begin_collectd
+    claim "it writes paths of Graphite" within 60 has 'load_load_shortterm{host="web-1"}'
+    claim "and tags" within 60 has '{"tagged.load.load.shortterm",plugin="load",host="web-1"}'
+    claim "and puts of OpenTSDB" within 60 has '{"load.load.shortterm",status="production",fqdn="web-1"}'
+    claim "of which no line is refused" refuses_no_line
+    stop collectd
+else
+    skip "collectd" "it is not there"
 fi
 stop server
 done_testing
