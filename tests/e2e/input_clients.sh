@@ -1,9 +1,9 @@
 #!/bin/bash
 # input_clients.sh - clients that others publish write and read: the SDK of OpenTelemetry, node-influx, prom-client's
-# Pushgateway, python3-influxdb, the shell of InfluxDB, and collectd.
+# Pushgateway, python3-influxdb, the shell of InfluxDB, collectd, vmagent and vmctl.
 
 . tests/lib.sh
-read -r port graphite_port tsdb_port < <(free_ports 3 | tr '\n' ' ')
+read -r port graphite_port tsdb_port agent_port copy_port < <(free_ports 5 | tr '\n' ' ')
 url=http://127.0.0.1:$port
 export NODE_PATH=${PEERS:-build/peers}/npm/node_modules
 
@@ -78,6 +78,31 @@ refuses_no_line() {
     ! curl -s --noproxy '*' "$url/metrics" | grep '^firekeep_input_refused_lines_total.* [1-9]'
 }
 
+begin_vmagent() {
+    printf 'global: {scrape_interval: 1s}\nscrape_configs: [{job_name: vm, static_configs: [{targets: ["127.0.0.1:%s"]}]}]\n' \
+        "$port" >"$work/scrape.yml"
+    start vmagent "$vm/vmagent" -promscrape.config="$work/scrape.yml" -remoteWrite.url="$url/api/v1/write" \
+        -remoteWrite.tmpDataPath="$work/vmagent" -remoteWrite.flushInterval=1s -httpListenAddr="127.0.0.1:$agent_port"
+}
+
+stored() { # PORT: samples of one series, and all series
+    local expression
+    for expression in 'sum(count_over_time(up{job="vm"}[1h]))' 'count(last_over_time({job="vm"}[1h]))'; do
+        curl -s --noproxy '*' -G "http://127.0.0.1:$1/api/v1/query" --data-urlencode "query=$expression" |
+            jq -r '.data.result[0].value[1]'
+    done
+}
+
+vmctl_copies() {
+    timeout 60 "$vm/vmctl" remote-read -s --disable-progress-bar --remote-read-src-addr="$url" --remote-read-step-interval=day \
+        --remote-read-filter-time-start="$(date -u -d '2 hours ago' +%Y-%m-%dT%H:%M:%SZ)" \
+        --vm-addr="http://127.0.0.1:$copy_port" || return 1
+    stored "$port"
+    stored "$copy_port"
+    [[ $(stored "$port") != *null* && $(stored "$port") == "$(stored "$copy_port")" ]]
+}
+
+vm=$PEERS/victoria-metrics/usr/bin
 claim "a server starts" begin
 if [[ -d $NODE_PATH/influx ]]; then
     for client in influx prom otlp-proto otlp-json; do
@@ -112,6 +137,16 @@ if command -v collectd >/dev/null; then
     stop collectd
 else
     skip "collectd" "it is not there"
+fi
+if [[ -x $vm/vmagent ]]; then
+    claim "vmagent starts" begin_vmagent
+    claim "what it scrapes is there" within 60 has 'up{job="vm"}'
+    stop vmagent
+    claim "a second server starts" start_firekeep copy "$work/copy" "$copy_port"
+    claim "vmctl copies all of it" vmctl_copies
+    stop copy
+else
+    skip "vmagent and vmctl" "they are not there"
 fi
 stop server
 done_testing

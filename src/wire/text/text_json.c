@@ -6,10 +6,12 @@
  *
  * Keys come in any order, unknown ones are skipped. A value is a number, null (an ordinary NaN), or
  * a text: "Inf", "-Infinity", "NaN", "stale" and so on, see number_parse_exact(); in NDJSON "bits"
- * may accompany the null. So the forms carry every bit of a double although JSON itself does not.
+ * may accompany the null. Words without quotes are read, too. So the forms carry every bit of a
+ * double although JSON itself does not.
  */
 #include "base/text/hex.h"
 #include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "wire/json/sample_json.h"
 #include "wire/text/text_reader_private.h"
 
@@ -21,22 +23,31 @@ key_is(struct bytes key, const char *name)
     return bytes_equal_text(key, name);
 }
 
+/* Takes a word with its sign, as +Inf, which is no JSON: vmctl writes it. */
+static struct bytes
+scan_bare_word(struct scan *s)
+{
+    const uint8_t *from = s->at++;
+    while (s->at != s->end && ascii_is_letter(*s->at))
+        s->at++;
+    return bytes_of(from, (size_t)(s->at - from));
+}
+
 static uint64_t
 scan_value(struct scan *s)
 {
     uint64_t bits = 0;
-    uint8_t c = scan_peek(s);
-    if (c == 'n') {
+    uint8_t c = scan_peek(s), next = s->end - s->at > 1 ? s->at[1] : 0;
+    bool is_signed = c == '-' || c == '+';
+    if (c == 'n' && next == 'u') {
         scan_null(s);
         return NORMAL_NAN_BITS;
     }
-    if (c == '"') {
-        struct bytes text = scan_text(s);
-        if (s->bad == NULL && !number_parse_exact((const char *)text.at, text.size, &bits))
-            scan_fail(s, "quoted value is not a valid number");
-        return bits;
-    }
-    return scan_double(s);
+    if (c != '"' && !ascii_is_letter(is_signed ? next : c)) return scan_double(s);
+    struct bytes text = c == '"' ? scan_text(s) : scan_bare_word(s);
+    if (s->bad == NULL && !number_parse_exact((const char *)text.at, text.size, &bits))
+        scan_fail(s, "value is not a valid number");
+    return bits;
 }
 
 /* Milliseconds; some writers append ".0". */

@@ -270,6 +270,10 @@ UNIT_TEST(test_json_lines_are_read)
           "{\"metric\":{\"a\":\"b\"},\"values\":[\"Infinity\",\"-Inf\",\"NaN\",\"stale\","
           "\"NaN(0xfff8000000000abc)\"],\"timestamps\":[1,2,3,4,5.0]}",
           "a=b|+Inf@1,-Inf@2,NaN@3,stale@4,NaN(0xfff8000000000abc)@5");
+    check(f,
+          "{\"metric\":{\"a\":\"b\"},\"values\":[NaN,+Inf,-Inf,nan,Infinity],"
+          "\"timestamps\":[1,2,3,4,5]}",
+          "a=b|NaN@1,+Inf@2,-Inf@3,NaN@4,+Inf@5");
     static const char *const bad[] = {
         "{\"metric\":{\"a\":\"b\"},\"values\":[1],\"timestamps\":[5,6]}",
         "{\"metric\":{},\"values\":[1],\"timestamps\":[5]}",
@@ -277,6 +281,9 @@ UNIT_TEST(test_json_lines_are_read)
         "{\"metric\":{\"a\":\"b\"},\"values\":[1],\"values\":[1],\"timestamps\":[5]}",
         "{\"metric\":{\"a\":1},\"values\":[1],\"timestamps\":[5]}",
         "{\"metric\":{\"a\":\"b\"},\"values\":[\"x\"],\"timestamps\":[5]}",
+        "{\"metric\":{\"a\":\"b\"},\"values\":[NaNa],\"timestamps\":[5]}",
+        "{\"metric\":{\"a\":\"b\"},\"values\":[+1],\"timestamps\":[5]}",
+        "{\"metric\":{\"a\":\"b\"},\"values\":[+],\"timestamps\":[5]}",
         "{\"metric\":{\"a\":\"b\"},\"values\":[1e999],\"timestamps\":[5]}",
         "{\"metric\":{\"a\":\"b\"},\"values\":[01],\"timestamps\":[5]}",
         "{\"metric\":{\"a\":\"b\"},\"values\":[1,],\"timestamps\":[5,6]}",
