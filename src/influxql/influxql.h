@@ -50,6 +50,14 @@ struct texts {
     uint32_t count;
 };
 
+/* Returns the text of a cell; empty if it has none. */
+static inline struct bytes
+text_of_cell(const struct texts *texts, double cell)
+{
+    bool is_there = cell >= 0 && cell < texts->count;
+    return is_there ? texts->items[(size_t)cell] : bytes_of_text("");
+}
+
 /* A query: statements that see the same moment. */
 struct influxql {
     struct view *view;

@@ -96,7 +96,7 @@ put_json(struct buf *to, const struct result_series *r, const struct texts *text
             if (is_null(v))
                 json_put_null(&j);
             else if (r->columns[c].type == CELL_TEXT)
-                json_put_bytes(&j, texts->items[(size_t)v]);
+                json_put_bytes(&j, text_of_cell(texts, v));
             else
                 json_put_raw(&j, bytes_of(text, print_number(r->columns[c].type, v, text)));
         }
@@ -161,7 +161,7 @@ put_csv(struct buf *to, const struct result_series *r, const struct texts *texts
             buf_put_u8(to, ',');
             if (is_null(v)) continue;
             if (r->columns[c].type == CELL_TEXT)
-                put_field(to, texts->items[(size_t)v]);
+                put_field(to, text_of_cell(texts, v));
             else
                 buf_put(to, text, print_number(r->columns[c].type, v, text));
         }

@@ -11,6 +11,8 @@
 
 enum { DEPTH_MAX = 100, HEIGHT_MAX = 1000, ITEMS_MAX = 10000 };
 
+#define INTERVAL_MAX_NS (INT64_C(36500) * 86400 * NS_PER_S)
+
 enum iql_token {
     TOKEN_END,
     TOKEN_WORD, /* `text`, as written: a keyword or a name */
@@ -672,7 +674,8 @@ parse_interval(struct parser *p, struct select *s)
     need_sign(p, '(');
     if (p->token != TOKEN_DURATION) expected(p, "duration");
     s->interval_ns = p->integer;
-    if (s->interval_ns <= 0) fail(p, ERR_INPUT, "time() needs an interval above 0");
+    if (s->interval_ns <= 0 || s->interval_ns > INTERVAL_MAX_NS)
+        fail(p, ERR_INPUT, "time() needs an interval above 0, of at most 36500d");
     next(p);
     if (take_sign(p, ',')) {
         struct expr *offset = parse_operand(p);

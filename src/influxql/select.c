@@ -757,7 +757,9 @@ static double
 filled(const struct selecting *x, uint32_t call, const struct points *p, uint32_t next, int64_t t)
 {
     const struct iql_function *f = function_of(x, call);
+    bool is_text = x->frame.fields[x->field_count + call].type == CELL_TEXT;
     if (f->kind == FUNCTION_CHANGE || x->windows.interval_ns == 0) return NAN;
+    if (is_text && x->s->fill != FILL_PREVIOUS) return NAN;
     switch (x->s->fill) {
     case FILL_NUMBER:
         return x->s->fill_number;
@@ -817,7 +819,9 @@ joined_rows(struct selecting *x, const struct points *all, struct result_series 
         int64_t now = fills ? window : t;
         from = x->s->fill == FILL_PREVIOUS ? from : NULL;
         for (uint32_t i = 0; i < x->field_count; i++)
-            cells[i] = x->s->fill == FILL_NUMBER ? x->s->fill_number : NAN;
+            cells[i] = x->s->fill == FILL_NUMBER && x->frame.fields[i].type != CELL_TEXT
+                           ? x->s->fill_number
+                           : NAN;
         for (uint32_t c = 0; c < x->call_count; c++) {
             const struct points *p = &all[c];
             bool is_here = at[c] < p->count && (is_one_row || p->times[at[c]] == now);
@@ -1048,6 +1052,25 @@ need_fields(const struct measurement *m, const struct expr *e, bool *is_needed)
         need_fields(m, e->items[i], is_needed);
 }
 
+/* A text can be counted, or taken as it is; a cell has only its number. */
+static enum err
+check_texts(struct selecting *x, const struct frame *f, const struct expr *call)
+{
+    static const char *const takes_texts[] = {"count", "first", "last", "elapsed"};
+    const struct expr *field = call->items[0];
+    bool is_call = field->kind == EXPR_CALL, is_known = false;
+    enum cell_type type = CELL_FLOAT;
+    enum err e = is_call ? check_texts(x, f, field) : OK;
+    if (is_call)
+        type = call_type(f, field);
+    else if (field->slot != SLOT_TAG)
+        type = f->fields[field->slot].type;
+    for (unsigned i = 0; i < sizeof takes_texts / sizeof *takes_texts; i++)
+        is_known |= bytes_equal_text(call->text, takes_texts[i]);
+    if (e || type != CELL_TEXT || is_known) return e;
+    return why_set(x->q->why, ERR_INPUT, "%s() takes no texts", iql_function(call->text)->name);
+}
+
 /* Resolves the names in all expressions, and makes fields of the calls. */
 static enum err
 use_frame(struct selecting *x, const struct frame *f)
@@ -1062,6 +1085,8 @@ use_frame(struct selecting *x, const struct frame *f)
     if (x->where != NULL) expr_resolve(x->where, f);
     if (f->field_count > 0) memcpy(fields, f->fields, f->field_count * sizeof *fields);
     for (uint32_t c = 0; c < x->call_count; c++) {
+        enum err e = check_texts(x, f, x->calls[c]);
+        if (e) return e;
         fields[f->field_count + c] =
             (struct frame_field){x->calls[c]->text, call_type(f, x->calls[c])};
         x->calls[c]->slot = f->field_count + c;
@@ -1115,6 +1140,16 @@ limit_series(struct selecting *x)
         x->to->count = (uint32_t)l->series_limit;
 }
 
+/* Keeps the windows around the bounds within the times that there are. */
+static void
+limit_bounds(struct selecting *x)
+{
+    int64_t room = 2 * x->windows.interval_ns + 4 * 86400 * NS_PER_S;
+    struct bounds *b = &x->bounds;
+    if (b->min_ns != NO_TIME_MIN && b->min_ns < INT64_MIN + room) b->min_ns = INT64_MIN + room;
+    if (b->max_ns > INT64_MAX - room) b->max_ns = INT64_MAX - room;
+}
+
 static enum err
 answer(struct influxql *q, const struct select *s, struct bounds outer, struct result *ret)
 {
@@ -1130,6 +1165,7 @@ answer(struct influxql *q, const struct select *s, struct bounds outer, struct r
     enum err e = where_split(q, s->where, &x->bounds, &rest);
     if (e == OK && s->interval_ns != 0 && x->bounds.max_ns == NO_TIME_MAX)
         x->bounds.max_ns = q->now_ms * NS_PER_MS;
+    if (s->interval_ns != 0) limit_bounds(x);
     x->where = (struct expr *)(uintptr_t)rest;
     if (e == OK && x->where != NULL && has_call(x->where))
         e = why_set(q->why, ERR_INPUT, "functions are not permitted in WHERE");
@@ -1149,7 +1185,7 @@ select_run(struct influxql *q, const struct select *s, struct bounds outer, stru
     enum err e = OK;
     if (s->zone.size > 0)
         e = zone_read(q->request.control->env, s->zone, q->arena, &q->zone, q->why);
-    if (e == ERR_MISSING)
+    if (e != OK && e != ERR_NOMEM)
         e = why_set(q->why, ERR_INPUT, "error parsing query: unable to find time zone %s",
                     shown_of(s->zone).text);
     if (e == OK) e = answer(q, s, outer, ret);

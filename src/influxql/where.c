@@ -38,12 +38,12 @@ read_time_text(const struct zone *zone, struct bytes text, int64_t *ret_ns)
         tm.tm_mon--;
         int64_t s = timegm(&tm);
         if (zone != NULL) s = zone_to_utc_s(zone, s);
-        *ret_ns = s * NS_PER_S + llround(seconds * 1e9);
-        return true;
+        if (!(seconds >= 0 && seconds < 61)) return false;
+        return !__builtin_mul_overflow(s, NS_PER_S, &s) &&
+               !__builtin_add_overflow(s, llround(seconds * 1e9), ret_ns);
     }
     if (time_parse(text, 0, &ms, &why) != OK) return false;
-    *ret_ns = ms * NS_PER_MS;
-    return true;
+    return !__builtin_mul_overflow(ms, NS_PER_MS, ret_ns);
 }
 
 bool
@@ -187,14 +187,25 @@ compute(enum op op, double a, double b)
     case OP_MODULO:
         return b == 0 ? 0 : fmod(a, b);
     case OP_BIT_AND:
-        return (double)((int64_t)a & (int64_t)b);
     case OP_BIT_OR:
-        return (double)((int64_t)a | (int64_t)b);
     case OP_BIT_XOR:
-        return (double)((int64_t)a ^ (int64_t)b);
+        if (!(fabs(a) < 0x1p63 && fabs(b) < 0x1p63)) return NAN;
+        if (op == OP_BIT_OR) return (double)((int64_t)a | (int64_t)b);
+        if (op == OP_BIT_XOR) return (double)((int64_t)a ^ (int64_t)b);
+        return (double)((int64_t)a & (int64_t)b);
     default:
         return NAN;
     }
+}
+
+/* The value of an operand: a text has none. */
+static double
+operand_value(const struct expr *x, const struct row_of *row)
+{
+    x = bare(x);
+    bool is_field = (x->kind == EXPR_NAME || x->kind == EXPR_CALL) && x->slot != SLOT_TAG;
+    bool is_text = is_field && row->frame->fields[x->slot].type == CELL_TEXT;
+    return is_text ? NAN : expr_value(x, row);
 }
 
 double
@@ -212,7 +223,7 @@ expr_value(const struct expr *x, const struct row_of *row)
     case EXPR_CALL:
         return x->slot == SLOT_TAG || row->cells == NULL ? NAN : row->cells[x->slot];
     case EXPR_BINARY:
-        return compute(x->op, expr_value(x->items[0], row), expr_value(x->items[1], row));
+        return compute(x->op, operand_value(x->items[0], row), operand_value(x->items[1], row));
     default:
         return NAN;
     }
@@ -242,8 +253,7 @@ text_of(const struct expr *x, const struct row_of *row, struct bytes *ret)
         return true;
     }
     if (row->frame->fields[x->slot].type != CELL_TEXT || row->cells == NULL) return false;
-    double index = row->cells[x->slot];
-    *ret = isnan(index) ? bytes_of_text("") : row->q->texts.items[(size_t)index];
+    *ret = text_of_cell(&row->q->texts, row->cells[x->slot]);
     return true;
 }
 
@@ -286,7 +296,7 @@ where_holds(const struct expr *where, const struct row_of *row)
         right = swap;
     }
     if (!text_of(left, row, &text))
-        return compares(x->op, expr_value(left, row), expr_value(right, row));
+        return compares(x->op, operand_value(left, row), operand_value(right, row));
     if (x->op == OP_MATCHES || x->op == OP_MATCHES_NOT)
         return right->kind == EXPR_REGEX &&
                matcher_matches(right->regex, text) == (x->op == OP_MATCHES);

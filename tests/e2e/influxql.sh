@@ -77,6 +77,19 @@ asks() {
     claim "a database is required" answers 200 '"error":"database name required"' 'SHOW MEASUREMENTS'
     claim "CREATE DATABASE is answered" answers 200 '{"results":[{"statement_id":0}]}' 'CREATE DATABASE x'
     claim "INTO is refused by name" answers 400 'SELECT INTO is not supported' 'SELECT v INTO x FROM m' -d db=d
+    local texts='(SELECT v, host AS h FROM m)'
+    claim "a window without a text is filled with none" answers 200 '"series":[' \
+        "SELECT last(h) FROM $texts WHERE time > now() - 1h GROUP BY time(1m) fill(99999999)" -d db=d
+    claim "nor is one beside a number" answers 200 '"series":[' \
+        "SELECT first(v), h FROM $texts WHERE time > now() - 1h GROUP BY time(1m) fill(7)" -d db=d
+    claim "a text is not added up" answers 200 'sum() takes no texts' "SELECT sum(h) FROM $texts" -d db=d
+    claim "and not the last of some" answers 200 'difference() takes no texts' \
+        "SELECT difference(last(h)) FROM $texts WHERE time > now() - 1h GROUP BY time(1m)" -d db=d
+    claim "an operation on one gives nothing" answers 200 ',null,1]' "SELECT h + 1 AS n, v FROM $texts" -d db=d
+    claim "windows may reach to the end of time" answers 200 '"series":[' \
+        'SELECT count(v) FROM m WHERE time > 0 AND time < 9223372036854775807 GROUP BY time(36500d) fill(0)' -d db=d
+    claim "beyond it there is none" answers 200 'not compatible' "SELECT v FROM m WHERE time > '2500-01-01T00:00:00Z'" -d db=d
+    claim "a folder of zones is none" answers 200 'unable to find time zone' "SELECT v FROM m tz('Europe')" -d db=d
     claim "DROP is refused by name" answers 400 'drop is not supported' 'DROP MEASUREMENT m' -d db=d
     replays
 }

@@ -677,13 +677,18 @@ push_repeat(struct push_store *store, int64_t now_ms, uint64_t seed, struct rw_r
     arena_init(&arena, store->memory, 64 << 20, 0);
     enum err e = stored_each(store->env, store->dir, keep_push_name, &names, why);
     if (e == ERR_MISSING) e = OK;
-    for (uint32_t i = 0; i < names.count && e == OK; i++) {
+    bool stops = e != OK; /* a group that fails keeps no other from being written */
+    for (uint32_t i = 0; i < names.count && !stops; i++) {
         struct pushing p;
+        struct why one;
         bool is_there;
-        pushing_begin(&p, store, now_ms, seed, request, why);
+        const enum err before = e;
+        pushing_begin(&p, store, now_ms, seed, request, before == OK ? why : &one);
         e = fill_group(&p, names.items[i], &is_there);
         struct bytes tenant = bytes_of(names.items[i], strlen(names.items[i]) - HASH_DIGITS - 1);
-        if (e == OK && is_there) e = each(context, tenant, request, why);
+        if (e == OK && is_there) e = each(context, tenant, request, before == OK ? why : &one);
+        stops = e == ERR_CANCELED;
+        if (e == OK || before != OK) e = before;
         rw_request_clear(request);
         pushing_end(&p);
     }
