@@ -45,8 +45,9 @@ struct push {
 MUST_CHECK enum err push_take(struct push_store *store, const struct push *push, uint64_t seed,
                               struct rw_request *to, struct input_outcome *ret, struct why *why);
 
-/* Calls `each` with the samples of each group at this time. A damaged file is set aside. Errors of
- * `each` end the calls; ERR_NOMEM; errors of reading the directory. */
+/* Calls `each` with the samples of each group at this time. A damaged file is set aside. The first
+ * error of a group, or of `each`, is returned in the end; ERR_CANCELED ends the calls. ERR_NOMEM;
+ * errors of reading the directory. */
 MUST_CHECK enum err push_repeat(struct push_store *store, int64_t now_ms, uint64_t seed,
                                 struct rw_request *request,
                                 enum err (*each)(void *context, struct bytes tenant,
