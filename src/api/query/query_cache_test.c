@@ -487,8 +487,9 @@ put_variants(struct world *w)
                 rq_series(&rq, labels);
                 rq_float(&rq, t_ms, double_bits(minute + 1000 * tenant + 10000 * i), 0);
             }
+            int64_t life_ms = (t_ms - SIM_BEGIN) % (6 * MINUTE_MS); /* of three samples */
             rq_series(&rq, "__name__=s_total");
-            rq_float(&rq, t_ms, double_bits(7), t_ms - MINUTE_MS); /* starts again each time */
+            rq_float(&rq, t_ms, double_bits(7), t_ms - life_ms - MINUTE_MS);
             rq_series(&rq, "__name__=u,__type__=counter");
             rq_float(&rq, t_ms, double_bits(1), 0);
             must(machine_send(&w->m, tenants[tenant], &rq));
