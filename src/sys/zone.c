@@ -48,8 +48,9 @@ rule_time(const char **at, int64_t *ret_s)
     for (;; unit /= 60) {
         char *end;
         if (**at < '0' || **at > '9') return false;
-        *ret_s += sign * unit * strtol(*at, &end, 10);
+        int64_t number = strtol(*at, &end, 10);
         if (end - *at > 3) return false;
+        *ret_s += sign * unit * number;
         *at = end;
         if (*end != ':' || unit == 1) return true;
         ++*at;
@@ -204,8 +205,7 @@ zone_read(struct env *env, struct bytes name, struct arena *arena, const struct 
     buf_fini(&file);
     if (e) return e;
     if (copy.at == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a time zone");
-    if (!zone_parse(copy, z))
-        return why_set(why, ERR_CORRUPT, "%s is no file of a time zone", path);
+    if (!zone_parse(copy, z)) return why_set(why, ERR_CORRUPT, "%s is not a time zone file", path);
     return OK;
 }
 

@@ -157,7 +157,7 @@ bool rolled_join_histograms(struct sample_window *w, enum function_id id, struct
 
 /* --- range_buffer.c --------------------------------------------------------------------------- */
 
-/* What is made of the start times of a series' floats. */
+/* Says how rate() and increase() use the start times of a series' floats. */
 enum series_starts {
     STARTS_IGNORED,
     STARTS_UNDECIDED, /* until two floats are read: a series of deltas uses them */
@@ -170,8 +170,8 @@ struct range_buffer {
     struct series_set *set;  /* series of the store, whose current one is read; or NULL: */
     struct column *column;   /* the samples are the steps of this column of a subquery */
     const struct grid *grid; /* times of `column` */
-    bool looks_at_starts; /* of all series: the feature start_timestamps */
-    bool finds_deltas;    /* looks at those of series of deltas */
+    bool looks_at_starts;    /* of all series: the feature start_timestamps */
+    bool finds_deltas;       /* looks at those of series of deltas */
     bool takes_summaries;
     bool counted_only; /* as in the selector */
     /* With counted_only, Prometheus compares each histogram from this time on with the one before.
