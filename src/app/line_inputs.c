@@ -191,6 +191,7 @@ take_lines(struct line_listener *l, struct line_connection *c)
     struct bytes tenant = {NULL, 0};
     size_t from = 0;
     char *feed;
+    uint64_t lines = 0;
     bool goes_on = find_tenant(l, users, &user, &tenant) && !is_foreign(c->text, c->size);
     enum err e = OK;
     if (!goes_on) log_lines(l, "not lines of this protocol, or the user may not write");
@@ -200,11 +201,15 @@ take_lines(struct line_listener *l, struct line_connection *c)
         size_t size = (size_t)(feed - c->text) - from;
         goes_on = take_line(l, c, bytes_of(c->text + from, size), &e);
         from += size + 1;
+        lines++;
     }
+    if (e) log_lines(l, err_word(e));
     if (e == OK) {
         rw_fill_end(&l->request);
-        if (l->request.series_count > 0) e = store_lines(l, tenant, user);
+        lines = l->request.series_count;
+        if (lines > 0) e = store_lines(l, tenant, user);
     }
+    if (e) metric_add(&line_refused[l->settings->type], lines);
     rw_request_clear(&l->request);
     if (users != NULL) users_release(users);
     memmove(c->text, c->text + from, c->size - from);
@@ -308,7 +313,8 @@ listen_loop(void *context)
 /* --- pushed metrics --------------------------------------------------------------------------- */
 
 static enum err
-store_pushed(void *context, struct bytes tenant, struct rw_request *request, struct why *why)
+store_pushed(void *context, struct bytes tenant, struct rw_request *request, bool settles,
+             struct why *why)
 {
     struct line_inputs *all = context;
     struct rules_written written;
@@ -316,7 +322,7 @@ store_pushed(void *context, struct bytes tenant, struct rw_request *request, str
     if (e == OK && written.rejected > 0)
         log_warn("samples of pushed metrics are refused", KV("tenant", tenant),
                  KV("error", written.text));
-    return e;
+    return e == OK && settles ? own_settle(all->options.writes, written.ticket, why) : e;
 }
 
 static void

@@ -56,8 +56,8 @@ struct settings {
     uint32_t web_max_connections;                 /* 1024 */
     uint32_t web_workers;                         /* 0: the number of processors, at least 2 */
     uint64_t web_max_header_bytes;                /* 1 MiB */
-    uint64_t web_max_body_bytes;                  /* 32 MiB, compressed */
-    uint64_t web_max_decoded_bytes;               /* 32 MiB */
+    uint64_t web_max_body_bytes;                  /* 64 MiB, compressed */
+    uint64_t web_max_decoded_bytes;               /* 64 MiB */
     int64_t web_header_timeout_ms;                /* 10s */
     int64_t web_body_timeout_ms;                  /* 60s */
     int64_t web_idle_timeout_ms;                  /* 5m */

@@ -71,8 +71,8 @@ UNIT_TEST(test_defaults_are_those_the_header_names)
     assert_int_equal(s.web_max_connections, 1024);
     assert_int_equal(s.web_workers, 0);
     assert_int_equal(s.web_max_header_bytes, 1 << 20);
-    assert_int_equal(s.web_max_body_bytes, 32 << 20);
-    assert_int_equal(s.web_max_decoded_bytes, 32 << 20);
+    assert_int_equal(s.web_max_body_bytes, 64 << 20);
+    assert_int_equal(s.web_max_decoded_bytes, 64 << 20);
     assert_int_equal(s.web_header_timeout_ms, 10000);
     assert_int_equal(s.web_body_timeout_ms, 60000);
     assert_int_equal(s.web_idle_timeout_ms, 300000);

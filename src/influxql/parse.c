@@ -218,8 +218,10 @@ read_number(struct parser *p)
         int64_t part = 0;
         for (; from < p->at; from++)
             if (__builtin_mul_overflow(part, 10, &part) ||
-                __builtin_add_overflow(part, p->all.at[from] - '0', &part))
+                __builtin_add_overflow(part, p->all.at[from] - '0', &part)) {
+                fail(p, ERR_INPUT, "a number is larger than 9223372036854775807");
                 return false;
+            }
         while (is_letter(look(p, 0)) || look(p, 0) >= 0x80)
             p->at++;
         if (p->at == from) {

@@ -6,8 +6,7 @@
 #ifndef INPUTS_INPUT_H
 #define INPUTS_INPUT_H
 
-#include "base/err.h"
-#include "wire/shape.h"
+#include "wire/remote/remote_write_fill.h"
 
 struct input_outcome {
     uint64_t points;  /* of the message */
@@ -28,5 +27,12 @@ input_refuse(struct input_outcome *outcome, uint64_t points, const struct why *w
 
 /* Sorts labels by name, and drops those without a value. False: a name is there twice. */
 bool input_sort_labels(struct label *labels, uint32_t *count);
+
+/* Takes the next word of a line off it, before a blank or a tab; empty at the end. */
+struct bytes input_word(struct bytes *line);
+
+/* Ends a request that was filled, or after an error clears it. Returns the error: of ERR_INPUT,
+ * `why` is set. */
+MUST_CHECK enum err input_end(struct rw_request *to, enum err e, struct why *why);
 
 #endif

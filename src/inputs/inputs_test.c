@@ -283,6 +283,7 @@ UNIT_TEST(test_lines_of_graphite_have_paths_and_tags)
     expect_graphite(NULL, 0, "a;z=1;b=x.y 2", "a{b=\"x.y\", z=\"1\"} 2@1700000009\n");
     expect_graphite(NULL, 0, "a  2   -1", "a 2@1700000009\n");
     expect_graphite(NULL, 0, "a\t2\t1.5", "a 2@1500\n");
+    expect_graphite(NULL, 0, "a\t2 1.5", "a 2@1500\n");
     static const char *const bad[] = {"",       "a",     "a b",    "a 1 x",  "a 1 2 3",
                                       ";b=c 1", "a;b 1", "a;=c 1", "a\x01 1"};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)

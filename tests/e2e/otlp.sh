@@ -3,7 +3,7 @@
 # real Prometheus makes of the same requests, by each strategy of translation.
 
 . tests/lib.sh
-read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
+read -r port peer_port receiver_port < <(free_ports 3 | tr '\n' ' ')
 url=http://127.0.0.1:$port
 peer_url=http://127.0.0.1:$peer_port
 program=$PEERS/prometheus/usr/bin/prometheus
@@ -120,6 +120,53 @@ claim "a server starts" start_firekeep server "$work/data" "$port" && asks
 claim "the log names refused points" within 10 grep -q 'msg="points refused" input=otlp count=1 of=2 first=".*a point without time"' "$work/server.log"
 claim "and warns of deltas" grep -q 'msg="otlp: deltas are stored' "$work/server.log"
 stop server
+
+# Says that a reload refuses another mapping of names, which would make new series of all.
+keeps_translation() {
+    echo 'otlp: {translation_strategy: NoTranslation}' >"$work/firekeep.yml"
+    kill -HUP "${pids[$(_index_of translating)]}"
+    within 10 grep -q 'configuration reload failed.*otlp or line_listeners have changed: restart' "$work/translating.log"
+}
+
+translates() { # NAME
+    message "$1" >"$work/message" && answered 200 '{}' /v1/metrics "$work/message" && has "$2"
+}
+
+echo 'otlp: {translation_strategy: UnderscoreEscapingWithSuffixes}' >"$work/firekeep.yml"
+claim "a server starts with a translation" start_firekeep translating "$work/data" "$port" "--config.file=$work/firekeep.yml"
+claim "a reload refuses another one" keeps_translation
+claim "the old one is used" translates c.d c_d
+stop translating
+claim "the server starts with the other" start_firekeep translating "$work/data" "$port" "--config.file=$work/firekeep.yml"
+claim "and uses it" translates c.d '{"c.d"}'
+stop translating
+
+# A gauge of 50,000 points, whose series no head of that memory holds.
+larger_than_memory() {
+    local points
+    points=$(seq -f ',{"attributes":[{"key":"n","value":{"intValue":"%.0f"}}],"timeUnixNano":"1","asInt":1}' 50000 | tr -d '\n')
+    message large "$points" >"$work/large"
+    answered 413 '"code":8,"message":"not enough memory in the head for 50001 series' /v1/metrics "$work/large"
+}
+claim "a server starts with little memory for writes" start_firekeep small "$work/small" "$port" --memory.limit=64MiB
+claim "a request that never fits is refused, with the reason" larger_than_memory
+claim "and the next one is taken" translates e.f e_f
+stop small
+
+start_direct() {
+    echo "destinations: [{name: other, type: remote_write, url: 'http://127.0.0.1:$receiver_port/api/v1/write', retry: {min_backoff: 50ms, max_backoff: 300ms}}]" \
+        >"$work/firekeep.yml"
+    start_firekeep direct "$work/direct" "$port" --config.file="$work/firekeep.yml" --storage.mode=none --wal.ack=destination --wal.ack-timeout=5s
+}
+reaches() { # NAME
+    message "$1" >"$work/message" && answered 200 '{}' /v1/metrics "$work/message" && url=http://127.0.0.1:$receiver_port has "$1"
+}
+claim "a destination is there" start_firekeep receiver "$work/receiver" "$receiver_port"
+claim "a server starts without a log" start_direct
+claim "at the answer the destination has the sample" reaches acknowledged
+crash receiver
+claim "without the destination it is refused, for now" answered 503 '"code":14' /v1/metrics "$work/message"
+stop direct
 if "$program" --help 2>&1 | grep -q otlp-receiver; then
     for strategy in UnderscoreEscapingWithSuffixes NoUTF8EscapingWithSuffixes NoTranslation; do
         compares "$strategy"

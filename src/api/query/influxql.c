@@ -79,6 +79,7 @@ begin_influxql(struct influxql_request *x)
     c->warn = note_warning;
     c->warn_context = x;
     e = influxql_parse(bytes_of_text(text), &x->arena, &x->r.budget, &x->statements, &x->r.why);
+    if (e == ERR_LIMIT) e = ERR_INPUT; /* 400, as InfluxDB has it */
     if (e == OK) e = read_request_open(&x->r, c, &x->r.view, &x->r.why);
     x->query = (struct influxql){
         .view = x->r.view,

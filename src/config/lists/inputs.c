@@ -129,9 +129,9 @@ static const struct schema line_listener_schema = {
 static const struct schema_key inputs_root_keys[] = {
     {"otlp", SCHEMA_MAPPING, .offset = 0, .size = sizeof(struct inputs_in_file),
      .inner = &otlp_schema,
-     .help = "what metrics become that arrive by OTLP; the keys of Prometheus"},
+     .help = "what metrics become that arrive by OTLP; the keys of Prometheus (restart)"},
     {"line_listeners", SCHEMA_MAPPINGS, ITEMS(inputs_in_file, lines, line_count), .max = 64,
-     .inner = &line_listener_schema, .help = "TCP listeners for lines of Graphite and OpenTSDB"},
+     .inner = &line_listener_schema, .help = "listeners for lines of Graphite and OpenTSDB, over TCP (restart)"},
     {NULL},
 };
 const struct schema inputs_root_schema = {inputs_root_keys, sizeof(struct inputs_in_file),

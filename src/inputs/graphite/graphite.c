@@ -5,7 +5,6 @@
 
 #include "base/text/time_text.h"
 #include "wire/number.h"
-#include "wire/remote/remote_write_fill.h"
 
 enum { GRAPHITE_LABELS_MAX = 128, GRAPHITE_PARTS_MAX = 128, TEMPLATE_BYTES_MAX = 1 << 20 };
 
@@ -270,9 +269,7 @@ graphite_line_fill(const struct graphite_templates *templates, int64_t now_ms,
     if (templates != NULL) s.separator = templates->separator;
     for (size_t i = 0; i < line.size; i++)
         if (line.at[i] < ' ' && line.at[i] != '\t') return why_set(why, ERR_INPUT, "it is binary");
-    while (line.size > 0) {
-        word = take_until(&line, memchr(line.at, '\t', line.size) != NULL ? '\t' : ' ');
-        if (word.size == 0) continue;
+    while ((word = input_word(&line)).size > 0) {
         if (count == 3) return why_set(why, ERR_INPUT, "more than a path, a value and a time");
         words[count++] = word;
     }

@@ -19,7 +19,6 @@
 #include "base/text/quote.h"
 #include "sys/env.h"
 #include "wire/number.h"
-#include "wire/remote/remote_write_fill.h"
 
 enum {
     TAGS_MAX = 256,
@@ -560,11 +559,5 @@ influx_decode(const struct influx_lines *lines, struct bytes text, uint64_t seed
         if (text.size > 0) e = read_lines(d, text);
         buf_fini(&d->text);
     }
-    if (e == OK) {
-        rw_fill_end(to);
-        return OK;
-    }
-    rw_request_clear(to);
-    if (e == ERR_LIMIT) return why_set(why, e, "the lines have too many labels: send fewer");
-    return why_set(why, e, "not enough memory for the request");
+    return input_end(to, e, why);
 }

@@ -6,7 +6,6 @@
 
 #include "base/text/time_text.h"
 #include "wire/json/json_scan.h"
-#include "wire/remote/remote_write_fill.h"
 
 enum { PUT_TAGS_MAX = 256, PUT_MEMORY_MAX = 1 << 20 };
 
@@ -141,47 +140,27 @@ opentsdb_decode(struct bytes text, struct budget *budget, uint64_t seed, struct 
     if (e == OK) scan_end(&s);
     if (e == OK && s.bad != NULL) e = s.error;
     arena_fini(&r.arena);
-    if (e == OK) {
-        rw_fill_end(to);
-        return OK;
-    }
-    rw_request_clear(to);
     if (e == ERR_INPUT)
-        return why_set(why, e, "Unable to parse the given JSON: %s at byte %zu", s.bad,
-                       (size_t)(s.at - s.start) + 1);
-    if (e == ERR_LIMIT) return why_set(why, e, "the points have too many tags: send fewer");
-    return why_set(why, e, "not enough memory for the request");
+        (void)why_set(why, e, "Unable to parse the given JSON: %s at byte %zu", s.bad,
+                      (size_t)(s.at - s.start) + 1);
+    return input_end(to, e, why);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
-
-/* Takes the next word of a line off it; empty at the end. */
-static struct bytes
-take_word(struct bytes *line)
-{
-    size_t from = 0, size = 0;
-    while (from < line->size && line->at[from] == ' ')
-        from++;
-    while (from + size < line->size && line->at[from + size] != ' ')
-        size++;
-    struct bytes word = bytes_of(line->at + from, size);
-    *line = bytes_of(line->at + from + size, line->size - from - size);
-    return word;
-}
 
 enum err
 opentsdb_line_fill(struct rw_request *to, struct bytes line, struct why *why)
 {
     struct put_point p;
-    struct bytes word = take_word(&line);
+    struct bytes word = input_word(&line);
     if (!bytes_equal_text(word, "put"))
         return why_set(why, ERR_INPUT, "unknown command: %.*s",
                        (int)(word.size < 40 ? word.size : 40), (const char *)word.at);
     point_begin(&p);
-    p.labels[0].value = take_word(&line);
-    p.time = take_word(&line);
-    p.value = take_word(&line);
-    while ((word = take_word(&line)).size > 0) {
+    p.labels[0].value = input_word(&line);
+    p.time = input_word(&line);
+    p.value = input_word(&line);
+    while ((word = input_word(&line)).size > 0) {
         const uint8_t *equals = memchr(word.at, '=', word.size);
         if (equals == NULL || p.count > PUT_TAGS_MAX)
             return why_set(why, ERR_INPUT, "put: illegal argument: invalid tag");

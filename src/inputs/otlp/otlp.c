@@ -370,13 +370,6 @@ otlp_decode(const struct otlp_settings *settings, struct bytes message, uint64_t
         buf_fini(&o->text);
     }
     if (e == OK && c.bad) e = ERR_INPUT;
-    if (e == OK) {
-        rw_fill_end(to);
-        return OK;
-    }
-    rw_request_clear(to);
-    if (e == ERR_INPUT) return why_set(why, e, "the message is not an OTLP export of metrics");
-    if (e == ERR_LIMIT)
-        return why_set(why, e, "the series of the message need too much memory; send smaller ones");
-    return why_set(why, ERR_NOMEM, "not enough memory for the request");
+    if (e == ERR_INPUT) (void)why_set(why, e, "the message is not an OTLP export of metrics");
+    return input_end(to, e, why);
 }

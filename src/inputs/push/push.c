@@ -8,6 +8,8 @@
  * 1. A file has one group, whose labels are the namespace of all its texts.
  * 2. A request of a push has the samples of the families that were pushed, those of the push
  *    itself, and a marker for each series of a family that was replaced or removed.
+ * 3. A series whose marker may not be stored yet is in one of the file's texts of removed series,
+ *    whose names begin with a line feed, as none of a family does; and in no family.
  */
 #include "inputs/push/push.h"
 
@@ -31,6 +33,7 @@
 
 enum {
     FAMILY_BYTES_MAX = 8 << 20,
+    GROUP_BYTES_MAX = STORED_FILE_BYTES_MAX / 2, /* removed series take twice that at most */
     GROUP_LABELS_MAX = 32,
     GROUP_ID_BYTES = TENANT_NAME_BYTES_MAX + 1,
     HASH_DIGITS = 16,
@@ -63,10 +66,11 @@ struct pushing {
     uint64_t seed;
     struct text_input input;
     struct input_outcome *outcome;
-    struct buf key, labels, file;
+    struct buf key, labels, file, scratch;
     char id[GROUP_ID_BYTES];
     struct push_families old, new, whole;
-    struct kept_series seen; /* of the families that were pushed */
+    struct kept_series seen;     /* that were pushed or removed */
+    bool has_removed, is_marked; /* the removed series that are read were marked before */
     struct why *why;
 };
 
@@ -358,12 +362,16 @@ split_families(struct pushing *p, struct bytes text)
     return join_families(p, &p->new);
 }
 
-static const struct push_family *
-find_family(const struct push_families *all, struct bytes name)
+static int
+compare_name(const void *name, const void *family)
 {
-    for (uint32_t i = 0; i < all->count; i++)
-        if (bytes_equal(all->items[i].name, name)) return &all->items[i];
-    return NULL;
+    return bytes_compare(*(const struct bytes *)name, ((const struct push_family *)family)->name);
+}
+
+static bool
+is_removed(const struct push_family *family)
+{
+    return family->name.at[0] == '\n'; /* invariant 3 */
 }
 
 /* Adds the family of the time of a push. */
@@ -403,6 +411,7 @@ read_group(struct pushing *p, struct bytes key, struct bytes *ret_key)
             return why_set(p->why, key.size > 0 ? ERR_INPUT : ERR_CORRUPT,
                            "another group has the hash of these labels");
         e = add_family(p, &p->old, t->name, t->text);
+        p->has_removed |= e == OK && is_removed(&p->old.items[i]);
     }
     return e;
 }
@@ -412,9 +421,14 @@ write_group(struct pushing *p)
 {
     struct push_store *store = p->store;
     struct buf file;
+    size_t size = 0;
     if (p->whole.count == 0) return stored_remove(store->env, store->dir, p->id, p->why);
     enum err e = join_families(p, &p->whole);
     if (e) return e;
+    for (uint32_t i = 0; i < p->whole.count; i++)
+        if (!is_removed(&p->whole.items[i])) size += p->whole.items[i].text.size;
+    if (size > GROUP_BYTES_MAX)
+        return why_set(p->why, ERR_LIMIT, "the group is larger than %d MiB", GROUP_BYTES_MAX >> 20);
     buf_init(&file, store->memory, STORED_FILE_BYTES_MAX);
     stored_begin(bytes_of_text(p->id), p->whole.count, &file);
     for (uint32_t i = 0; i < p->whole.count; i++)
@@ -423,8 +437,7 @@ write_group(struct pushing *p)
                    &file);
     stored_end(&file);
     e = buf_error(&file);
-    if (e == ERR_LIMIT)
-        why_set(p->why, e, "the group is larger than %d MiB", STORED_FILE_BYTES_MAX >> 20);
+    if (e == ERR_LIMIT) why_set(p->why, e, "too many series of the group were removed just now");
     if (e == ERR_NOMEM) e = push_no_memory(p);
     if (e == OK) e = env_mkdir(store->env, store->dir, p->why);
     if (e == OK) e = stored_write(store->env, store->dir, p->id, buf_bytes(&file), p->why);
@@ -437,7 +450,7 @@ write_group(struct pushing *p)
 static enum err
 canonical_of(struct pushing *p, struct text_item *item, struct bytes *ret)
 {
-    struct buf *to = &p->file; /* its texts were read, and copies are in the arena */
+    struct buf *to = &p->scratch;
     buf_clear(to);
     for (uint32_t i = 0; i < item->label_count; i++)
         labels_put(to, item->labels[i]);
@@ -466,16 +479,40 @@ fill_pushed(void *context, struct text_item *item, struct why *why)
                   : why_set(why, ERR_INPUT, "the series is there twice");
 }
 
-/* Marks a series stale, unless it was pushed. */
+/* Adds a series to the removed ones, which are divided by a hash, as a text has a limit. */
+static enum err
+add_removed(struct pushing *p, const struct text_item *item, uint64_t hash)
+{
+    static const char names[] = "\n0\n1\n2\n3\n4\n5\n6\n7\n8\n9\na\nb\nc\nd\ne\nf";
+    struct buf *line = &p->scratch;
+    buf_clear(line);
+    for (uint32_t i = 0; i < item->label_count; i++) {
+        bool is_name = bytes_equal_text(item->labels[i].name, "__name__");
+        buf_put_u8(line, i == 0 ? '{' : ',');
+        if (!is_name) text_put_escaped(line, item->labels[i].name);
+        if (!is_name) buf_put_u8(line, '=');
+        text_put_escaped(line, item->labels[i].value);
+    }
+    buf_put_text(line, "} 0\n");
+    struct bytes copy = arena_copy(&p->arena, buf_bytes(line));
+    if (buf_error(line) || copy.at == NULL) return push_no_memory(p);
+    return add_family(p, &p->whole, bytes_of(names + hash % 16 * 2, 2), copy);
+}
+
+/* Marks a series stale, unless it was pushed or marked. */
 static enum err
 fill_marker(void *context, struct text_item *item, struct why *why)
 {
     struct pushing *p = context;
     struct bytes labels;
+    bool is_new;
     (void)why;
     if (item->label_count == 0 || !input_sort_labels(item->labels, &item->label_count)) return OK;
     enum err e = canonical_of(p, item, &labels);
-    if (e || kept_series_has(&p->seen, labels)) return e;
+    if (e == OK) e = kept_series_add(&p->seen, labels, &is_new);
+    if (e || !is_new) return e;
+    e = add_removed(p, item, hash_bytes(labels, 0));
+    if (e || p->is_marked) return e;
     e = rw_fill_series(p->to, item->labels, item->label_count);
     return e ? e : rw_fill_float(p->to, p->input.time_ms, STALE_NAN_BITS, 0);
 }
@@ -487,17 +524,22 @@ change_group(struct pushing *p, const struct push *push)
     enum err e = split_families(p, push->text);
     struct input_outcome ignored = {0};
     const struct text_input own = {TEXT_PROMETHEUS, p->input.time_ms, false, p->store->memory};
+    bool has_failure = false;
     for (uint32_t i = 0; i < p->old.count && e == OK; i++) {
         const struct push_family *f = &p->old.items[i];
         bool is_time = bytes_equal_text(f->name, TIME_FAMILY);
-        bool stays = push->verb != PUSH_DELETE &&
-                     ((push->verb == PUSH_MERGE && find_family(&p->new, f->name) == NULL) ||
-                      bytes_equal_text(f->name, FAILURE_FAMILY));
+        bool is_new = p->new.count > 0 && bsearch(&f->name, p->new.items, p->new.count, sizeof *f,
+                                                  compare_name) != NULL;
+        bool is_failure = bytes_equal_text(f->name, FAILURE_FAMILY);
+        bool stays = push->verb != PUSH_DELETE && !is_removed(f) &&
+                     ((push->verb == PUSH_MERGE && !is_new) || is_failure);
         if (stays && !is_time) {
+            has_failure |= is_failure;
             e = add_family(p, &p->whole, f->name, f->text);
             continue;
         }
         if (is_time && push->verb != PUSH_DELETE) continue;
+        p->is_marked = is_removed(f);
         e = text_input_each(&own, f->text, fill_marker, p, &ignored, p->why);
     }
     if (push->verb == PUSH_DELETE) return e;
@@ -507,8 +549,7 @@ change_group(struct pushing *p, const struct push *push)
     if (e == OK)
         e = text_input_each(&own, p->whole.items[p->whole.count - 1].text, text_item_fill, p->to,
                             &ignored, p->why);
-    if (e == OK && find_family(&p->whole, bytes_of_text(FAILURE_FAMILY)) == NULL)
-        e = add_time(p, &p->whole, FAILURE_FAMILY, FAILURE_HELP, 0);
+    if (e == OK && !has_failure) e = add_time(p, &p->whole, FAILURE_FAMILY, FAILURE_HELP, 0);
     return e;
 }
 
@@ -539,30 +580,19 @@ pushing_begin(struct pushing *p, struct push_store *store, int64_t now_ms, uint6
     buf_init(&p->key, store->memory, 1 << 20);
     buf_init(&p->labels, store->memory, 1 << 20);
     buf_init(&p->file, store->memory, STORED_FILE_BYTES_MAX);
-    kept_series_init(&p->seen, store->memory, 0);
+    buf_init(&p->scratch, store->memory, STORED_FILE_BYTES_MAX);
+    kept_series_init(&p->seen, store->memory, seed);
 }
 
 static void
 pushing_end(struct pushing *p)
 {
     kept_series_fini(&p->seen);
+    buf_fini(&p->scratch);
     buf_fini(&p->file);
     buf_fini(&p->labels);
     buf_fini(&p->key);
     arena_fini(&p->arena);
-}
-
-/* Copies the texts that were read, whose file is needed for something else. */
-static enum err
-keep_old(struct pushing *p)
-{
-    for (uint32_t i = 0; i < p->old.count; i++) {
-        struct push_family *f = &p->old.items[i];
-        f->name = arena_copy(&p->arena, f->name);
-        f->text = arena_copy(&p->arena, f->text);
-        if (f->name.at == NULL || f->text.at == NULL) return push_no_memory(p);
-    }
-    return OK;
 }
 
 static enum err
@@ -571,7 +601,6 @@ take_locked(struct pushing *p, const struct push *push)
     struct bytes key;
     enum err e = read_group(p, buf_bytes(&p->key), &key);
     if (e == ERR_MISSING) e = OK;
-    if (e == OK) e = keep_old(p);
     if (e) return e;
     rw_fill_begin(p->to, p->seed, push->text.size + p->file.size);
     e = text_input_each(&p->input, push->text, fill_pushed, p, p->outcome, p->why);
@@ -609,25 +638,14 @@ push_take(struct push_store *store, const struct push *push, uint64_t seed, stru
 
 /* --- writing again ---------------------------------------------------------------------------- */
 
-struct push_names {
-    struct arena *arena;
-    const char **items;
-    uint32_t count;
-};
-
+/* Appends the name of a group's file, with its NUL. */
 static enum err
 keep_push_name(void *context, const char *id)
 {
-    struct push_names *names = context;
+    struct buf *names = context;
     size_t size = strlen(id);
-    if (size <= HASH_DIGITS + 1 || id[size - HASH_DIGITS - 1] != '-') return OK;
-    const char **items = arena_push(names->arena, names->items, names->count, sizeof *items);
-    char *copy = arena_alloc(names->arena, size + 1);
-    if (items == NULL || copy == NULL) return ERR_NOMEM;
-    memcpy(copy, id, size + 1);
-    names->items = items;
-    items[names->count++] = copy;
-    return OK;
+    if (size > HASH_DIGITS + 1 && id[size - HASH_DIGITS - 1] == '-') buf_put(names, id, size + 1);
+    return buf_error(names);
 }
 
 /* Fills the request with the samples of a group. *ret_there: it is still there. */
@@ -659,40 +677,64 @@ fill_group(struct pushing *p, const char *id, bool *ret_there)
     p->input.refuses_times = false;
     rw_fill_begin(p->to, p->seed, p->file.size);
     for (uint32_t i = 0; i < p->old.count && e == OK; i++)
-        e = text_input_each(&p->input, p->old.items[i].text, text_item_fill, p->to, &outcome,
-                            p->why);
+        e = is_removed(&p->old.items[i])
+                ? text_input_each(&p->input, p->old.items[i].text, fill_marker, p, &outcome, p->why)
+                : text_input_each(&p->input, p->old.items[i].text, text_item_fill, p->to, &outcome,
+                                  p->why);
     if (e) return e;
     rw_fill_end(p->to);
     return rw_overwrite_labels(p->to, buf_bytes(&p->labels), &changed, p->why);
 }
 
+/* Takes the removed series out of the group, whose markers are stored, unless it was changed. */
+static enum err
+forget_removed(struct pushing *p)
+{
+    const uint64_t hash = hash_bytes(buf_bytes(&p->file), 0);
+    struct bytes key;
+    p->old = p->whole = (struct push_families){NULL, 0};
+    lock_take(&p->store->lock);
+    enum err e = read_group(p, bytes_of(NULL, 0), &key);
+    bool is_same = e == OK && hash_bytes(buf_bytes(&p->file), 0) == hash;
+    buf_clear(&p->key);
+    if (is_same) buf_put_bytes(&p->key, key);
+    for (uint32_t i = 0; i < p->old.count && e == OK && is_same; i++)
+        if (!is_removed(&p->old.items[i]))
+            e = add_family(p, &p->whole, p->old.items[i].name, p->old.items[i].text);
+    if (e == OK && is_same) e = buf_error(&p->key) ? push_no_memory(p) : write_group(p);
+    lock_drop(&p->store->lock);
+    return e == ERR_MISSING ? OK : e;
+}
+
 enum err
 push_repeat(struct push_store *store, int64_t now_ms, uint64_t seed, struct rw_request *request,
             enum err (*each)(void *context, struct bytes tenant, struct rw_request *request,
-                             struct why *why),
+                             bool settles, struct why *why),
             void *context, struct why *why)
 {
-    struct arena arena;
-    struct push_names names = {.arena = &arena};
-    arena_init(&arena, store->memory, 64 << 20, 0);
+    struct buf names;
+    buf_init(&names, store->memory, 64 << 20);
     enum err e = stored_each(store->env, store->dir, keep_push_name, &names, why);
     if (e == ERR_MISSING) e = OK;
     bool stops = e != OK; /* a group that fails keeps no other from being written */
-    for (uint32_t i = 0; i < names.count && !stops; i++) {
+    for (size_t at = 0, size; at < names.size && !stops; at += size + 1) {
+        const char *id = (const char *)names.at + at;
         struct pushing p;
         struct why one;
         bool is_there;
         const enum err before = e;
         pushing_begin(&p, store, now_ms, seed, request, before == OK ? why : &one);
-        e = fill_group(&p, names.items[i], &is_there);
-        struct bytes tenant = bytes_of(names.items[i], strlen(names.items[i]) - HASH_DIGITS - 1);
-        if (e == OK && is_there) e = each(context, tenant, request, before == OK ? why : &one);
+        e = fill_group(&p, id, &is_there);
+        size = strlen(id);
+        struct bytes tenant = bytes_of(id, size - HASH_DIGITS - 1);
+        if (e == OK && is_there) e = each(context, tenant, request, p.has_removed, p.why);
+        if (e == OK && is_there && p.has_removed) e = forget_removed(&p);
         stops = e == ERR_CANCELED;
         if (e == OK || before != OK) e = before;
         rw_request_clear(request);
         pushing_end(&p);
     }
-    arena_fini(&arena);
+    buf_fini(&names);
     return e;
 }
 

@@ -4,7 +4,8 @@
  * replaced or deleted. Series that it no longer has are marked stale.
  *
  *     DIR/TENANT-HASH.groups     a group: a stored text (rules/stored/stored_file.h) for each
- *                                family, in the namespace of the group's labels
+ *                                family, in the namespace of the group's labels; and texts of the
+ *                                series that it no longer has, until their markers are stored
  *
  * Source: the documentation of the Pushgateway; docs/inputs.md says what differs.
  *
@@ -45,14 +46,15 @@ struct push {
 MUST_CHECK enum err push_take(struct push_store *store, const struct push *push, uint64_t seed,
                               struct rw_request *to, struct input_outcome *ret, struct why *why);
 
-/* Calls `each` with the samples of each group at this time. A damaged file is set aside. The first
- * error of a group, or of `each`, is returned in the end; ERR_CANCELED ends the calls. ERR_NOMEM;
- * errors of reading the directory. */
-MUST_CHECK enum err push_repeat(struct push_store *store, int64_t now_ms, uint64_t seed,
-                                struct rw_request *request,
-                                enum err (*each)(void *context, struct bytes tenant,
-                                                 struct rw_request *request, struct why *why),
-                                void *context, struct why *why);
+/* Calls `each` with the samples of each group at this time, and with markers that may not be stored
+ * yet; then `settles` is set, and they must be durable on return. A damaged file is set aside. The
+ * first error of a group, or of `each`, is returned in the end; ERR_CANCELED ends the calls.
+ * ERR_NOMEM; errors of reading the directory. */
+MUST_CHECK enum err
+push_repeat(struct push_store *store, int64_t now_ms, uint64_t seed, struct rw_request *request,
+            enum err (*each)(void *context, struct bytes tenant, struct rw_request *request,
+                             bool settles, struct why *why),
+            void *context, struct why *why);
 
 /* Links the files of all groups into a directory `pushed` below `to`. */
 MUST_CHECK enum err push_link(struct push_store *store, const char *to, struct why *why);

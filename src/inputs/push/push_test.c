@@ -15,11 +15,13 @@ static struct rw_request request;
 static struct buf shown;
 static struct input_outcome outcome;
 static struct why why;
+static enum err repeat_error; /* of storing a group */
 
 static int
 setup(void **state)
 {
     (void)state;
+    repeat_error = OK;
     simulated_dir_init(&rig, 1);
     must(push_store_new(rig.env, "d/pushed", NULL, &store, &why));
     buf_init(&shown, NULL, 1 << 20);
@@ -75,13 +77,14 @@ expect_push(enum push_verb verb, const char *path, const char *text, const char 
 }
 
 static enum err
-show_group(void *context, struct bytes tenant, struct rw_request *of, struct why *ret_why)
+show_group(void *context, struct bytes tenant, struct rw_request *of, bool settles,
+           struct why *ret_why)
 {
     (void)context, (void)of, (void)ret_why;
     buf_put_bytes(&shown, tenant);
-    buf_put_text(&shown, ":\n");
+    buf_put_text(&shown, settles ? ", durably:\n" : ":\n");
     show();
-    return OK;
+    return repeat_error;
 }
 
 static void
@@ -106,8 +109,28 @@ UNIT_TEST(test_a_group_is_written_again_until_it_is_deleted)
                 "a{instance=\"i\", job=\"j\", x=\"1\"} stale\nb{instance=\"i\", job=\"j\"} stale\n"
                 "push_failure_time_seconds{instance=\"i\", job=\"j\"} stale\n"
                 "push_time_seconds{instance=\"i\", job=\"j\"} stale\n");
+    must(push_repeat(store, 9000, 7, &request, show_group, NULL, &why));
     expect_repeated("");
     expect_push(PUSH_DELETE, "job/j", "", "");
+}
+
+UNIT_TEST(test_markers_are_written_again_until_they_are_durable)
+{
+    must(push_at(PUSH_REPLACE, "job/j", "a{x=\"1\"} 1\na{x=\"2\"} 2\n{\"b.c\"} 3\n", 5000));
+    expect_push(PUSH_REPLACE, "job/j", "a{x=\"2\"} 2\n",
+                "a{job=\"j\", x=\"2\"} 2\na{job=\"j\", x=\"1\"} stale\n"
+                "{\"b.c\", job=\"j\"} stale\npush_time_seconds{job=\"j\"} 5\n");
+    sim_env_power_loss(rig.sim);
+    repeat_error = ERR_AGAIN;
+    assert_int_equal(push_repeat(store, 9000, 7, &request, show_group, NULL, &why), ERR_AGAIN);
+    repeat_error = OK;
+    expect_push(PUSH_MERGE, "job/j", "{\"b.c\"} 4\n",
+                "{\"b.c\", job=\"j\"} 4\npush_time_seconds{job=\"j\"} 5\n");
+    expect_repeated("t, durably:\na{job=\"j\", x=\"1\"} stale\na{job=\"j\", x=\"2\"} 2\n"
+                    "{\"b.c\", job=\"j\"} 4\npush_failure_time_seconds{job=\"j\"} 0\n"
+                    "push_time_seconds{job=\"j\"} 5\n");
+    expect_repeated("t:\na{job=\"j\", x=\"2\"} 2\n{\"b.c\", job=\"j\"} 4\n"
+                    "push_failure_time_seconds{job=\"j\"} 0\npush_time_seconds{job=\"j\"} 5\n");
 }
 
 UNIT_TEST(test_families_are_replaced_by_post_and_groups_by_put)
@@ -173,6 +196,7 @@ push_with_fault(struct fault fault)
     buf_put_u8(&shown, '\0');
     const char *text = (const char *)shown.at;
     bool is_old = strstr(text, "\na{job=\"j\"} 1\n") != NULL;
+    assert_true(is_old != (strstr(text, "\na{job=\"j\"} stale\n") != NULL));
     assert_true(is_old != (strstr(text, "\nb{job=\"j\"} 2\n") != NULL));
     assert_false(e == OK && is_old);
     return fired;
@@ -196,6 +220,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_group_is_written_again_until_it_is_deleted),
+        TEST(test_markers_are_written_again_until_they_are_durable),
         TEST(test_families_are_replaced_by_post_and_groups_by_put),
         TEST(test_a_refused_push_changes_the_time_of_failure_alone),
         TEST(test_labels_of_the_path_replace_those_of_the_text),

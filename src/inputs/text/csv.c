@@ -6,7 +6,6 @@
 #include "base/text/time_text.h"
 #include "inputs/text/text.h"
 #include "wire/number.h"
-#include "wire/remote/remote_write_fill.h"
 
 enum { CSV_COLUMNS_MAX = 256 };
 
@@ -80,17 +79,22 @@ take_field(struct csv_reading *r, struct cursor *c)
             c->at++;
         return bytes_of(from, (size_t)(c->at - from));
     }
-    uint8_t *text = rw_fill_alloc(r->to, cursor_left(c));
-    size_t size = 0;
-    if (text == NULL) return bytes_of(NULL, 0);
-    for (c->at++; c->at != c->end; c->at++) {
-        bool is_quote = *c->at == '"';
-        if (is_quote && (c->at + 1 == c->end || c->at[1] != '"')) break;
-        if (is_quote) c->at++;
-        text[size++] = *c->at;
+    size_t doubled = 0, size = 0;
+    for (from = ++c->at; c->at != c->end; c->at++) {
+        if (*c->at != '"') continue;
+        if (c->at + 1 == c->end || c->at[1] != '"') break;
+        doubled++;
+        c->at++;
     }
     if (c->at == c->end) return bytes_of(NULL, 0);
-    c->at++;
+    struct bytes field = bytes_of(from, (size_t)(c->at++ - from));
+    if (doubled == 0) return field;
+    uint8_t *text = rw_fill_alloc(r->to, field.size - doubled);
+    if (text == NULL) return bytes_of(NULL, 0);
+    for (size_t i = 0; i < field.size; i++) {
+        text[size++] = field.at[i];
+        i += field.at[i] == '"';
+    }
     return bytes_of(text, size);
 }
 
@@ -184,11 +188,5 @@ csv_decode(const char *columns, int64_t now_ms, struct bytes text, uint64_t seed
         e = read_columns(r, columns, why);
     }
     if (e == OK) e = read_csv(r, text, ret);
-    if (e == OK) {
-        rw_fill_end(to);
-        return OK;
-    }
-    rw_request_clear(to);
-    if (e == ERR_LIMIT) return why_set(why, e, "the lines have too many labels: send fewer");
-    return e == ERR_INPUT ? e : why_set(why, e, "not enough memory for the request");
+    return input_end(to, e, why);
 }

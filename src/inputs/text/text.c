@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "wire/remote/remote_write_fill.h"
-
 static enum err
 fill_metadata(struct rw_request *to, const struct text_item *item)
 {
@@ -101,9 +99,5 @@ text_decode(const struct text_input *input, struct bytes text, uint64_t seed, st
     *ret = (struct input_outcome){0};
     rw_fill_begin(to, seed, text.size);
     enum err e = text_input_each(input, text, text_item_fill, to, ret, why);
-    if (e == OK)
-        rw_fill_end(to);
-    else
-        rw_request_clear(to);
-    return e;
+    return input_end(to, e, why);
 }

@@ -12,7 +12,7 @@
  * hostile message could request 76 times its size, and arrays grow by half. Honest messages need 1
  * to 16 times. Two bounds hold: all of it is charged to the budget, and a message that needs more
  * than RW_KEEP_BYTES + RW_AMPLIFICATION_MAX * its size in arrays, or as much again in the arena
- * (histogram buckets, gathered labels), is ERR_LIMIT: 32 MiB never cost more than 1.5 GiB, and the
+ * (histogram buckets, gathered labels), is ERR_LIMIT: 64 MiB never cost more than 3 GiB, and the
  * budget, which should be smaller, refuses long before as ERR_NOMEM.
  */
 #ifndef WIRE_REMOTE_REMOTE_WRITE_H
