@@ -159,7 +159,7 @@ static const struct {
     [ERR_MISSING] = {404, 0, 500, "not_found", "internal"},
     [ERR_CORRUPT] = {500, 0, 0, "internal", NULL},
     [ERR_IO] = {500, 0, 0, "internal", NULL},
-    [ERR_UNSUPPORTED] = {500, 0, 0, "internal", NULL},
+    [ERR_UNSUPPORTED] = {500, 501, 0, "internal", NULL},
     [ERR_CANCELED] = {503, 0, 0, "unavailable", "timeout"},
 };
 

@@ -90,6 +90,17 @@ log_lines(struct line_listener *l, const char *sentence)
                  KV("more_held_back", held_back));
 }
 
+/* Counts a line that is not one, or may not be written. */
+static void
+refuse_line(struct line_listener *l, const char *sentence)
+{
+    metric_inc(&line_points[l->settings->type]);
+    metric_inc(&line_refused[l->settings->type]);
+    log_lines(l, sentence);
+}
+
+#define NO_PERMISSION "the listener's user is unknown, or may not write to the tenant"
+
 /* Finds whose the lines are. False: they may not be written. */
 static bool
 find_tenant(const struct line_listener *l, const struct users *users, const struct user **ret_user,
@@ -192,17 +203,25 @@ take_lines(struct line_listener *l, struct line_connection *c)
     size_t from = 0;
     char *feed;
     uint64_t lines = 0;
-    bool goes_on = find_tenant(l, users, &user, &tenant) && !is_foreign(c->text, c->size);
+    bool is_permitted = find_tenant(l, users, &user, &tenant), goes_on = true;
     enum err e = OK;
-    if (!goes_on) log_lines(l, "not lines of this protocol, or the user may not write");
     rw_fill_begin(&l->request, l->all->options.seed, c->size);
     while (goes_on && e == OK && from < c->size &&
            (feed = memchr(c->text + from, '\n', c->size - from)) != NULL) {
         size_t size = (size_t)(feed - c->text) - from;
-        goes_on = take_line(l, c, bytes_of(c->text + from, size), &e);
+        goes_on = !is_foreign(c->text + from, size);
+        if (goes_on && is_permitted)
+            goes_on = take_line(l, c, bytes_of(c->text + from, size), &e);
+        else
+            refuse_line(l, is_permitted ? "a line is not of this protocol" : NO_PERMISSION);
         from += size + 1;
         lines++;
     }
+    if (goes_on && is_foreign(c->text + from, c->size - from)) {
+        refuse_line(l, "a line is not of this protocol");
+        goes_on = false;
+    }
+    goes_on &= is_permitted;
     if (e) log_lines(l, err_word(e));
     if (e == OK) {
         rw_fill_end(&l->request);
@@ -215,7 +234,7 @@ take_lines(struct line_listener *l, struct line_connection *c)
     memmove(c->text, c->text + from, c->size - from);
     c->size -= from;
     if (c->size == LINE_BYTES_MAX) {
-        log_lines(l, "a line is longer than 64 KiB");
+        refuse_line(l, "a line is longer than 64 KiB");
         goes_on = false;
     }
     return goes_on && e == OK;

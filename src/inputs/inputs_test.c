@@ -117,6 +117,18 @@ UNIT_TEST(test_columns_of_csv_are_metrics_labels_and_times)
     expect_refused(1, 3, "line 3: column 4 is missing");
 }
 
+UNIT_TEST(test_an_error_of_a_request_is_not_one_of_the_next)
+{
+    rw_request_fini(&request);
+    assert_int_equal(rw_request_init(&request, NULL), OK);
+    mem_fail_nth(1, false);
+    assert_int_equal(csv_decode("1:metric:a", 0, bytes_of_text("1"), 7, &request, &outcome, &why),
+                     ERR_NOMEM);
+    mem_fail_nth(0, false);
+    assert_int_equal(OK,
+                     csv_decode("1:metric:a", 0, bytes_of_text("1"), 7, &request, &outcome, &why));
+}
+
 UNIT_TEST(test_a_wrong_format_of_csv_is_refused)
 {
     static const char *const wrong[] = {"",
@@ -125,6 +137,7 @@ UNIT_TEST(test_a_wrong_format_of_csv_is_refused)
                                         "1:metric:",
                                         "1:time:custom:x,2:metric:a",
                                         "1:label:a",
+                                        "1:metric:a,1:label:b",
                                         "9999:metric:a"};
     for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(csv_decode(wrong[i], 0, bytes_of_text("1,2"), 7, &request, &outcome, &why),
@@ -324,6 +337,7 @@ main(void)
         cmocka_unit_test(test_lines_of_json_have_many_samples),
         cmocka_unit_test(test_a_bad_line_is_numbered_and_those_beside_it_are_taken),
         cmocka_unit_test(test_columns_of_csv_are_metrics_labels_and_times),
+        cmocka_unit_test(test_an_error_of_a_request_is_not_one_of_the_next),
         cmocka_unit_test(test_a_wrong_format_of_csv_is_refused),
         cmocka_unit_test(test_families_become_their_text),
         cmocka_unit_test(test_points_have_seconds_or_milliseconds_and_numbers_or_their_texts),

@@ -119,8 +119,8 @@ claim "the version is told" sends "$telnet" $'version\n' firekeep
 claim "an HTTP request is cut off" is_cut "$graphite" $'GET / HTTP/1.1\r\n\r\n'
 claim "TLS is cut off" is_cut "$telnet" $'\x16\x03\x01\x02\n'
 claim "a line without end is cut off" is_cut "$telnet" "$(head -c 70000 /dev/zero | tr '\0' x)"
-claim "lines are counted" counts 'firekeep_input_lines_total{input="graphite"}' 2
-claim "refused ones too" counts 'firekeep_input_refused_lines_total{input="opentsdb"}' 2
+claim "lines are counted" counts 'firekeep_input_lines_total{input="graphite"}' 3
+claim "refused ones too" counts 'firekeep_input_refused_lines_total{input="opentsdb"}' 4
 
 snapshot_has_groups() {
     curl -s --noproxy '*' -X POST "$url/api/v1/admin/tsdb/snapshot" >"$work/snapshot"

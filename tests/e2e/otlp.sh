@@ -56,6 +56,25 @@ points() { # NAME TEMPORALITY VALUE...: a sum with a point each minute, the last
         '"aggregationTemporality":'"$temporality"',"dataPoints":['"${text#,}"']}}]}]}]}' >"$work/points"
 }
 
+histograms() { # NAME COUNT...: a native histogram of deltas, with a point each minute, the last one at $last
+    local name=$1 t=$((last - 60 * ($# - 1))) text=
+    shift
+    for count; do
+        text+=,'{"count":"'$count'","sum":1,"scale":0,"positive":{"bucketCounts":["'$count'"]},"startTimeUnixNano":"'$t'000000000",'
+        t=$((t + 60))
+        text+='"timeUnixNano":"'$t'000000000"}'
+    done
+    echo '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"'"$name"'","exponentialHistogram":{' \
+        '"aggregationTemporality":1,"dataPoints":['"${text#,}"']}}]}]}]}' >"$work/points"
+}
+
+is() { # VALUE QUERY, at $last
+    local said
+    said=$(curl -s --noproxy '*' -G "$url/api/v1/query" --data-urlencode "query=$2" --data-urlencode time="$last")
+    echo "$said"
+    [[ $said == *"\"$1\"]"* ]]
+}
+
 increases() { # NAME VALUE
     local said
     said=$(curl -s --noproxy '*' -G "$url/api/v1/query" --data-urlencode "query=increase($1[6m])" --data-urlencode time="$last")
@@ -68,6 +87,10 @@ asks() {
     points deltas 1 3 5 2 4 6
     claim "deltas are taken" answered 200 '{}' /v1/metrics "$work/points"
     claim "their increase is their sum" increases deltas_total 20
+    histograms native 2 3 4
+    claim "native histograms of deltas are taken" answered 200 '{}' /v1/metrics "$work/points"
+    claim "each of them is a reset" is 2 'resets(native[3m])'
+    claim "their increase is their sum, too" is 9 'histogram_count(increase(native[3m]))'
     points cumulative 2 3 8 10 14 20
     claim "cumulative sums are taken" answered 200 '{}' /v1/metrics "$work/points"
     claim "their increase is extrapolated" increases cumulative_total 19.125

@@ -136,7 +136,7 @@ reply_influx(struct api *api, struct http_request *request, const struct write_f
     } else if (dropped > 0) {
         answer.status = 400;
         put_reasons(end, reasons, sizeof reasons);
-        bool is_partial = o->refused < o->points;
+        bool is_partial = end->result->written[LEDGER_FLOAT] > 0;
         snprintf(text, sizeof text, "%s%s dropped=%" PRIu64, is_partial ? "partial write: " : "",
                  reasons, dropped);
     }

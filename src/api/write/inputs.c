@@ -146,10 +146,11 @@ reply_otlp(struct api *api, struct http_request *request, const struct write_for
     uint64_t samples = end->result->rejected_total - end->result->rejected[LEDGER_EXEMPLAR];
     uint64_t left = o->points - o->refused;
     uint64_t refused = o->refused + (samples < left ? samples : left);
+    uint64_t written = end->result->written[LEDGER_FLOAT] + end->result->written[LEDGER_HISTOGRAM];
     (void)api;
     buf_init(&body, NULL, sizeof text * 8);
     put_reasons(end, text, sizeof text);
-    if (end->status == 204) answer.status = refused > 0 && refused == o->points ? 400 : 200;
+    if (end->status == 204) answer.status = refused > 0 && written == 0 ? 400 : 200;
     if (answer.status == 200)
         otlp_response_put(&body, form->is_json, refused, text);
     else

@@ -125,6 +125,7 @@ struct verifying_rules {
     char dir[FILE_PATH_BYTES];
     struct verify_rules_report report;
     const char *tenant; /* tenant whose file is being read */
+    bool is_pushed; /* the directory has groups of pushed metrics, in files of the same format */
 };
 
 static void PRINTF_LIKE(2, 3) add_finding(struct verifying_rules *v, const char *format, ...)
@@ -168,17 +169,18 @@ check_stored_groups(void *context, const char *tenant)
     struct buf file;
     struct why why = {""};
     v->tenant = tenant;
-    v->report.tenants++;
+    v->report.tenants += !v->is_pushed;
     arena_init(&arena, v->options->memory, 0, 0);
     buf_init(&file, v->options->memory, STORED_FILE_BYTES_MAX);
     enum err e = stored_read(v->options->env, v->dir, tenant, &file, &why);
     if (e == OK) e = stored_decode(buf_bytes(&file), bytes_of_text(tenant), &arena, &texts, &why);
     if (e != OK && e != ERR_NOMEM) {
-        add_finding(v, "stored rules of tenant %s: %s/%s.groups: %s", tenant, v->dir, tenant,
-                    why_text(&why, e));
+        add_finding(v, "%s %s: %s/%s.groups: %s",
+                    v->is_pushed ? "pushed metrics" : "stored rules of tenant", tenant, v->dir,
+                    tenant, why_text(&why, e));
         e = OK;
     }
-    for (uint32_t i = 0; e == OK && i < texts.count; i++)
+    for (uint32_t i = 0; e == OK && !v->is_pushed && i < texts.count; i++)
         e = check_group(v, &texts.items[i]);
     buf_fini(&file);
     arena_fini(&arena);
@@ -205,11 +207,15 @@ verify_rules(const struct verify_rules_options *options, struct verify_rules_rep
 {
     struct verifying_rules v = {.options = options};
     struct why listing = {""};
-    enum err e = path_in(v.dir, sizeof v.dir, options->dir, STORAGE_RULES, why);
-    if (e) return e;
-    e = stored_each(options->env, v.dir, check_stored_groups, &v, &listing);
-    if (e != OK && e != ERR_MISSING) return why_set(why, e, "%s", why_text(&listing, e));
-    e = check_state(&v, why);
+    for (unsigned i = 0; i < 2; i++) {
+        v.is_pushed = i == 1;
+        enum err e = path_in(v.dir, sizeof v.dir, options->dir,
+                             v.is_pushed ? STORAGE_PUSHED : STORAGE_RULES, why);
+        if (e) return e;
+        e = stored_each(options->env, v.dir, check_stored_groups, &v, &listing);
+        if (e != OK && e != ERR_MISSING) return why_set(why, e, "%s", why_text(&listing, e));
+    }
+    enum err e = check_state(&v, why);
     if (e == OK) *ret = v.report;
     return e;
 }
@@ -238,8 +244,8 @@ static const struct flag verify_flags[] = {
 
 static const char verify_notes[] =
     "\nReads the whole directory of a stopped server, or a snapshot, and changes nothing: parts,\n"
-    "log, the data of destinations (states, dead letters, files they keep), stored rules, and the\n"
-    "state of rules. Prints a line with the name of the file for each problem.\n"
+    "log, the data of destinations (states, dead letters, files they keep), stored rules, pushed\n"
+    "metrics, and the state of rules. Prints a line with the name of the file for each problem.\n"
     "\nExit status: 0 no problems, 1 something is damaged or does not add up, 2 wrong usage.\n";
 
 static void
@@ -257,7 +263,8 @@ verify_rule_files(struct verifying *v, struct why *why)
     enum err e = verify_rules(&options, &v->rules, why);
     if (e || v->rules.wrong == 0) return e;
     return why_set(why, ERR_CORRUPT,
-                   "files of rules are damaged or not valid (%" PRIu64 " finding%s)",
+                   "files of rules or pushed metrics are damaged or not valid (%" PRIu64
+                   " finding%s)",
                    v->rules.wrong, plural(v->rules.wrong));
 }
 

@@ -119,6 +119,32 @@ check_reader(const struct config_lists *lists, struct why *why)
                    "other sources, or destinations, use storage.mode=none");
 }
 
+/* With users, each listener needs one that may write. Users of the file for web.config.file are
+ * known when all settings are complete. */
+static enum err
+check_listeners(const struct config_lists *lists, const struct settings *settings, struct why *why)
+{
+    const struct access_settings *access = &lists->access;
+    const struct user_list *users = access->users.count > 0 ? &access->users : &access->given.users;
+    bool may_be_others = access->users.count == 0 && settings->web_config_file[0] != '\0';
+    for (uint32_t i = 0; i < lists->inputs.line_count && users->count > 0; i++) {
+        const struct line_listener_settings *l = &lists->inputs.lines[i];
+        const struct user_settings *user = NULL;
+        for (uint32_t k = 0; k < users->count && l->user != NULL; k++)
+            if (strcmp(users->items[k].name, l->user) == 0) user = &users->items[k];
+        if (l->user == NULL)
+            return why_set(why, ERR_INPUT, "line_listeners: %s needs 'user', as there are users",
+                           l->address);
+        if (user == NULL && !may_be_others)
+            return why_set(why, ERR_INPUT, "line_listeners: %s: there is no user '%s'", l->address,
+                           l->user);
+        if (user != NULL && (user->permissions & PERMISSION_WRITE) == 0)
+            return why_set(why, ERR_INPUT, "line_listeners: %s: user '%s' may not write",
+                           l->address, l->user);
+    }
+    return OK;
+}
+
 enum err
 config_lists_check(const struct config_lists *lists, const struct settings *settings,
                    struct why *why)
@@ -133,6 +159,7 @@ config_lists_check(const struct config_lists *lists, const struct settings *sett
         e = why_set(why, ERR_INPUT,
                     "retention.size cannot be used with object_storage: it would remove samples "
                     "from the bucket, too");
+    if (e == OK) e = check_listeners(lists, settings, why);
     if (e == OK && settings->wal_ack == ACK_DESTINATION) e = check_unlogged(lists, settings, why);
     return e ? e : sources_check(&lists->sources, settings, &lists->access.given.listeners, why);
 }

@@ -35,10 +35,11 @@ struct line_metric {
     struct bytes name;
     enum influx_type type;
     struct bytes refusal; /* why its points are refused; empty if they are not */
+    uint64_t claimed_by;  /* the line whose type it has until one is taken; 0: its type is fixed */
 };
 
 struct value {
-    const struct line_metric *metric;
+    struct line_metric *metric;
     uint64_t bits;
 };
 
@@ -66,7 +67,7 @@ struct line_decoder {
 
     /* The metrics of the line before. */
     struct bytes row_measurement;
-    const struct line_metric *row[ROW_MAX];
+    struct line_metric *row[ROW_MAX];
     uint32_t row_count;
 };
 
@@ -126,7 +127,27 @@ keep_text(struct line_decoder *d, size_t from, struct bytes *ret)
     return ret->at == NULL ? rw_fill_error(d->to) : OK;
 }
 
-/* Compares the field with what is known of its metric. A new one is named in the metadata. */
+/* Names a new metric in the metadata, when a line of it is taken. */
+static enum err
+claim_metric(struct line_decoder *d, struct line_metric *m)
+{
+    struct bytes help;
+    const struct influx_field field = {.type = m->type,
+                                       .name = unescape(d, m->field, '='),
+                                       .measurement = unescape(d, m->measurement, 0),
+                                       .database = d->lines->database};
+    if (field.name.at == NULL || field.measurement.at == NULL) return rw_fill_error(d->to);
+    buf_clear(&d->text);
+    influx_help_put(&d->text, &field);
+    enum err e = keep_text(d, 0, &help);
+    if (e) return e;
+    m->claimed_by = 0;
+    d->to->claims_metadata = true;
+    return rw_fill_metadata(
+        d->to, &(struct rw_metadata){.type = METRIC_UNKNOWN, .family = m->name, .help = help});
+}
+
+/* Compares the field with what is known of its metric. */
 static enum err
 judge_metric(struct line_decoder *d, struct line_metric *m, const struct influx_field *field)
 {
@@ -138,12 +159,8 @@ judge_metric(struct line_decoder *d, struct line_metric *m, const struct influx_
     if (e == OK) e = keep_text(d, 0, &help);
     if (e) return e;
     if (help.size == 0) {
-        influx_help_put(&d->text, field);
-        e = keep_text(d, 0, &help);
-        if (e) return e;
-        d->to->claims_metadata = true;
-        return rw_fill_metadata(
-            d->to, &(struct rw_metadata){.type = METRIC_UNKNOWN, .family = m->name, .help = help});
+        m->claimed_by = d->number;
+        return OK;
     }
     buf_init(&texts, NULL, help.size + 1);
     bool is_field = influx_help_read(help, &texts, &known);
@@ -159,11 +176,40 @@ judge_metric(struct line_decoder *d, struct line_metric *m, const struct influx_
     return keep_text(d, 0, &m->refusal);
 }
 
+/* Returns the place of a field in the table, or where it can be added. */
+static struct line_metric **
+slot_of(struct line_decoder *d, uint64_t hash, struct bytes measurement, struct bytes field)
+{
+    for (uint32_t at = (uint32_t)hash;; at++) {
+        struct line_metric **slot = &d->metrics[at & (d->capacity - 1)];
+        if (*slot == NULL || ((*slot)->hash == hash && is_of(*slot, measurement, field)))
+            return slot;
+    }
+}
+
+/* Adds the name of a new metric to the table, as a field without a name; refuses the metric if
+ * another field has made it. */
+static enum err
+add_name(struct line_decoder *d, struct line_metric *m)
+{
+    uint64_t hash = hash_bytes(m->name, d->seed);
+    struct line_metric **slot = slot_of(d, hash, m->name, bytes_of(NULL, 0));
+    if (*slot != NULL) {
+        m->refusal = bytes_of_text("another field of the request makes the same metric");
+        return OK;
+    }
+    *slot = rw_fill_alloc(d->to, sizeof **slot);
+    if (*slot == NULL) return rw_fill_error(d->to);
+    **slot = (struct line_metric){.hash = hash, .measurement = m->name};
+    d->count++;
+    return OK;
+}
+
 static enum err
 add_metric(struct line_decoder *d, struct bytes measurement, struct bytes field,
-           enum influx_type type, uint64_t hash, const struct line_metric **ret)
+           enum influx_type type, uint64_t hash, struct line_metric **ret)
 {
-    if (2 * d->count >= d->capacity) {
+    if (2 * (d->count + 2) >= d->capacity) {
         enum err e = grow_table(d);
         if (e) return e;
     }
@@ -184,18 +230,15 @@ add_metric(struct line_decoder *d, struct bytes measurement, struct bytes field,
     else if (e == OK)
         e = judge_metric(d, m, &whole);
     if (e) return e;
-    uint32_t at = (uint32_t)hash & (d->capacity - 1);
-    while (d->metrics[at] != NULL)
-        at = (at + 1) & (d->capacity - 1);
-    d->metrics[at] = m;
+    *slot_of(d, hash, measurement, field) = m;
     d->count++;
     *ret = m;
-    return OK;
+    return m->claimed_by == 0 ? OK : add_name(d, m);
 }
 
 static enum err
 find_metric(struct line_decoder *d, struct bytes field, enum influx_type type,
-            const struct line_metric **ret)
+            struct line_metric **ret)
 {
     uint32_t place = d->field_count++;
     if (place < d->row_count && bytes_equal(d->row[place]->field, field)) {
@@ -203,11 +246,7 @@ find_metric(struct line_decoder *d, struct bytes field, enum influx_type type,
         return OK;
     }
     uint64_t hash = hash_mix(hash_bytes(d->measurement, d->seed), hash_bytes(field, d->seed));
-    const struct line_metric *m = NULL;
-    for (uint32_t at = (uint32_t)hash & (d->capacity - 1); d->capacity > 0; at++) {
-        m = d->metrics[at & (d->capacity - 1)];
-        if (m == NULL || (m->hash == hash && is_of(m, d->measurement, field))) break;
-    }
+    struct line_metric *m = d->capacity == 0 ? NULL : *slot_of(d, hash, d->measurement, field);
     if (m == NULL) {
         enum err e = add_metric(d, d->measurement, field, type, hash, &m);
         if (e) return e;
@@ -359,9 +398,13 @@ read_value(struct line_decoder *d, struct bytes field, struct bytes text,
 static enum err
 add_value(struct line_decoder *d, struct bytes field, enum influx_type type, uint64_t bits)
 {
-    const struct line_metric *m;
+    struct line_metric *m;
     enum err e = find_metric(d, field, type, &m);
     if (e) return e;
+    if (m->claimed_by != 0 && m->claimed_by != d->number) { /* no line of it was taken yet */
+        m->claimed_by = d->number;
+        m->type = type;
+    }
     if (d->value_count == d->value_capacity) {
         uint32_t capacity = d->value_capacity == 0 ? 64 : 2 * d->value_capacity;
         struct value *values = rw_fill_alloc(d->to, capacity * sizeof *values);
@@ -466,7 +509,8 @@ put_line(struct line_decoder *d, int64_t t_ms)
     struct rw_fill_labels labels;
     enum err e = rw_fill_labels(d->to, d->tags, d->tag_count, &labels);
     for (uint32_t i = 0; e == OK && i < d->value_count; i++) {
-        e = rw_fill_named_series(d->to, &labels, d->values[i].metric->name);
+        if (d->values[i].metric->claimed_by != 0) e = claim_metric(d, d->values[i].metric);
+        if (e == OK) e = rw_fill_named_series(d->to, &labels, d->values[i].metric->name);
         if (e == OK) e = rw_fill_float(d->to, t_ms, d->values[i].bits, 0);
     }
     return e;

@@ -184,6 +184,23 @@ UNIT_TEST(test_a_new_metric_is_named_in_the_metadata)
                                  "InfluxDB: integer field \"value\" of \"a\" in \"d\""));
 }
 
+UNIT_TEST(test_a_line_that_is_refused_names_no_metric)
+{
+    expect("a b=1i bad\nc d=1i\" 1", "");
+    assert_false(request.claims_metadata);
+    assert_int_equal(request.metadata_count, 0);
+    expect("a b=1i bad\na b=2.5 1000000", "a_b 2.5@1\n");
+    assert_true(bytes_equal_text(request.metadata[0].help,
+                                 "InfluxDB: float field \"b\" of \"a\" in \"d\""));
+}
+
+UNIT_TEST(test_two_fields_of_a_request_do_not_share_a_metric)
+{
+    expect("w_a b=1 1000000\nw a_b=2i 2000000\nw_a b=3 3000000", "w_a_b 1@1\nw_a_b 3@3\n");
+    assert_int_equal(request.metadata_count, 1);
+    assert_int_equal(outcome.refused, 1);
+}
+
 UNIT_TEST(test_a_metric_that_is_another_field_is_refused)
 {
     known = "a_b_c";
@@ -260,6 +277,8 @@ main(void)
         CASE(test_texts_are_refused_and_the_fields_beside_them_taken),
         CASE(test_an_integer_that_no_float_has_is_refused),
         CASE(test_a_new_metric_is_named_in_the_metadata),
+        CASE(test_a_line_that_is_refused_names_no_metric),
+        CASE(test_two_fields_of_a_request_do_not_share_a_metric),
         CASE(test_a_metric_that_is_another_field_is_refused),
         CASE(test_a_field_keeps_its_type),
         CASE(test_the_field_of_a_help_text_is_read_back),

@@ -17,7 +17,8 @@
 #include "wire/proto.h"
 
 enum { TEXT_BYTES_MAX = 16 << 20 };
-#define INFO_STEP_MS 150000 /* half of PromQL's look-back */
+#define INFO_STEP_MS   150000 /* half of PromQL's look-back */
+#define INFO_STEPS_MAX 1000
 
 enum temporality { TEMPORALITY_DELTA = 1, TEMPORALITY_CUMULATIVE = 2 };
 
@@ -308,7 +309,9 @@ put_info(struct otlp *o)
     if (o->job.size > 0) otlp_set_label(&o->labels, bytes_of_text("job"), o->job);
     if (o->instance.size > 0) otlp_set_label(&o->labels, bytes_of_text("instance"), o->instance);
     e = otlp_begin_series(o, bytes_of_text("target_info"));
-    for (int64_t t_ms = o->first_ms; e == OK && t_ms < o->last_ms; t_ms += INFO_STEP_MS)
+    int64_t span_ms = o->last_ms - o->first_ms; /* a long one has no samples between */
+    int64_t step_ms = span_ms > INFO_STEPS_MAX * INFO_STEP_MS ? span_ms : INFO_STEP_MS;
+    for (int64_t t_ms = o->first_ms; e == OK && t_ms < o->last_ms; t_ms += step_ms)
         e = rw_fill_float(o->to, t_ms, double_bits(1), 0);
     if (e == OK) e = rw_fill_float(o->to, o->last_ms, double_bits(1), 0);
     const struct rw_metadata metadata = {.type = METRIC_GAUGE,

@@ -575,6 +575,7 @@ read_buckets(struct otlp *o, struct bytes message, unsigned down, struct hist_bu
     for (uint32_t i = 0; i < counts.count;) {
         int64_t index = ((offset + i) >> down) + 1;
         uint64_t count = 0;
+        if (index > INT32_MAX) return refuse_point(o, "the index of a bucket is above 2^31");
         for (; i < counts.count && ((offset + i) >> down) + 1 == index; i++)
             if (__builtin_add_overflow(count, counts.at[i], &count))
                 return refuse_point(o, "a count above 2^63");

@@ -272,18 +272,24 @@ name_at(struct bytes text)
     return bytes_of(text.at + from, (end < text.size ? end : text.size) - from);
 }
 
-/* Says whether a sample of that name belongs to a family of several samples. */
+/* Says whether a sample of that name is a part of a histogram or a summary. */
 static bool
 is_part_of(struct bytes family, struct bytes name)
 {
-    static const char *const suffixes[] = {"",         "_bucket", "_sum",    "_count", "_total",
-                                           "_created", "_info",   "_gcount", "_gsum"};
-    if (family.size == 0 || name.size < family.size || memcmp(name.at, family.at, family.size) != 0)
-        return false;
+    if (name.size < family.size || memcmp(name.at, family.at, family.size) != 0) return false;
     struct bytes rest = bytes_of(name.at + family.size, name.size - family.size);
-    for (unsigned i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
-        if (bytes_equal_text(rest, suffixes[i])) return true;
-    return false;
+    return bytes_equal_text(rest, "_bucket") || bytes_equal_text(rest, "_sum") ||
+           bytes_equal_text(rest, "_count");
+}
+
+/* Says whether a comment gives a type of several samples. */
+static bool
+has_parts(struct bytes line)
+{
+    const uint8_t *type = memrchr(line.at, ' ', line.size);
+    size_t size = type == NULL ? 0 : (size_t)(line.at + line.size - type);
+    return line.at[2] == 'T' && ((size >= 10 && memcmp(type, " histogram", 10) == 0) ||
+                                 (size >= 8 && memcmp(type, " summary", 8) == 0));
 }
 
 /* Joins pieces of families of one name, in the order of their names. */
@@ -328,6 +334,7 @@ static enum err
 split_families(struct pushing *p, struct bytes text)
 {
     struct bytes family = {NULL, 0};
+    bool takes_parts = false; /* the family is a histogram or a summary */
     while (text.size > 0) {
         const uint8_t *feed = memchr(text.at, '\n', text.size);
         size_t size = feed == NULL ? text.size : (size_t)(feed + 1 - text.at);
@@ -338,16 +345,18 @@ split_families(struct pushing *p, struct bytes text)
             (memcmp(line.at, "# HELP ", 7) == 0 || memcmp(line.at, "# TYPE ", 7) == 0 ||
              memcmp(line.at, "# UNIT ", 7) == 0);
         if (is_comment)
-            family = name = name_at(bytes_of(line.at + 7, line.size - 7));
+            name = name_at(bytes_of(line.at + 7, line.size - 7));
         else if (line.at[0] != '#')
             name = name_at(line);
         while (name.size > 0 && name.at[name.size - 1] == '\n')
             name.size--;
         if (name.size == 0) continue;
-        if (is_part_of(family, name))
-            name = family;
-        else
-            family = name;
+        if (!is_comment && takes_parts && is_part_of(family, name)) name = family;
+        if (is_comment && line.at[2] == 'T')
+            takes_parts = has_parts(line);
+        else if (!bytes_equal(name, family))
+            takes_parts = false;
+        family = name;
         if (is_of_store(name)) continue;
         if (feed == NULL) {
             uint8_t *ended = arena_alloc(&p->arena, size + 1);
@@ -447,13 +456,15 @@ write_group(struct pushing *p)
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
+/* The labels of a series without those that the group's replace. */
 static enum err
 canonical_of(struct pushing *p, struct text_item *item, struct bytes *ret)
 {
     struct buf *to = &p->scratch;
     buf_clear(to);
     for (uint32_t i = 0; i < item->label_count; i++)
-        labels_put(to, item->labels[i]);
+        if (labels_get(buf_bytes(&p->labels), item->labels[i].name).size == 0)
+            labels_put(to, item->labels[i]);
     *ret = buf_bytes(to);
     return buf_error(to);
 }
@@ -595,11 +606,28 @@ pushing_end(struct pushing *p)
     arena_fini(&p->arena);
 }
 
+/* Sets the file of a damaged group aside; it then has nothing. */
+static enum err
+set_group_aside(struct pushing *p)
+{
+    struct push_store *store = p->store;
+    struct why why = *p->why;
+    char aside[FILE_PATH_BYTES];
+    p->old.count = 0;
+    enum err e = stored_set_aside(store->env, store->dir, p->id, aside, p->why);
+    if (e == OK) e = stored_remove(store->env, store->dir, p->id, p->why);
+    if (e == OK)
+        log_error("a group of pushed metrics is damaged, and was set aside", KV("file", aside),
+                  KV("error", why.text));
+    return e;
+}
+
 static enum err
 take_locked(struct pushing *p, const struct push *push)
 {
     struct bytes key;
     enum err e = read_group(p, buf_bytes(&p->key), &key);
+    if (e == ERR_CORRUPT) e = set_group_aside(p);
     if (e == ERR_MISSING) e = OK;
     if (e) return e;
     rw_fill_begin(p->to, p->seed, push->text.size + p->file.size);
@@ -655,7 +683,6 @@ fill_group(struct pushing *p, const char *id, bool *ret_there)
     struct push_store *store = p->store;
     struct input_outcome outcome = {0};
     struct bytes key;
-    char aside[FILE_PATH_BYTES];
     uint32_t changed;
     snprintf(p->id, sizeof p->id, "%s", id);
     lock_take(&store->lock);
@@ -663,13 +690,8 @@ fill_group(struct pushing *p, const char *id, bool *ret_there)
     *ret_there = e == OK && p->old.count > 0;
     if (*ret_there) e = read_key(p, key);
     if (e == ERR_CORRUPT) {
-        struct why why = *p->why;
         *ret_there = false;
-        e = stored_set_aside(store->env, store->dir, id, aside, p->why);
-        if (e == OK) e = stored_remove(store->env, store->dir, id, p->why);
-        if (e == OK)
-            log_error("a group of pushed metrics is damaged, and was set aside", KV("file", aside),
-                      KV("error", why.text));
+        e = set_group_aside(p);
     }
     lock_drop(&store->lock);
     if (e == ERR_MISSING) return OK; /* deleted just now */

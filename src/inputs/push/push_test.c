@@ -7,6 +7,7 @@
 #include "inputs/push/push.h"
 #include "lib/simulated_dir.h"
 #include "model/labels.h"
+#include "rules/stored/stored_file.h"
 #include "wire/number.h"
 
 static struct simulated_dir rig;
@@ -150,10 +151,22 @@ UNIT_TEST(test_families_are_replaced_by_post_and_groups_by_put)
                 "h_sum{job=\"j\"} stale\npush_time_seconds{job=\"j\"} 5\n");
 }
 
+UNIT_TEST(test_a_name_with_a_suffix_is_a_part_of_a_histogram_or_summary_alone)
+{
+    must(push_at(PUSH_REPLACE, "job/j",
+                 "jobs 1\njobs_total 5\n# TYPE s summary\ns_sum 1\ns_total 2\n", 5000));
+    expect_push(PUSH_MERGE, "job/j", "jobs_total 6\ns_total 3\n",
+                "jobs_total{job=\"j\"} 6\ns_total{job=\"j\"} 3\npush_time_seconds{job=\"j\"} 5\n");
+    expect_repeated("t:\njobs{job=\"j\"} 1\njobs_total{job=\"j\"} 6\n"
+                    "push_failure_time_seconds{job=\"j\"} 0\npush_time_seconds{job=\"j\"} 5\n"
+                    "s_sum{job=\"j\"} 1\ns_total{job=\"j\"} 3\n");
+}
+
 UNIT_TEST(test_a_refused_push_changes_the_time_of_failure_alone)
 {
     expect_push(PUSH_MERGE, "job/j", "a 1\n", "a{job=\"j\"} 1\npush_time_seconds{job=\"j\"} 5\n");
-    static const char *const wrong[] = {"a 2 5\n", "a\n", "a 1\na 1\n", "a{x=\"1\",x=\"2\"} 1\n"};
+    static const char *const wrong[] = {"a 2 5\n", "a\n", "a 1\na 1\n", "a{x=\"1\",x=\"2\"} 1\n",
+                                        "a{job=\"x\"} 1\na{job=\"y\"} 2\n"};
     for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(push_at(PUSH_MERGE, "job/j", wrong[i], 7000), ERR_INPUT);
     expect_repeated("t:\na{job=\"j\"} 1\npush_failure_time_seconds{job=\"j\"} 7\n"
@@ -170,6 +183,13 @@ UNIT_TEST(test_labels_of_the_path_replace_those_of_the_text)
         if (push_at(PUSH_MERGE, wrong[i], "a 1\n", 1) != ERR_INPUT) fail_msg("%s", wrong[i]);
 }
 
+static enum err
+keep_name(void *context, const char *id)
+{
+    strcpy(context, id);
+    return OK;
+}
+
 UNIT_TEST(test_a_damaged_group_is_set_aside)
 {
     expect_push(PUSH_MERGE, "job/j", "a 1\n", "a{job=\"j\"} 1\npush_time_seconds{job=\"j\"} 5\n");
@@ -178,6 +198,11 @@ UNIT_TEST(test_a_damaged_group_is_set_aside)
                     "push_time_seconds{job=\"j\"} 5\n");
     struct file_facts facts;
     must(env_facts(rig.env, "d/pushed/t-0123456789abcdef.groups.damaged", &facts, NULL));
+    char name[64];
+    must(stored_each(rig.env, "d/pushed", keep_name, name, NULL));
+    strcat(name, ".groups");
+    must(env_write_whole(rig.env, "d/pushed", name, TEXT("damaged"), NULL));
+    expect_push(PUSH_MERGE, "job/j", "b 1\n", "b{job=\"j\"} 1\npush_time_seconds{job=\"j\"} 5\n");
 }
 
 /* Pushes with a fault. Returns false if the fault did not fire. */
@@ -222,6 +247,7 @@ main(void)
         TEST(test_a_group_is_written_again_until_it_is_deleted),
         TEST(test_markers_are_written_again_until_they_are_durable),
         TEST(test_families_are_replaced_by_post_and_groups_by_put),
+        TEST(test_a_name_with_a_suffix_is_a_part_of_a_histogram_or_summary_alone),
         TEST(test_a_refused_push_changes_the_time_of_failure_alone),
         TEST(test_labels_of_the_path_replace_those_of_the_text),
         TEST(test_a_damaged_group_is_set_aside),

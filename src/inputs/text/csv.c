@@ -62,6 +62,8 @@ read_columns(struct csv_reading *r, const char *text, struct why *why)
                            "format: column %lu must be metric:NAME, label:NAME or time:UNIT with "
                            "unix_s, unix_ms, unix_ns or rfc3339",
                            number);
+        if (r->columns[number - 1].kind != CSV_NOTHING)
+            return why_set(why, ERR_INPUT, "format: column %lu is named twice", number);
         has_metric |= column.kind == CSV_METRIC;
         r->columns[number - 1] = column;
         if (number > r->count) r->count = (unsigned)number;
@@ -178,7 +180,7 @@ csv_decode(const char *columns, int64_t now_ms, struct bytes text, uint64_t seed
            struct rw_request *to, struct input_outcome *ret, struct why *why)
 {
     *ret = (struct input_outcome){0};
-    rw_fill_begin(to, seed, text.size);
+    rw_fill_begin(to, seed, 8 * text.size); /* two bytes may be a sample */
     struct csv_reading *r = rw_fill_alloc(to, sizeof *r);
     enum err e = rw_fill_error(to);
     if (e == OK) {

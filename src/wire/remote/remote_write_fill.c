@@ -11,6 +11,7 @@ rw_fill_begin(struct rw_request *request, uint64_t seed, size_t message_bytes)
     rw_request_clear(request);
     request->version = RW_V1;
     request->seed = seed;
+    m->refused = OK;
     m->limit_bytes = RW_KEEP_BYTES + (uint64_t)RW_AMPLIFICATION_MAX * message_bytes;
     m->arena.limit_bytes = m->limit_bytes;
 }

@@ -78,6 +78,7 @@ histogram_place(struct range_buffer *s, size_t bytes)
     }
     struct histogram_point *p = &s->histograms[s->histogram_count];
     p->rolled = NULL;
+    p->is_reset = false;
     if (p->capacity >= bytes) return p;
     size_t capacity = bytes + bytes / 8; /* histograms get more buckets over time */
     void *memory = mem_alloc(budget, capacity);
@@ -100,6 +101,9 @@ read_histograms(struct range_buffer *s, const struct sample_batch *b)
         if (p == NULL) return eval_no_memory(s->ev);
         p->t_ms = b->times_ms[i];
         p->start_ms = b->starts_ms == NULL ? 0 : b->starts_ms[i];
+        /* Hints alone are not trusted, as in Prometheus: those of deltas have a start time. */
+        p->is_reset = h->reset_hint == RESET_YES && p->start_ms != 0 &&
+                      (s->histogram_count == 0 || p->start_ms >= p[-1].t_ms);
         struct fhist *made = fhist_of(p->h, h);
         const struct fhist *before = follows ? p[-1].h : NULL;
         /* Prometheus compares each of these with the one before, from the start of the range on. */

@@ -318,6 +318,7 @@ struct either {
     double value;
     const struct fhist *histogram;
     int64_t t_ms, start_ms;
+    bool is_reset; /* its sender says so */
 };
 
 /* Gives the next sample of either kind in the order of time. False after the last one. */
@@ -327,13 +328,13 @@ next_of_both(const struct sample_window *w, uint32_t *i, uint32_t *k, struct eit
     bool more_floats = *i < w->count, more_histograms = *k < w->histogram_count;
     if (more_floats && (!more_histograms || w->times_ms[*i] < w->histograms[*k].t_ms)) {
         *ret = (struct either){w->values[*i], NULL, w->times_ms[*i],
-                               w->starts_ms == NULL ? 0 : w->starts_ms[*i]};
+                               w->starts_ms == NULL ? 0 : w->starts_ms[*i], false};
         (*i)++;
         return true;
     }
     if (!more_histograms) return false;
     const struct histogram_point *p = &w->histograms[*k];
-    *ret = (struct either){0, p->h, p->t_ms, w->histogram_starts ? p->start_ms : 0};
+    *ret = (struct either){0, p->h, p->t_ms, w->histogram_starts ? p->start_ms : 0, p->is_reset};
     (*k)++;
     return true;
 }
@@ -350,7 +351,7 @@ static bool
 was_reset_between(const struct either *a, const struct either *b)
 {
     if ((a->histogram == NULL) != (b->histogram == NULL)) return true;
-    if (starts_show_reset(a->start_ms, a->t_ms, b->start_ms, b->t_ms)) return true;
+    if (b->is_reset || starts_show_reset(a->start_ms, a->t_ms, b->start_ms, b->t_ms)) return true;
     if (a->histogram != NULL) return fhist_was_reset(b->histogram, a->histogram);
     return b->value < a->value;
 }

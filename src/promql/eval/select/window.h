@@ -9,6 +9,7 @@
 struct histogram_point {
     int64_t t_ms;
     int64_t start_ms; /* 0: unknown */
+    bool is_reset;    /* its sender says so, and it starts after the one before */
     struct fhist *h;
     size_t capacity; /* memory of `h`, in bytes */
     /* The window of downsampled histograms whose last one this is, in that memory (range.h); NULL

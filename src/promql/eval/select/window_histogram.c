@@ -110,7 +110,8 @@ static bool
 point_was_reset(const struct sample_window *w, const struct histogram_point *p,
                 const struct fhist *before)
 {
-    return (w->histogram_starts &&
+    return p->is_reset ||
+           (w->histogram_starts &&
             starts_show_reset(p[-1].start_ms, p[-1].t_ms, p->start_ms, p->t_ms)) ||
            fhist_was_reset(p->h, before);
 }

@@ -631,6 +631,18 @@ slice_gather(struct ingest *in, struct ingest_cursor *at, uint32_t *ret_count)
     return ingest_reserve(in, &need);
 }
 
+/* Sets which times are taken. */
+static void
+set_times(struct ingest *in)
+{
+    struct head *head = in->head;
+    in->max_ms = env_realtime_ms(head->env) + head->limits.max_future_ms;
+    /* Before the first sample of a sender nothing is too old. */
+    int64_t kept_ms = head->limits.retention_ms, kept = retention_now_ms(head);
+    bool all = head->newest_ms == INT64_MIN || kept_ms == 0 || kept < INT64_MIN + kept_ms;
+    in->min_ms = all ? INT64_MIN : kept - kept_ms;
+}
+
 void
 ingest_slice_begin(struct ingest *in)
 {
@@ -640,12 +652,7 @@ ingest_slice_begin(struct ingest *in)
     in->least_ms = INT64_MAX;
     in->epoch = (uint32_t)in->log.epoch;
     in->durable = (uint32_t)head->durable_epoch;
-    int64_t now = env_realtime_ms(head->env);
-    in->max_ms = now + head->limits.max_future_ms;
-    /* Before the first sample of a sender nothing is too old. */
-    int64_t kept_ms = head->limits.retention_ms, kept = retention_now_ms(head);
-    bool all = head->newest_ms == INT64_MIN || kept_ms == 0 || kept < INT64_MIN + kept_ms;
-    in->min_ms = all ? INT64_MIN : kept - kept_ms;
+    set_times(in);
     slice_clear(in);
 }
 
@@ -717,6 +724,12 @@ metadata_slice(struct ingest *in)
 static enum err
 claim_names(struct ingest *in)
 {
+    bool is_any = false;
+    set_times(in);
+    for (uint32_t i = 0; i < in->request->float_count && !is_any; i++)
+        is_any =
+            in->request->floats[i].t_ms >= in->min_ms && in->request->floats[i].t_ms <= in->max_ms;
+    if (!is_any) return OK; /* all will be refused, and names nothing */
     for (uint32_t i = 0; i < in->request->metadata_count; i++) {
         const struct rw_metadata *m = &in->request->metadata[i];
         const struct family_text *known = family_newest(in->head, in->tenant, m->family);
