@@ -23,9 +23,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 VERSION := $(shell sed -n 's/^\#define FIREKEEP_VERSION "\(.*\)"/\1/p' src/base/version.h)
 
-PACKAGES := gnutls re2 snappy libzstd zlib libxxhash roaring jansson yaml-0.1 expat libisal libcares curl-gnutls libcrypt libseccomp
+PACKAGES := gnutls re2 snappy libzstd zlib libxxhash roaring jansson yaml-0.1 expat sqlite3 libisal libcares curl-gnutls libcrypt libseccomp
 # Packages without a pkg-config file are named directly.
-PKG_NAMES := $(shell for p in gnutls re2 libzstd zlib jansson yaml-0.1 expat libisal libcares libseccomp; do pkg-config --exists $$p && echo $$p; done)
+PKG_NAMES := $(shell for p in gnutls re2 libzstd zlib jansson yaml-0.1 expat sqlite3 libisal libcares libseccomp; do pkg-config --exists $$p && echo $$p; done)
 CPPFLAGS := -Isrc -Itests -D_GNU_SOURCE $(shell pkg-config --cflags $(PKG_NAMES))
 LDLIBS := $(shell pkg-config --libs $(PKG_NAMES)) -lsnappy -lroaring -lcurl-gnutls -lcrypt -lstdc++ -lm -lpthread
 

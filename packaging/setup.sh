@@ -11,7 +11,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH} LC_ALL=C.UTF-8
 BUILD_LIBRARIES=(
     libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev libisal-dev
     libxxhash-dev libroaring-dev libjansson-dev libyaml-dev libjemalloc-dev
-    libcurl4-gnutls-dev libexpat1-dev libc-ares-dev libcrypt-dev libseccomp-dev
+    libcurl4-gnutls-dev libexpat1-dev libsqlite3-dev libc-ares-dev libcrypt-dev libseccomp-dev
 )
 BUILD_PACKAGES=(gcc g++ libc6-dev make pkg-config "${BUILD_LIBRARIES[@]}")
 # What packaging/make_deb needs besides.

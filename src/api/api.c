@@ -90,6 +90,7 @@ static const struct route {
      READABLE | FENCED},
     {"/api/v1/explain", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_QUERIES, explain_run,
      READABLE | FENCED},
+    {"/api/v1/sql", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_QUERIES, sql_serve, READABLE | FENCED},
     {"/api/v1/status/active_queries", HTTP_GET, ACCESS_READ, QUEUE_PAGES, active_queries_run, OWN},
     {"/api/v1/status/active_queries/*", HTTP_DELETE, ACCESS_READ, QUEUE_PAGES, query_cancel_run,
      OWN},

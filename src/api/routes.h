@@ -81,6 +81,7 @@ void top_queries_run(struct api *api, struct http_request *request);
 void format_query_run(struct api *api, struct http_request *request);
 void parse_query_run(struct api *api, struct http_request *request);
 void influxql_serve(struct api *api, struct http_request *request);
+void sql_serve(struct api *api, struct http_request *request);
 void ping_run(struct api *api, struct http_request *request);
 
 /* --- read/ ------------------------------------------------------------------------------------ */

@@ -337,6 +337,13 @@ for name in ("/ping", "/influx/ping", "/influx/health"):
 STATEMENTS = ("SHOW DATABASES", "SHOW MEASUREMENTS", "SHOW FIELD KEYS", "SHOW TAG KEYS", "SHOW TAG VALUES WITH KEY =~ /./",
               "SHOW SERIES", "SHOW SERIES EXACT CARDINALITY", "SHOW TAG KEY CARDINALITY", "SELECT * FROM /./ LIMIT 50",
               "SELECT count(*) FROM /./ GROUP BY *", "SELECT max(value) FROM hidden_metric, up WHERE team != ''", "SELECT x")
+SELECTS = ("SELECT * FROM samples LIMIT 150", "SELECT count(*), sum(value), min(time), max(time) FROM samples",
+           "SELECT * FROM metric.up ORDER BY series, time LIMIT 100", "SELECT * FROM hidden_metric LIMIT 5", "SELECT * FROM series",
+           "SELECT * FROM metrics", "SELECT * FROM label_values", "SELECT * FROM exemplars", "SELECT name FROM metric.sqlite_schema",
+           "SELECT series, time, count, max FROM samples_agg('1h')", "SELECT team, count(*) FROM up GROUP BY team", "SELECT x",
+           "EXPLAIN QUERY PLAN SELECT * FROM up WHERE team = 'a'")
+REQUESTS["/api/v1/sql"] = [("", [("query", statement)]) for statement in SELECTS] + \
+                          [("", [("query", SELECTS[0]), ("format", form)]) for form in ("jsonl", "csv", "parquet", "arrow", "x")]
 for name in ("/query", "/influx/query"):
     REQUESTS[name] = REQUESTS.get(name, []) + [("", [("q", statement), ("db", "prometheus")]) for statement in STATEMENTS]
 WRITES = ("/api/v1/write", "/write", "/receive", "/api/v1/receive", "/api/v1/push", "/api/v1/prom/write", "/api/v1/prom/remote/write")
