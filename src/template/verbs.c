@@ -209,12 +209,15 @@ put_digits(struct verb *v, double magnitude)
         return;
     }
     if (!buf_reserve(to, precision + DIGITS_MAX)) return;
-    char format[] = {'%', '.', '*', v->verb == 'v' ? 'g' : v->verb, 0};
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    to->size += (size_t)snprintf((char *)to->at + begin, precision + DIGITS_MAX, format,
+    char verb = v->verb == 'v' ? 'g' : v->verb;
+    to->size += (size_t)snprintf((char *)to->at + begin, precision + DIGITS_MAX,
+                                 verb == 'e'   ? "%.*e"
+                                 : verb == 'E' ? "%.*E"
+                                 : verb == 'f' ? "%.*f"
+                                 : verb == 'F' ? "%.*F"
+                                 : verb == 'g' ? "%.*g"
+                                               : "%.*G",
                                  (int)precision, magnitude);
-#pragma GCC diagnostic pop
 }
 
 static bool
