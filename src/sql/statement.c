@@ -6,7 +6,7 @@
  * SQLite is initialised by the first statement. Its memory is charged to the budget of the
  * statement that the thread works for, which each block names: a block may be freed by another one.
  *
- * What a statement may do is decided by SQLite's authorizer: it selects, reads the tables here and
+ * SQLite's authorizer decides what a statement may do: it selects, reads the tables here and
  * in the schema `metric`, and calls the functions of a list (functions/). What it may cost is
  * bounded by its budget, by SQLite's limits, and by the control of the query, which the tables ask
  * for rows and the progress handler for steps.

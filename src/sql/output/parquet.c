@@ -206,7 +206,7 @@ put_indices(struct buf *to, const uint32_t *indices, uint32_t count, uint32_t en
     }
 }
 
-/* What the footer says of a column of a row group. */
+/* A column of a row group, as the footer describes it. */
 struct column_chunk {
     uint64_t begin, data_begin, plain, packed;
     bool has_dictionary;

@@ -81,7 +81,7 @@ begin_bins(struct sql_cursor *c, sqlite3_value **arguments, struct why *why)
     return view_select(c->sql->options.view, r, &c->set, why);
 }
 
-/* What a bin has until now. */
+/* A bin with the samples that were added until now. */
 struct bin {
     int64_t begin_ms;
     uint64_t count;

@@ -22,7 +22,7 @@ struct cell {
     struct bytes text;
 };
 
-/* What conditions on a column can do. */
+/* The kinds of columns, by the conditions that the view can answer. */
 enum column_kind {
     COLUMN_OTHER, /* they are SQLite's alone */
     COLUMN_TIME,
